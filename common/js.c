@@ -274,7 +274,7 @@ static enum status read_map(struct mp *r, size_t n, json_t **out)
         struct mp_value key;
         json_t *v = NULL;
         st = mp_next(r, &key);
-        if (st == OK && (key.type != MP_STR || memchr(key.str.p, 0, key.str.n)))
+        if (st == OK && (key.type != MP_STR || memchr(key.str.p, 0, key.str.n) || !utf8_valid(key.str, NULL)))
             st = ERR_DATA;
         if (st == OK)
             st = read_mp(r, &v);

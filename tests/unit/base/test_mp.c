@@ -102,6 +102,7 @@ static void what_json_cannot_say_is_refused(void **state)
         { "\x81\x01\x02", 3 },                           /* a key that is no string */
         { "\xc1", 1 },                                   /* never used */
         { "\x81\xa1\x00\x02", 4 },                       /* a NUL in a key */
+        { "\x81\xa1\xff\x02", 4 },                       /* a key of invalid UTF-8 */
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         json_t *v = NULL;
