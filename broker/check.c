@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* check: what must hold after every step. */
+#include "broker/core_in.h"
+
+#include <assert.h>
+#include <string.h>
+
+struct sums {
+    uint64_t states[JOB_STATES];
+    uint32_t ready[LANES_MAX], running[LANES_MAX], delayed[LANES_MAX];
+    uint64_t held; /* leases of connected workers */
+    uint64_t timers, ended;
+};
+
+static void check_task(const struct core *c, const struct task *t, struct sums *s)
+{
+    assert(t->def && t->def->lane < c->lanes_n);
+    uint32_t lane = t->def->lane;
+    assert((t->ready_slot != HEAP_NONE) == (t->phase == PHASE_READY));
+    assert(t->attempts <= t->def->attempts);
+    assert(t->crashes <= CRASHES_MAX + 1);
+    assert(t->steps_n <= PAWL_STEPS_MAX);
+    s->timers += t->timer.slot != HEAP_NONE;
+    if (t->phase == PHASE_READY) {
+        s->ready[lane]++;
+        assert(t->timer.slot == HEAP_NONE);
+    } else if (t->phase == PHASE_LEASED) {
+        s->running[lane]++;
+        assert(t->timer.slot != HEAP_NONE && t->timer.kind == TIMER_LEASE);
+        assert(t->timer.at_ms > c->now_ms && t->timer.at_ms <= t->until_ms);
+        assert(!t->peer || roster_find(c, t->peer));
+        s->held += t->peer != 0;
+    } else if (t->phase == PHASE_DELAYED) {
+        s->delayed[lane]++;
+        assert(t->timer.slot != HEAP_NONE && t->timer.kind == TIMER_DELAY);
+    }
+    assert(t->phase == PHASE_LEASED || !t->calls);
+    for (const struct task *call = t->calls; call; call = call->next) {
+        assert(call->kind == TASK_CALL && call->call->caller == t && call->job == t->job);
+        assert(call->phase != PHASE_IDLE);
+        check_task(c, call, s);
+    }
+}
+
+static void check_phase(const struct job *j)
+{
+    enum task_phase p = j->main.phase;
+    assert((j->state == JOB_QUEUED) == (p == PHASE_READY));
+    assert((j->state == JOB_RUNNING) == (p == PHASE_LEASED));
+    assert((j->state == JOB_DELAYED) == (p == PHASE_DELAYED));
+}
+
+static void check_job(const struct core *c, const struct job *j, struct sums *s)
+{
+    bool ended = job_state_ended(j->state), still = ended || j->state == JOB_WAITING || j->state == JOB_PAUSED;
+    assert(idmap_get(&c->jobs, j->id) == j);
+    check_phase(j);
+    assert(j->run >= 1 && j->round >= 1 && j->round <= j->budget.rounds);
+    assert(ended || j->stage < j->pipe->stages_n);
+    assert(j->main.run == j->run || ended);
+    assert((j->wall_from_ms != 0) == !still);
+    assert((j->wall.slot != HEAP_NONE) == (ended || !still));
+    assert((j->ended_ms != 0) == ended);
+    assert(!j->has_best || j->best.gates);
+    assert(j->state != JOB_ACCEPTED || j->has_best || !j->has_last);
+    assert(!ended || !j->hold);
+    if (ended)
+        s->ended++;
+    else
+        s->states[j->state]++;
+    s->timers += !ended && j->wall.slot != HEAP_NONE;
+    check_task(c, &j->main, s);
+    for (const struct task *t = j->asks; t; t = t->next) {
+        assert(t->kind == TASK_ASK && t->phase != PHASE_IDLE && t->pass >= 1 && t->pass <= j->asks_n);
+        check_task(c, t, s);
+    }
+}
+
+static uint64_t check_peers(const struct core *c, struct sums *s)
+{
+    uint64_t leases = 0, n = 0;
+    for (const struct peer_state *p = c->workers; p; p = p->next, n++) {
+        uint32_t here = 0;
+        for (const struct task *t = p->leases; t; t = t->lease_next, here++)
+            assert(t->peer == p->id && t->phase == PHASE_LEASED);
+        assert(here == p->leases_n && p->worker);
+        assert(p->credit_seq <= p->seq && roster_credit(p) <= p->slots);
+        leases += here;
+    }
+    for (const struct peer_state *p = c->clients; p; p = p->next, n++)
+        assert(!p->worker && !p->leases);
+    assert(n == c->peers.len && n == c->counts.workers + c->counts.clients);
+    s->timers += n;
+    return leases;
+}
+
+void core_check(const struct core *c)
+{
+    struct sums s;
+    size_t at = 0;
+    const struct job *j;
+    memset(&s, 0, sizeof s);
+    while ((j = idmap_next(&c->jobs, &at)) != NULL)
+        check_job(c, j, &s);
+    assert(check_peers(c, &s) == s.held);
+    for (uint32_t i = 0; i < c->lanes_n; i++) {
+        assert(c->lanes[i].ready.len == s.ready[i]);
+        assert(c->lanes[i].running == s.running[i]);
+        assert(c->lanes[i].delayed == s.delayed[i]);
+    }
+    for (int i = 0; i < JOB_STATES; i++)
+        assert(c->counts.by_state[i] == s.states[i]);
+    assert(c->ended.len == s.ended);
+    assert(c->timers.len == s.timers);
+}

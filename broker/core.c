@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/core_in.h"
+
+#include "broker/policy.h"
+#include "common/mp.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+uint32_t lane_of(struct core *c, const char *name)
+{
+    for (uint32_t i = 0; i < c->lanes_n; i++) {
+        if (strcmp(c->lanes[i].name, name) == 0)
+            return i;
+    }
+    if (c->lanes_n == LANES_MAX)
+        return LANES_MAX;
+    memcpy(c->lanes[c->lanes_n].name, name, strlen(name) + 1);
+    return c->lanes_n++;
+}
+
+uint32_t project_of(struct core *c, const char *name)
+{
+    for (uint32_t i = 0; i < c->projects_n; i++) {
+        if (strcmp(c->projects[i], name) == 0)
+            return i;
+    }
+    if (c->projects_n == PROJECTS_MAX)
+        return 0; /* beyond that many, projects share a place in the queue */
+    char **more = realloc(c->projects, (c->projects_n + 1) * sizeof *more);
+    char *copy = strdup(name);
+    assert(more && copy);
+    c->projects = more;
+    c->projects[c->projects_n] = copy;
+    return c->projects_n++;
+}
+
+static enum status take_pipeline(struct core *c, struct pipeline *p, struct err *err)
+{
+    for (uint32_t i = 0; i < p->stages_n; i++) {
+        p->stages[i].lane = lane_of(c, p->stages[i].name);
+        if (p->stages[i].lane == LANES_MAX) {
+            pipeline_free(p);
+            return err_set(err, ERR_LIMIT, "more than %d different stages in all pipelines", LANES_MAX);
+        }
+    }
+    if (!idmap_put(&c->pipelines, p->id, p)) {
+        pipeline_free(p);
+        return err_set(err, ERR_NOMEM, "out of memory");
+    }
+    return OK;
+}
+
+enum status core_load_pipeline(struct core *c, struct str bytes, struct err *err)
+{
+    struct pipeline *p = pipeline_decode(bytes, err);
+    if (!p)
+        return err->status;
+    if (idmap_get(&c->pipelines, p->id)) {
+        pipeline_free(p);
+        return OK;
+    }
+    return take_pipeline(c, p, err);
+}
+
+static enum status load_lanes(struct core *c, struct err *err)
+{
+    struct buf b;
+    buf_init(&b, 65536);
+    enum status st = pipeline_lanes(&b);
+    if (st == OK)
+        c->lanes_pipe = pipeline_decode(buf_get(&b), err);
+    buf_fini(&b);
+    if (!c->lanes_pipe)
+        return ERR_INTERNAL;
+    assert(c->lanes_pipe->stages_n == 2); /* call, ask: in the order of stages.def */
+    return take_pipeline(c, c->lanes_pipe, err);
+}
+
+struct core *core_new(const struct core_conf *conf, struct err *err)
+{
+    struct core *c = calloc(1, sizeof *c);
+    if (!c) {
+        err_set(err, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    assert(conf->incarnation != 0);
+    c->conf = *conf;
+    timer_heap_init(&c->timers);
+    timer_heap_init(&c->ended);
+    struct pipeline *p = NULL;
+    if (load_lanes(c, err) == OK && (p = pipeline_decode(conf->pipeline, err)) != NULL &&
+        take_pipeline(c, p, err) == OK) {
+        c->pipe = p;
+        c->conf.pipeline = (struct str){ p->bytes, p->bytes_n };
+        return c;
+    }
+    core_free(c);
+    return NULL;
+}
+
+static void forget_calls(struct core *c, struct task *t)
+{
+    while (t->calls)
+        call_free(c, t->calls);
+}
+
+static void free_job(struct core *c, struct job *j)
+{
+    forget_calls(c, &j->main);
+    if (j->main.def)
+        task_idle(c, &j->main);
+    timer_stop(&c->timers, &j->main.timer);
+    for (struct task *t = j->asks; t; t = t->next) {
+        forget_calls(c, t);
+        if (t->def)
+            task_idle(c, t);
+    }
+    heap_remove(job_state_ended(j->state) ? &c->ended : &c->timers, &j->wall);
+    job_free(j);
+}
+
+void core_free(struct core *c)
+{
+    if (!c)
+        return;
+    size_t at = 0;
+    struct job *j;
+    while ((j = idmap_next(&c->jobs, &at)) != NULL)
+        free_job(c, j);
+    idmap_fini(&c->jobs);
+    roster_free(c);
+    struct pipeline *p;
+    at = 0;
+    while ((p = idmap_next(&c->pipelines, &at)) != NULL)
+        pipeline_free(p);
+    idmap_fini(&c->pipelines);
+    for (uint32_t i = 0; i < c->lanes_n; i++)
+        queue_fini(&c->lanes[i].ready);
+    for (uint32_t i = 0; i < c->projects_n; i++)
+        free(c->projects[i]);
+    free(c->projects);
+    free(c->dirty);
+    heap_fini(&c->timers);
+    heap_fini(&c->ended);
+    free(c);
+}
+
+/* ---- recovery -------------------------------------------------------------------------------- */
+
+static const struct pipeline *find_pipeline(void *ctx, uint64_t id)
+{
+    struct core *c = ctx;
+    return idmap_get(&c->pipelines, id);
+}
+
+static enum task_phase phase_of(enum job_state s)
+{
+    return s == JOB_QUEUED ? PHASE_READY : s == JOB_RUNNING ? PHASE_LEASED : s == JOB_DELAYED ? PHASE_DELAYED : PHASE_IDLE;
+}
+
+enum status core_load_job(struct core *c, struct str record, struct err *err)
+{
+    struct job *j = record_decode(record, find_pipeline, c, err);
+    if (!j)
+        return err->status;
+    bool whole = j->stage < j->pipe->stages_n;
+    if (j->main.phase != phase_of(j->state) || (!whole && !job_state_ended(j->state)) ||
+        idmap_get(&c->jobs, j->id) || !idmap_put(&c->jobs, j->id, j)) {
+        char id[ID_CHARS + 1];
+        id_text(j->id, id);
+        job_free(j);
+        return err_set(err, ERR_DATA, "record of job %s: its parts do not fit together", id);
+    }
+    j->project_no = project_of(c, j->project);
+    j->main.def = &j->pipe->stages[whole ? j->stage : j->pipe->stages_n - 1];
+    for (struct task *t = j->asks; t; t = t->next)
+        t->def = &c->lanes_pipe->stages[1];
+    return OK;
+}
+
+static void arm_task(struct core *c, struct task *t)
+{
+    enum task_phase phase = t->phase;
+    uint64_t age = t->age;
+    int64_t due = t->due_ms;
+    t->phase = PHASE_IDLE;
+    if (phase == PHASE_READY) {
+        uint64_t newest = c->ages;
+        c->ages = age > 0 ? age - 1 : 0;
+        task_ready(c, t);
+        c->ages = newest > age ? newest : age;
+    } else if (phase == PHASE_LEASED) {
+        lease_attach(c, t, NULL, t->fence);
+    } else if (phase == PHASE_DELAYED) {
+        task_delay(c, t, due > c->wall_ms ? due - c->wall_ms : 0);
+    }
+}
+
+static void arm(struct core *c, struct job *j)
+{
+    arm_task(c, &j->main);
+    for (struct task *t = j->asks; t; t = t->next)
+        arm_task(c, t);
+    if (job_state_ended(j->state)) {
+        timer_set(&c->ended, &j->wall, TIMER_WALL, j->ended_ms);
+        return;
+    }
+    c->counts.by_state[j->state]++;
+    job_wall_check(c, j);
+    if (j->state != JOB_WAITING)
+        return;
+    int64_t due = INT64_MAX;
+    for (uint32_t i = 0; i < j->questions_n; i++) {
+        if (!j->questions[i].settled && j->questions[i].due_ms < due)
+            due = j->questions[i].due_ms;
+    }
+    timer_set(&c->timers, &j->main.timer, TIMER_QUESTION, c->now_ms + (due > c->wall_ms ? due - c->wall_ms : 0));
+}
+
+void core_loaded(struct core *c, int64_t now_ms, int64_t wall_ms)
+{
+    c->now_ms = now_ms;
+    c->wall_ms = wall_ms;
+    size_t at = 0;
+    struct job *j;
+    while ((j = idmap_next(&c->jobs, &at)) != NULL)
+        arm(c, j);
+}
+
+struct str core_pipeline(const struct core *c, uint64_t *id)
+{
+    *id = c->pipe->id;
+    return c->conf.pipeline;
+}
+
+/* ---- the step -------------------------------------------------------------------------------- */
+
+static void on_lease_due(struct core *c, struct task *t, struct effects *fx)
+{
+    static const char late[] = "it ran longer than its stage allows";
+    if (c->now_ms < t->until_ms) {
+        lease_lost(c, t, "nothing was heard of it for too long", fx);
+        return;
+    }
+    if (t->kind != TASK_CALL)
+        tell_end(c, t, "expired", str_of(late), (struct task_cost){ 0 }, fx);
+    task_drop(c, t, "expired", fx);
+    task_charge(c, t, "retryable", str_of(late), fx);
+}
+
+static void on_delay_over(struct core *c, struct task *t, struct effects *fx)
+{
+    t->timer.slot = HEAP_NONE;
+    if (t->kind == TASK_STAGE)
+        job_move(c, t->job, JOB_QUEUED, "the delay is over", fx);
+    task_ready(c, t);
+}
+
+static void on_wall_over(struct core *c, struct job *j, struct effects *fx)
+{
+    job_end(c, j, policy_end_state(j), "the wall time is spent", fx);
+}
+
+static void expire(struct core *c, struct effects *fx)
+{
+    struct timer *t;
+    while ((t = heap_top(&c->timers)) != NULL && t->at_ms <= c->now_ms) {
+        heap_remove(&c->timers, t);
+        switch (t->kind) {
+        case TIMER_LEASE: on_lease_due(c, t->owner, fx); break;
+        case TIMER_DELAY: on_delay_over(c, t->owner, fx); break;
+        case TIMER_QUESTION: questions_due(c, ((struct task *)t->owner)->job, fx); break;
+        case TIMER_WALL: on_wall_over(c, t->owner, fx); break;
+        case TIMER_PEER: roster_gone(c, t->owner, "nothing was heard of its worker for too long", fx); break;
+        }
+    }
+}
+
+static void on_tokens(struct core *c, const struct event *ev, struct effects *fx)
+{
+    struct task_key k;
+    struct job *j;
+    struct task *t = core_task(c, ev->msg->TOKENS.task, &k, &j);
+    if (t && t->kind != TASK_CALL && t->phase == PHASE_LEASED && t->peer == ev->peer)
+        tell_tokens(c, t, &ev->msg->TOKENS, fx);
+}
+
+static void on_ping(struct core *c, const struct event *ev, struct effects *fx)
+{
+    struct msg m = { .type = MSG_PONG, .PONG = { ev->msg->PING.req } };
+    (void)c;
+    say(fx, ev->peer, &m, false);
+}
+
+typedef void handler(struct core *c, const struct event *ev, struct effects *fx);
+
+enum who { ANYBODY, WORKER };
+
+static const struct {
+    enum msg_type type;
+    enum who who;
+    handler *fn;
+} handlers[] = {
+    { MSG_READY, WORKER, on_ready },     { MSG_BEAT, WORKER, on_beat },       { MSG_STEP, WORKER, on_step },
+    { MSG_DONE, WORKER, on_done },       { MSG_FAIL, WORKER, on_fail },       { MSG_RELEASE, WORKER, on_release },
+    { MSG_TOKENS, WORKER, on_tokens },   { MSG_CALL, WORKER, on_call },       { MSG_BYE, ANYBODY, on_bye },
+    { MSG_PING, ANYBODY, on_ping },      { MSG_SUBMIT, ANYBODY, on_submit },  { MSG_ANSWER, ANYBODY, on_answer },
+    { MSG_COMMENT, ANYBODY, on_comment }, { MSG_ASK, ANYBODY, on_ask },       { MSG_CANCEL, ANYBODY, on_cancel },
+    { MSG_RETRY, ANYBODY, on_retry },    { MSG_PAUSE, ANYBODY, on_pause },
+};
+
+/* Every request begins with its number. */
+static uint64_t request_number(const struct msg *m)
+{
+    return m->type >= MSG_SUBMIT || m->type == MSG_PING ? m->PING.req : 0;
+}
+
+static void on_message(struct core *c, const struct event *ev, struct effects *fx)
+{
+    if (ev->msg->type == MSG_HELLO) {
+        on_hello(c, ev, fx);
+        return;
+    }
+    uint64_t req = request_number(ev->msg);
+    struct peer_state *p = roster_find(c, ev->peer);
+    if (!p) {
+        say_refused(fx, ev->peer, req, ERR_PROTOCOL, "unknown peer: say HELLO", "");
+        return;
+    }
+    p->heard_ms = c->now_ms;
+    timer_set(&c->timers, &p->timer, TIMER_PEER, c->now_ms + c->conf.silence_ms);
+    for (size_t i = 0; i < COUNT(handlers); i++) {
+        if (handlers[i].type != ev->msg->type)
+            continue;
+        if (handlers[i].who == WORKER && !p->worker)
+            say_refused(fx, ev->peer, req, ERR_PROTOCOL, "only a worker says that", "HELLO with role worker");
+        else
+            handlers[i].fn(c, ev, fx);
+        return;
+    }
+    say_refused(fx, ev->peer, req, ERR_PROTOCOL, "not a message for the broker", "");
+}
+
+static void on_unsent(struct core *c, const struct event *ev, struct effects *fx)
+{
+    struct task_key k;
+    struct job *j;
+    struct task *t = core_task(c, ev->task, &k, &j);
+    struct peer_state *p = roster_find(c, ev->peer);
+    if (p)
+        p->credit = 0; /* until it says otherwise */
+    if (!t || t->phase != PHASE_LEASED || !fence_eq(t->fence, ev->fence))
+        return;
+    calls_cancel(c, t, fx);
+    task_idle(c, t);
+    if (t->kind == TASK_STAGE)
+        job_move(c, j, JOB_QUEUED, "it could not be sent", fx);
+    if (t->kind != TASK_CALL)
+        job_touch(c, j);
+    task_ready(c, t);
+}
+
+void core_step(struct core *c, const struct event *ev, struct effects *fx)
+{
+    assert(ev->now_ms >= c->now_ms);
+    c->now_ms = ev->now_ms;
+    c->wall_ms = ev->wall_ms > c->wall_ms ? ev->wall_ms : c->wall_ms;
+    switch (ev->kind) {
+    case EV_TICK:
+        break;
+    case EV_MSG:
+        on_message(c, ev, fx);
+        break;
+    case EV_GONE:
+        if (roster_find(c, ev->peer))
+            roster_gone(c, roster_find(c, ev->peer), "its worker's connection is gone", fx);
+        break;
+    case EV_UNSENT:
+        on_unsent(c, ev, fx);
+        break;
+    }
+    expire(c, fx);
+    lease_match(c, fx);
+    core_retain(c, fx);
+}
+
+/* ---- sealing a turn -------------------------------------------------------------------------- */
+
+static uint32_t indexes_of(const struct job *j)
+{
+    uint32_t bits = job_state_ended(j->state) ? 1u << INDEX_NO_ENDED : 1u << INDEX_NO_OPEN;
+    if (j->state == JOB_WAITING)
+        bits |= 1u << INDEX_NO_WAITING;
+    if (j->state == JOB_DELAYED)
+        bits |= 1u << INDEX_NO_DELAYED;
+    if (j->state == JOB_FAILED)
+        bits |= 1u << INDEX_NO_FAILED;
+    return bits;
+}
+
+static void seal_job(struct job *j, struct effects *fx)
+{
+    struct buf b;
+    uint32_t want = indexes_of(j);
+    uint64_t expect = j->version;
+    uint32_t add = want & ~j->indexed, del = j->indexed & ~want;
+    j->version++;
+    j->indexed = want;
+    buf_init(&b, RECORD_MAX);
+    record_encode(j, &b);
+    struct str bytes = effects_copy(fx, buf_get(&b)), workspace = { 0 };
+    fx->failed = fx->failed || b.status != OK;
+    buf_fini(&b);
+    if (!j->known && j->has_workspace) {
+        struct hash h;
+        char hex[HASH_HEX + 1];
+        memcpy(h.b, j->workspace, sizeof h.b);
+        hash_hex(&h, hex);
+        workspace = effects_copy(fx, str_of(hex));
+    }
+    struct fx *f = effects_add(fx, FX_RECORD);
+    f->job = j->id;
+    f->bytes = bytes;
+    f->workspace = workspace;
+    f->expect = expect;
+    f->version = j->version;
+    f->add = add;
+    f->del = del;
+    f->created_ms = j->created_ms;
+    f->changed_ms = j->ended_ms ? j->ended_ms : j->updated_ms;
+    j->known = true;
+    j->dirty = false;
+}
+
+void core_seal(struct core *c, struct effects *fx)
+{
+    for (uint32_t i = 0; i < c->dirty_n; i++) {
+        if (c->dirty[i])
+            seal_job(c->dirty[i], fx);
+    }
+    c->dirty_n = 0;
+}
+
+int64_t core_deadline(const struct core *c)
+{
+    const struct timer *t = heap_top(&c->timers);
+    return t ? t->at_ms : INT64_MAX;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+bool core_stage_at(const struct core *c, uint32_t i, struct core_stage *out)
+{
+    if (i >= c->lanes_n)
+        return false;
+    const struct lane *l = &c->lanes[i];
+    *out = (struct core_stage){ .name = l->name, .ready = l->ready.len, .running = l->running,
+                                .delayed = l->delayed };
+    for (const struct peer_state *p = c->workers; p; p = p->next) {
+        if (!(p->serves >> i & 1))
+            continue;
+        out->workers++;
+        out->slots += p->slots;
+        out->credit += roster_credit(p);
+    }
+    return true;
+}
+
+struct core_counts core_counts(const struct core *c)
+{
+    struct core_counts n = c->counts;
+    n.ended = c->ended.len;
+    n.jobs = c->jobs.len;
+    return n;
+}
+
+const struct job *core_job(const struct core *c, uint64_t id)
+{
+    return idmap_get(&c->jobs, id);
+}
+
+bool core_peer_known(const struct core *c, uint64_t peer)
+{
+    return roster_find(c, peer) != NULL;
+}
+
+bool core_peer_worker(const struct core *c, uint64_t peer)
+{
+    const struct peer_state *p = roster_find(c, peer);
+    return p && p->worker;
+}
+
+static bool may_see(const struct job *j, struct str access)
+{
+    return access.n == 0 || str_is(access, j->project);
+}
+
+enum status core_find(const struct core *c, struct str prefix, struct str access, uint64_t *id)
+{
+    enum { PREFIX_MIN = 4 };
+    struct job *j = NULL, *found = NULL;
+    if (id_parse(prefix, id)) {
+        j = idmap_get(&c->jobs, *id);
+        return j && may_see(j, access) ? OK : ERR_NOT_FOUND;
+    }
+    if (prefix.n < PREFIX_MIN || prefix.n > ID_CHARS)
+        return ERR_NOT_FOUND;
+    size_t at = 0;
+    while ((j = idmap_next(&c->jobs, &at)) != NULL) {
+        char text[ID_CHARS + 1];
+        id_text(j->id, text);
+        if (memcmp(text, prefix.p, prefix.n) != 0 || !may_see(j, access))
+            continue;
+        if (found)
+            return ERR_DATA;
+        found = j;
+    }
+    *id = found ? found->id : 0;
+    return found ? OK : ERR_NOT_FOUND;
+}
