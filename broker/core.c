@@ -392,7 +392,8 @@ void core_step(struct core *c, const struct event *ev, struct effects *fx)
 
 static uint32_t indexes_of(const struct job *j)
 {
-    uint32_t bits = job_state_ended(j->state) ? 1u << INDEX_NO_ENDED : 1u << INDEX_NO_OPEN;
+    uint32_t bits = 1u << INDEX_NO_ALL;
+    bits |= job_state_ended(j->state) ? 1u << INDEX_NO_ENDED : 1u << INDEX_NO_OPEN;
     if (j->state == JOB_WAITING)
         bits |= 1u << INDEX_NO_WAITING;
     if (j->state == JOB_DELAYED)

@@ -31,7 +31,7 @@ struct need {
 };
 
 /* Sets that a record is listed in; bits of job.indexed. */
-#define INDEXES(X) X(OPEN, "open") X(ENDED, "ended") X(WAITING, "waiting") X(DELAYED, "delayed") X(FAILED, "failed")
+#define INDEXES(X) X(ALL, "all") X(OPEN, "open") X(ENDED, "ended") X(WAITING, "waiting") X(DELAYED, "delayed") X(FAILED, "failed")
 enum index_bit {
 #define X(id, name) INDEX_NO_##id,
     INDEXES(X)

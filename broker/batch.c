@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/store.h"
+
+#include "common/mp.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+void batch_init(struct batch *b, const struct epoch *epoch, uint64_t *event_no, int64_t now_ms, uint32_t events_max)
+{
+    *b = (struct batch){ .now_ms = now_ms, .events_max = events_max, .epoch = *epoch, .event_no = event_no };
+    buf_init(&b->ops, BATCH_MAX);
+}
+
+void batch_fini(struct batch *b)
+{
+    buf_fini(&b->ops);
+}
+
+void version_text(uint64_t version, char out[VERSION_DIGITS + 1])
+{
+    if (version == 0)
+        out[0] = '\0';
+    else
+        snprintf(out, VERSION_DIGITS + 1, "%010" PRIx64, version & 0xffffffffffu);
+}
+
+static void begin(struct batch *b, const char *op, size_t n)
+{
+    b->n++;
+    mp_array(&b->ops, n);
+    mp_z(&b->ops, op);
+}
+
+static void put_id(struct batch *b, uint64_t id)
+{
+    char text[ID_CHARS + 1];
+    id_text(id, text);
+    mp_z(&b->ops, text);
+}
+
+static size_t bits(uint32_t v)
+{
+    return (size_t)__builtin_popcount(v);
+}
+
+static void put_record(struct batch *b, const struct fx *fx)
+{
+    char expect[VERSION_DIGITS + 1], version[VERSION_DIGITS + 1];
+    version_text(fx->expect, expect);
+    version_text(fx->version, version);
+    begin(b, "j", 8);
+    put_id(b, fx->job);
+    mp_z(&b->ops, expect);
+    mp_z(&b->ops, version);
+    mp_bin(&b->ops, fx->bytes);
+    mp_array(&b->ops, 2 * bits(fx->add));
+    for (int i = 0; i < INDEX_COUNT; i++) {
+        if (!(fx->add >> i & 1))
+            continue;
+        mp_z(&b->ops, index_name(i));
+        mp_int(&b->ops, i == INDEX_NO_ENDED ? fx->changed_ms : fx->created_ms);
+    }
+    mp_array(&b->ops, bits(fx->del));
+    for (int i = 0; i < INDEX_COUNT; i++) {
+        if (fx->del >> i & 1)
+            mp_z(&b->ops, index_name(i));
+    }
+    mp_str(&b->ops, fx->workspace);
+}
+
+static void put_forget(struct batch *b, const struct fx *fx)
+{
+    begin(b, "r", 4);
+    put_id(b, fx->job);
+    mp_array(&b->ops, INDEX_COUNT);
+    for (int i = 0; i < INDEX_COUNT; i++)
+        mp_z(&b->ops, index_name(i));
+    mp_str(&b->ops, fx->workspace);
+}
+
+static void put_event(struct batch *b, const struct fx *fx, char *id)
+{
+    char text[EVENT_ID_MAX], job[ID_CHARS + 1];
+    struct buf e;
+    snprintf(text, sizeof text, "%" PRIu64 "-%" PRIu64, b->epoch.generation, ++*b->event_no);
+    id_text(fx->job, job);
+    buf_init(&e, 1 << 20);
+    mp_array(&e, 5);
+    mp_z(&e, fx->name);
+    mp_z(&e, job);
+    mp_str(&e, fx->project);
+    mp_int(&e, fx->at_ms);
+    buf_view(&e, fx->bytes);
+    begin(b, "e", 4);
+    mp_z(&b->ops, text);
+    mp_bin(&b->ops, buf_get(&e));
+    mp_uint(&b->ops, b->events_max);
+    buf_fini(&e);
+    if (id)
+        memcpy(id, text, sizeof text);
+}
+
+void batch_add(struct batch *b, const struct fx *fx, char id[EVENT_ID_MAX])
+{
+    if (fx->kind == FX_RECORD) {
+        put_record(b, fx);
+    } else if (fx->kind == FX_FORGET) {
+        put_forget(b, fx);
+    } else if (fx->kind == FX_EVENT) {
+        put_event(b, fx, id);
+    } else if (fx->kind == FX_DOC) {
+        begin(b, "d", 4);
+        put_id(b, fx->job);
+        mp_str(&b->ops, fx->field);
+        mp_bin(&b->ops, fx->bytes);
+    } else if (fx->kind == FX_UNDOC) {
+        begin(b, "x", 4);
+        put_id(b, fx->job);
+        mp_str(&b->ops, (struct str){ fx->field.p, fx->field.n - 1 }); /* "…#0" without its 0 */
+        mp_uint(&b->ops, fx->count);
+    }
+}
+
+void batch_blob(struct batch *b, struct str hex, struct str bytes)
+{
+    begin(b, "b", 4);
+    mp_str(&b->ops, hex);
+    mp_bin(&b->ops, bytes);
+    mp_int(&b->ops, b->now_ms);
+}
+
+void batch_sweep(struct batch *b, int64_t before_ms)
+{
+    begin(b, "s", 2);
+    mp_int(&b->ops, before_ms);
+}
+
+void batch_pipeline(struct batch *b, uint64_t id, struct str bytes)
+{
+    char hex[17];
+    snprintf(hex, sizeof hex, "%016" PRIx64, id);
+    begin(b, "p", 3);
+    mp_z(&b->ops, hex);
+    mp_bin(&b->ops, bytes);
+}
+
+enum status batch_encode(const struct batch *b, struct buf *out)
+{
+    if (b->ops.status != OK)
+        return b->ops.status;
+    mp_array(out, b->n);
+    return buf_view(out, buf_get(&b->ops));
+}
+
+void batch_digest(struct str bytes, char out[17])
+{
+    uint64_t v = 0xcbf29ce484222325u;
+    size_t i = 0;
+    for (; i + 8 <= bytes.n; i += 8) {
+        uint64_t word;
+        memcpy(&word, bytes.p + i, 8);
+        v = (v ^ word) * 0x100000001b3u;
+        v ^= v >> 29;
+    }
+    for (; i < bytes.n; i++)
+        v = (v ^ (unsigned char)bytes.p[i]) * 0x100000001b3u;
+    snprintf(out, 17, "%016" PRIx64, v);
+}
+
+bool event_decode(struct str bytes, struct kept_event *out)
+{
+    struct mp in;
+    struct mp_value v;
+    mp_init(&in, bytes);
+    if (mp_want(&in, MP_ARRAY, &v) != OK || v.n < 5 || mp_want(&in, MP_STR, &v) != OK)
+        return false;
+    out->kind = v.str;
+    if (mp_want(&in, MP_STR, &v) != OK)
+        return false;
+    out->job = v.str;
+    if (mp_want(&in, MP_STR, &v) != OK)
+        return false;
+    out->project = v.str;
+    if (mp_want(&in, MP_UINT, &v) != OK)
+        return false;
+    out->at_ms = v.u;
+    return mp_skip(&in, &out->facts) == OK;
+}
+
+static bool parse_id(struct str s, uint64_t out[2])
+{
+    char text[EVENT_ID_MAX];
+    if (s.n == 0 || s.n >= sizeof text)
+        return false;
+    memcpy(text, s.p, s.n);
+    text[s.n] = '\0';
+    int end = 0;
+    return sscanf(text, "%20" SCNu64 "-%20" SCNu64 "%n", &out[0], &out[1], &end) == 2 && (size_t)end == s.n;
+}
+
+int event_id_compare(struct str a, struct str b)
+{
+    uint64_t x[2] = { 0 }, y[2] = { 0 };
+    bool good_a = parse_id(a, x), good_b = parse_id(b, y);
+    if (!good_a || !good_b)
+        return (int)good_a - (int)good_b;
+    if (x[0] != y[0])
+        return x[0] > y[0] ? 1 : -1;
+    return x[1] == y[1] ? 0 : x[1] > y[1] ? 1 : -1;
+}

@@ -1,0 +1,216 @@
+#!lua name=pawl_@HASH@
+-- SPDX-License-Identifier: Apache-2.0
+-- All that changes pawl's state in Redis. The library's name holds the hash of this text: brokers of
+-- different versions keep their own beside each other and never replace another's.
+-- KEYS[1] is always <prefix>lead; every other key has the same prefix, thus the same hash tag:
+--   lead      hash: g generation, i incarnation, t last turn, d its digest, h holder
+--   lock      the leader's lease, expires
+--   j:<id>    record: version as ten hex digits, then msgpack
+--   d:<id>    hash: documents, list items and steps of a job
+--   b:<hash>  blob; w:<hash> set of the jobs that need it; blobs: zset of blobs by the time they came
+--   x:<index> zsets of jobs;  pipelines: hash;  e: stream of events
+-- Lua has no roll-back: everything is checked before anything is written.
+
+local function keys_of(lead)
+  return string.sub(lead, 1, #lead - 4)
+end
+
+local function fail(text)
+  return redis.error_reply('PAWL ' .. text)
+end
+
+local function led_by(lead, g, i)
+  local have = redis.call('HMGET', lead, 'g', 'i', 't', 'd', 'h')
+  if have[1] ~= g or have[2] ~= i then
+    return nil, 'FENCED ' .. (have[5] or 'nobody')
+  end
+  return have
+end
+
+-- ARGV: incarnation, holder, now in ms, lease in ms, a holder known to be dead (or '')
+local function lead(keys, args)
+  local p = keys_of(keys[1])
+  local lock = redis.call('GET', p .. 'lock')
+  if lock and lock ~= args[2] and lock ~= args[5] then
+    return fail('HELD ' .. redis.call('PTTL', p .. 'lock') .. ' ' .. lock)
+  end
+  local last = tonumber(redis.call('HGET', keys[1], 'g') or '0')
+  local g = string.format('%.0f', math.max(last + 1, math.floor(tonumber(args[3]) / 1000)))
+  redis.call('HSET', keys[1], 'g', g, 'i', args[1], 't', '0', 'd', '', 'h', args[2])
+  redis.call('SET', p .. 'lock', args[2], 'PX', args[4])
+  return g
+end
+
+-- ARGV: generation, incarnation, holder, lease in ms ('0': resign)
+local function renew(keys, args)
+  local p = keys_of(keys[1])
+  local have, why = led_by(keys[1], args[1], args[2])
+  if not have then
+    return fail(why)
+  end
+  if args[4] == '0' then
+    redis.call('DEL', p .. 'lock')
+  else
+    redis.call('SET', p .. 'lock', args[3], 'PX', args[4])
+  end
+  return redis.status_reply('OK')
+end
+
+local check, write = {}, {}
+
+-- {'j', id, expected version, new version, record, indexes to add {name, score...}, to leave {name...}, blob}
+function check.j(p, op, seen)
+  local have
+  if seen[op[2]] then
+    have = seen[op[2]]
+  else
+    have = redis.call('GETRANGE', p .. 'j:' .. op[2], 0, 9)
+  end
+  if have ~= op[3] then
+    return 'CONFLICT job ' .. op[2] .. ' has version ' .. have .. ', not ' .. op[3]
+  end
+  seen[op[2]] = op[4]
+  if op[8] ~= '' and not seen['b:' .. op[8]] and redis.call('EXISTS', p .. 'b:' .. op[8]) == 0 then
+    return 'MISSING blob ' .. op[8]
+  end
+end
+
+function write.j(p, op)
+  redis.call('SET', p .. 'j:' .. op[2], op[4] .. op[5])
+  for k = 1, #op[6], 2 do
+    redis.call('ZADD', p .. 'x:' .. op[6][k], op[6][k + 1], op[2])
+  end
+  for k = 1, #op[7] do
+    redis.call('ZREM', p .. 'x:' .. op[7][k], op[2])
+  end
+  if op[8] ~= '' then
+    redis.call('SADD', p .. 'w:' .. op[8], op[2])
+  end
+end
+
+-- {'d', id, field, bytes}
+function write.d(p, op)
+  redis.call('HSET', p .. 'd:' .. op[2], op[3], op[4])
+end
+
+-- {'x', id, prefix, count}: the fields prefix1 ... prefix<count>
+function write.x(p, op)
+  for k = 1, op[4] do
+    redis.call('HDEL', p .. 'd:' .. op[2], op[3] .. k)
+  end
+end
+
+-- {'b', hash, bytes, now in ms}
+function check.b(_, op, seen)
+  seen['b:' .. op[2]] = true
+end
+
+function write.b(p, op)
+  redis.call('SETNX', p .. 'b:' .. op[2], op[3])
+  redis.call('ZADD', p .. 'blobs', op[4], op[2])
+end
+
+-- {'e', id, bytes, most}
+function write.e(p, op)
+  redis.call('XADD', p .. 'e', 'MAXLEN', '~', op[4], op[2], 'e', op[3])
+end
+
+-- {'p', id, bytes}
+function write.p(p, op)
+  redis.call('HSET', p .. 'pipelines', op[2], op[3])
+end
+
+-- {'r', id, indexes {name...}, blob}: remove a job and what only it needs
+function write.r(p, op)
+  redis.call('UNLINK', p .. 'j:' .. op[2], p .. 'd:' .. op[2])
+  for k = 1, #op[3] do
+    redis.call('ZREM', p .. 'x:' .. op[3][k], op[2])
+  end
+  if op[4] ~= '' then
+    redis.call('SREM', p .. 'w:' .. op[4], op[2])
+    if redis.call('SCARD', p .. 'w:' .. op[4]) == 0 then
+      redis.call('UNLINK', p .. 'b:' .. op[4])
+      redis.call('ZREM', p .. 'blobs', op[4])
+    end
+  end
+end
+
+-- {'s', before in ms}: blobs that came before and that no job needs
+function write.s(p, op)
+  local old = redis.call('ZRANGEBYSCORE', p .. 'blobs', '-inf', op[2], 'LIMIT', 0, 100)
+  for k = 1, #old do
+    if redis.call('SCARD', p .. 'w:' .. old[k]) == 0 then
+      redis.call('UNLINK', p .. 'b:' .. old[k])
+    end
+    redis.call('ZREM', p .. 'blobs', old[k])
+  end
+end
+
+-- ARGV: generation, incarnation, turn, digest of the batch, batch
+local function commit(keys, args)
+  local p = keys_of(keys[1])
+  local have, why = led_by(keys[1], args[1], args[2])
+  if not have then
+    return fail(why)
+  end
+  local turn, last = tonumber(args[3]), tonumber(have[3])
+  if turn == last and have[4] == args[4] then
+    return redis.status_reply('AGAIN')
+  end
+  if turn ~= last + 1 then
+    return fail('GAP turn ' .. args[3] .. ' after ' .. have[3])
+  end
+  local ops, seen = cmsgpack.unpack(args[5]), {}
+  for k = 1, #ops do
+    if not write[ops[k][1]] then
+      return fail('UNKNOWN operation')
+    end
+    local f = check[ops[k][1]]
+    why = f and f(p, ops[k], seen)
+    if why then
+      return fail(why)
+    end
+  end
+  for k = 1, #ops do
+    write[ops[k][1]](p, ops[k])
+  end
+  redis.call('HSET', keys[1], 't', args[3], 'd', args[4])
+  return redis.status_reply('OK')
+end
+
+-- ARGV: index, cursor ('' or score:id), limit. Newest first: {next cursor, id, record, ...}
+local function page(keys, args)
+  local p = keys_of(keys[1])
+  local x, limit, start = p .. 'x:' .. args[1], tonumber(args[3]), 0
+  if args[2] ~= '' then
+    local score, id = string.match(args[2], '^(%d+):(%w+)$')
+    if not id then
+      return fail('CURSOR')
+    end
+    local rank = redis.call('ZREVRANK', x, id)
+    start = rank and rank + 1 or redis.call('ZCOUNT', x, score, '+inf')
+  end
+  local ids = redis.call('ZREVRANGE', x, start, start + limit - 1, 'WITHSCORES')
+  local out = { #ids == 2 * limit and ids[#ids] .. ':' .. ids[#ids - 1] or '' }
+  for k = 1, #ids, 2 do
+    out[#out + 1] = ids[k]
+    out[#out + 1] = redis.call('GET', p .. 'j:' .. ids[k])
+  end
+  return out
+end
+
+-- ARGV: id. {field, bytes, ...}
+local function names(keys, args)
+  local key, out = keys_of(keys[1]) .. 'd:' .. args[1], {}
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    out[#out + 1] = field
+    out[#out + 1] = tostring(redis.call('HSTRLEN', key, field))
+  end
+  return out
+end
+
+redis.register_function { function_name = 'pawl_@HASH@_lead', callback = lead, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'pawl_@HASH@_renew', callback = renew, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'pawl_@HASH@_commit', callback = commit, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'pawl_@HASH@_page', callback = page, flags = { 'no-writes' } }
+redis.register_function { function_name = 'pawl_@HASH@_names', callback = names, flags = { 'no-writes' } }

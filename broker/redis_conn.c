@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/redis_conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+enum { ARGC_MAX = 1100, CONNECT_MS = 1500, ANSWER_MS = 5000, DEFAULT_PORT = 6379 };
+
+struct wait {
+    redis_fn *fn;
+    void *ctx;
+    int64_t since_ms;
+};
+
+struct redis_conn {
+    redisContext *redis;
+    struct mux *mux; /* NULL until started */
+    struct redis_conn_events events;
+    struct wait *waits; /* ring */
+    uint32_t first, len, cap;
+    bool writing; /* MUX_OUT is set */
+    bool closing;
+    struct mux_timer dead;
+    char why[160];
+};
+
+/* ---- the address ----------------------------------------------------------------------------- */
+
+static enum status bad_url(const char *url, struct err *err)
+{
+    const char *at = strrchr(url, '@'); /* never show a password */
+    err_set(err, ERR_CONFIG, "redis.url: %s%s: not an address of Redis", at ? "…" : "", at ? at : url);
+    err_fix(err, "use unix:///PATH or redis://[USER:PASSWORD@]HOST[:PORT]");
+    return ERR_CONFIG;
+}
+
+static bool copy_part(char *to, size_t size, const char *from, size_t n)
+{
+    if (n >= size)
+        return false;
+    memcpy(to, from, n);
+    to[n] = '\0';
+    return true;
+}
+
+static bool parse_login(const char *from, size_t n, struct redis_url *out)
+{
+    const char *colon = memchr(from, ':', n);
+    size_t user = colon ? (size_t)(colon - from) : 0;
+    const char *pass = colon ? colon + 1 : from;
+    return copy_part(out->user, sizeof out->user, from, user) &&
+           copy_part(out->password, sizeof out->password, pass, n - (size_t)(pass - from));
+}
+
+static bool parse_host(const char *host, struct redis_url *out)
+{
+    const char *end = host[0] == '[' ? strchr(host, ']') : NULL;
+    const char *colon = end ? strchr(end, ':') : strchr(host, ':');
+    size_t n = colon ? (size_t)(colon - host) : strcspn(host, "/");
+    if (end) {
+        host++;
+        n = (size_t)(end - host);
+    }
+    out->port = DEFAULT_PORT;
+    if (colon) {
+        char *stop;
+        long port = strtol(colon + 1, &stop, 10);
+        if (port < 1 || port > 65535 || (*stop != '\0' && strcmp(stop, "/") != 0))
+            return false;
+        out->port = (int)port;
+    }
+    return n > 0 && copy_part(out->host, sizeof out->host, host, n);
+}
+
+enum status redis_url_parse(const char *url, struct redis_url *out, struct err *err)
+{
+    memset(out, 0, sizeof *out);
+    if (strncmp(url, "unix://", 7) == 0 && url[7] == '/') {
+        if (!copy_part(out->path, sizeof out->path, url + 7, strlen(url + 7)))
+            return bad_url(url, err);
+        snprintf(out->shown, sizeof out->shown, "unix://%s", out->path);
+        return OK;
+    }
+    if (strncmp(url, "redis://", 8) != 0)
+        return bad_url(url, err);
+    const char *rest = url + 8, *at = strrchr(rest, '@');
+    if (at && !parse_login(rest, (size_t)(at - rest), out))
+        return bad_url(url, err);
+    if (!parse_host(at ? at + 1 : rest, out))
+        return bad_url(url, err);
+    snprintf(out->shown, sizeof out->shown, "redis://%s:%d", out->host, out->port);
+    return OK;
+}
+
+/* ---- blocking -------------------------------------------------------------------------------- */
+
+redisReply *redis_conn_ask(struct redis_conn *c, int argc, const struct str *argv, struct err *err)
+{
+    const char *v[ARGC_MAX];
+    size_t n[ARGC_MAX];
+    assert(!c->mux && argc > 0 && argc <= ARGC_MAX);
+    for (int i = 0; i < argc; i++) {
+        v[i] = argv[i].p ? argv[i].p : "";
+        n[i] = argv[i].n;
+    }
+    redisReply *r = redisCommandArgv(c->redis, argc, v, n);
+    if (!r)
+        err_set(err, ERR_UNAVAILABLE, "Redis: %s", c->redis->errstr);
+    return r;
+}
+
+static enum status login(struct redis_conn *c, const struct redis_url *url, struct err *err)
+{
+    struct str argv[3] = { str_of("AUTH"), str_of(url->user), str_of(url->password) };
+    if (!url->password[0])
+        return OK;
+    int argc = 3;
+    if (!url->user[0]) {
+        argv[1] = argv[2];
+        argc = 2;
+    }
+    redisReply *r = redis_conn_ask(c, argc, argv, err);
+    if (!r)
+        return err->status;
+    enum status st = OK;
+    if (r->type == REDIS_REPLY_ERROR) {
+        st = err_set(err, ERR_DENIED, "Redis at %s: %s", url->shown, r->str);
+        err_fix(err, "check user and password in redis.url");
+    }
+    freeReplyObject(r);
+    return st;
+}
+
+struct redis_conn *redis_conn_open(const struct redis_url *url, struct err *err)
+{
+    struct timeval connect = { CONNECT_MS / 1000, CONNECT_MS % 1000 * 1000 };
+    struct timeval answer = { ANSWER_MS / 1000, ANSWER_MS % 1000 * 1000 };
+    struct redis_conn *c = calloc(1, sizeof *c);
+    if (!c) {
+        err_set(err, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    c->dead.slot = HEAP_NONE;
+    c->redis = url->path[0] ? redisConnectUnixWithTimeout(url->path, connect)
+                            : redisConnectWithTimeout(url->host, url->port, connect);
+    if (!c->redis || c->redis->err) {
+        err_set(err, ERR_UNAVAILABLE, "Redis at %s: %s", url->shown, c->redis ? c->redis->errstr : "out of memory");
+        err_fix(err, "start Redis there, or set redis.url");
+        redis_conn_close(c);
+        return NULL;
+    }
+    fcntl(c->redis->fd, F_SETFD, FD_CLOEXEC);
+    redisSetTimeout(c->redis, answer);
+    if (!url->path[0])
+        redisEnableKeepAlive(c->redis);
+    if (login(c, url, err) != OK) {
+        redis_conn_close(c);
+        return NULL;
+    }
+    return c;
+}
+
+/* ---- on the loop ----------------------------------------------------------------------------- */
+
+static bool take_wait(struct redis_conn *c, struct wait *out)
+{
+    if (c->len == 0)
+        return false;
+    *out = c->waits[c->first];
+    c->first = (c->first + 1) % c->cap;
+    c->len--;
+    return true;
+}
+
+static void fail_all(struct redis_conn *c)
+{
+    struct wait w;
+    while (take_wait(c, &w))
+        w.fn(w.ctx, NULL);
+}
+
+/* Out of every callback of this connection: its owner may close it in lost(). */
+static void report_loss(void *ctx)
+{
+    struct redis_conn *c = ctx;
+    fail_all(c);
+    c->events.lost(c->events.ctx, c->why);
+}
+
+static void give_up(struct redis_conn *c, const char *why)
+{
+    if (c->closing)
+        return;
+    c->closing = true;
+    snprintf(c->why, sizeof c->why, "%s", why);
+    mux_fd_remove(c->mux, c->redis->fd);
+    mux_timer_in(c->mux, &c->dead, 0);
+}
+
+static void on_fd(void *ctx, int fd, int events);
+
+static void watch(struct redis_conn *c, bool writing)
+{
+    if (c->writing == writing)
+        return;
+    c->writing = writing;
+    enum status st = mux_fd(c->mux, c->redis->fd, MUX_IN | (writing ? MUX_OUT : 0), on_fd, c);
+    if (st != OK)
+        give_up(c, "the loop cannot watch the connection");
+}
+
+static void flush(struct redis_conn *c)
+{
+    int done = 0;
+    while (!done) {
+        size_t before = sdslen(c->redis->obuf);
+        if (redisBufferWrite(c->redis, &done) != REDIS_OK) {
+            give_up(c, c->redis->errstr);
+            return;
+        }
+        if (!done && sdslen(c->redis->obuf) == before) {
+            watch(c, true);
+            return;
+        }
+    }
+    watch(c, false);
+}
+
+static void take_replies(struct redis_conn *c)
+{
+    void *reply = NULL;
+    struct wait w;
+    while (!c->closing) {
+        if (redisReaderGetReply(c->redis->reader, &reply) != REDIS_OK) {
+            give_up(c, c->redis->reader->errstr);
+            return;
+        }
+        if (!reply)
+            return;
+        if (take_wait(c, &w))
+            w.fn(w.ctx, reply);
+        freeReplyObject(reply);
+    }
+}
+
+static void on_fd(void *ctx, int fd, int events)
+{
+    struct redis_conn *c = ctx;
+    (void)fd;
+    if (events & (MUX_IN | MUX_HUP)) {
+        if (redisBufferRead(c->redis) != REDIS_OK) {
+            take_replies(c);
+            give_up(c, c->redis->errstr);
+            return;
+        }
+        take_replies(c);
+    }
+    if (!c->closing && (events & MUX_OUT))
+        flush(c);
+}
+
+enum status redis_conn_start(struct redis_conn *c, struct mux *mux, const struct redis_conn_events *events)
+{
+    int flags = fcntl(c->redis->fd, F_GETFL);
+    if (flags < 0 || fcntl(c->redis->fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return ERR_IO;
+    c->redis->flags &= ~REDIS_BLOCK;
+    c->mux = mux;
+    c->events = *events;
+    c->dead = MUX_TIMER(report_loss, c);
+    return mux_fd(mux, c->redis->fd, MUX_IN, on_fd, c);
+}
+
+static bool add_wait(struct redis_conn *c, struct wait w)
+{
+    if (c->len == c->cap) {
+        uint32_t cap = c->cap ? c->cap * 2 : 64;
+        struct wait *more = calloc(cap, sizeof *more);
+        if (!more)
+            return false;
+        for (uint32_t i = 0; i < c->len; i++)
+            more[i] = c->waits[(c->first + i) % c->cap];
+        free(c->waits);
+        c->waits = more;
+        c->first = 0;
+        c->cap = cap;
+    }
+    c->waits[(c->first + c->len++) % c->cap] = w;
+    return true;
+}
+
+enum status redis_conn_send(struct redis_conn *c, int argc, const struct str *argv, redis_fn *fn, void *ctx)
+{
+    const char *v[ARGC_MAX];
+    size_t n[ARGC_MAX];
+    assert(c->mux && argc > 0 && argc <= ARGC_MAX);
+    if (c->closing)
+        return ERR_UNAVAILABLE;
+    for (int i = 0; i < argc; i++) {
+        v[i] = argv[i].p ? argv[i].p : "";
+        n[i] = argv[i].n;
+    }
+    if (redisAppendCommandArgv(c->redis, argc, v, n) != REDIS_OK)
+        return ERR_NOMEM;
+    if (!add_wait(c, (struct wait){ fn, ctx, mono_now().ms })) {
+        give_up(c, "out of memory");
+        return ERR_NOMEM;
+    }
+    flush(c);
+    return OK;
+}
+
+void redis_conn_close(struct redis_conn *c)
+{
+    if (!c)
+        return;
+    c->closing = true;
+    if (c->mux) {
+        mux_fd_remove(c->mux, c->redis->fd);
+        mux_timer_stop(c->mux, &c->dead);
+    }
+    fail_all(c);
+    if (c->redis)
+        redisFree(c->redis);
+    free(c->waits);
+    free(c);
+}
+
+uint32_t redis_conn_pending(const struct redis_conn *c)
+{
+    return c->len;
+}
+
+int64_t redis_conn_waiting_ms(const struct redis_conn *c, int64_t now_ms)
+{
+    if (c->len == 0)
+        return 0;
+    int64_t ms = now_ms - c->waits[c->first].since_ms;
+    return ms > 0 ? ms : 1;
+}

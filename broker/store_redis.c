@@ -1,0 +1,723 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "broker/store_redis.h"
+
+#include "broker/redis_conn.h"
+#include "common/mp.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LOAD_PAGE = 500, GIVE_UP_MS = 8000, HOLDER_MAX = 512, FIELDS_MAX = 1000, NAME_SIZE = 32 };
+
+/* The text of functions.lua, embedded by the build. */
+static const char template_text[] = {
+#include "functions.lua.inc"
+    , '\0'
+};
+
+struct store_redis {
+    struct redis_url url;
+    char prefix[64];
+    char holder[HOLDER_MAX];
+    char hash[13]; /* of the function library */
+    struct mux *mux;
+    struct store_events events;
+    struct redis_conn *writer, *reader;
+    struct epoch epoch;
+    struct mux_timer watch; /* answers that do not come */
+};
+
+/* ---- texts ----------------------------------------------------------------------------------- */
+
+/* Who leads, so that the next broker can tell whether it still lives:
+ * "host boot-id pid start-time name". */
+static void holder_text(char out[HOLDER_MAX], const char *name)
+{
+    char host[128] = "?", boot[64] = "?", line[1024] = "";
+    unsigned long long start = 0;
+    gethostname(host, sizeof host - 1);
+    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (f && !fgets(boot, sizeof boot, f))
+        boot[0] = '?';
+    if (f)
+        fclose(f);
+    boot[strcspn(boot, "\n")] = '\0';
+    f = fopen("/proc/self/stat", "re");
+    if (f && fgets(line, sizeof line, f)) {
+        const char *at = strrchr(line, ')'); /* field 22, counted after the name in parentheses */
+        int field = 2;
+        while (at && field < 22) {
+            at = strchr(at + 1, ' ');
+            field++;
+        }
+        start = at ? strtoull(at, NULL, 10) : 0;
+    }
+    if (f)
+        fclose(f);
+    snprintf(out, HOLDER_MAX, "%s %s %ld %llu %s", host, boot, (long)getpid(), start, name);
+}
+
+static bool start_time_is(long pid, unsigned long long want)
+{
+    char path[64], line[1024] = "";
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return errno != ENOENT; /* hidden from us is not gone */
+    const char *at = fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
+    fclose(f);
+    for (int field = 2; at && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    return !at || strtoull(at, NULL, 10) == want;
+}
+
+/* Is the holder a process of this machine and this boot that is gone? Then its lease is void. */
+static bool holder_dead(const char *holder, const char *ours)
+{
+    char host[128], boot[64], our_host[128], our_boot[64];
+    long pid;
+    unsigned long long start;
+    if (sscanf(holder, "%127s %63s %ld %llu", host, boot, &pid, &start) != 4 ||
+        sscanf(ours, "%127s %63s", our_host, our_boot) != 2)
+        return false;
+    if (strcmp(host, our_host) != 0 || strcmp(boot, our_boot) != 0)
+        return false;
+    return (kill((pid_t)pid, 0) != 0 && errno == ESRCH) || !start_time_is(pid, start);
+}
+
+static void holder_shown(const char *holder, char out[256])
+{
+    char host[128], name[256] = "";
+    long pid;
+    if (sscanf(holder, "%127s %*s %ld %*u %255[^\n]", host, &pid, name) >= 2)
+        snprintf(out, 256, "%.120s, pid %ld on %.80s", name, pid, host);
+    else
+        snprintf(out, 256, "%.200s", holder);
+}
+
+static void key_text(const struct store_redis *s, char out[160], const char *what, const char *name)
+{
+    snprintf(out, 160, "%s%s%s", s->prefix, what, name);
+}
+
+static void function_name(const struct store_redis *s, char out[NAME_SIZE], const char *what)
+{
+    snprintf(out, NAME_SIZE, "pawl_%s_%s", s->hash, what);
+}
+
+static void u64_text(char out[21], uint64_t v)
+{
+    snprintf(out, 21, "%" PRIu64, v);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void on_watch(void *ctx);
+
+struct store_redis *store_redis_new(const struct store_redis_conf *conf, struct mux *mux,
+                                    const struct store_events *events, struct err *err)
+{
+    struct store_redis *s = calloc(1, sizeof *s);
+    if (!s) {
+        err_set(err, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    if (redis_url_parse(conf->url, &s->url, err) != OK) {
+        free(s);
+        return NULL;
+    }
+    snprintf(s->prefix, sizeof s->prefix, "%s", conf->prefix);
+    holder_text(s->holder, conf->name);
+    struct hash h = hash_of(str_of(template_text));
+    char hex[HASH_HEX + 1];
+    hash_hex(&h, hex);
+    snprintf(s->hash, sizeof s->hash, "%.12s", hex);
+    s->mux = mux;
+    s->events = *events;
+    s->watch = MUX_TIMER(on_watch, s);
+    return s;
+}
+
+static void disconnect(struct store_redis *s)
+{
+    struct redis_conn *writer = s->writer, *reader = s->reader;
+    s->writer = s->reader = NULL;
+    mux_timer_stop(s->mux, &s->watch);
+    redis_conn_close(writer);
+    redis_conn_close(reader);
+}
+
+void store_redis_free(struct store_redis *s)
+{
+    if (!s)
+        return;
+    s->events.committed = NULL;
+    disconnect(s);
+    free(s);
+}
+
+const char *store_redis_shown(const struct store_redis *s)
+{
+    return s->url.shown;
+}
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* What an error reply means for us. */
+static enum status reply_status(const struct store_redis *s, const char *text, struct err *err)
+{
+    static const struct { const char *begin, *fix; } known[] = {
+        { "LOADING", "it is loading its data: wait" },
+        { "READONLY", "it is a replica: point redis.url at the primary" },
+        { "OOM", "give it more memory (maxmemory) or remove data" },
+        { "MISCONF", "it cannot write its snapshot: look at its log and its disk" },
+        { "NOPERM", "its user may not run functions or use keys ~pawl:*: see docs/guarantees.md" },
+        { "NOAUTH", "put user and password into redis.url" },
+        { "MASTERDOWN", "its primary is gone" },
+        { "NOREPLICAS", "too few replicas are connected (min-replicas-to-write)" },
+    };
+    for (size_t i = 0; i < COUNT(known); i++) {
+        if (!begins(text, known[i].begin))
+            continue;
+        err_set(err, ERR_UNAVAILABLE, "Redis at %s: %.300s", s->url.shown, text);
+        err_fix(err, "%s", known[i].fix);
+        return ERR_UNAVAILABLE;
+    }
+    const char *fenced = strstr(text, "PAWL FENCED ");
+    if (fenced) {
+        char who[256];
+        holder_shown(fenced + 12, who);
+        err_set(err, ERR_DENIED, "another broker leads on Redis at %s: %s", s->url.shown, who);
+        return ERR_DENIED;
+    }
+    return err_set(err, ERR_UNAVAILABLE, "Redis at %s: %.300s", s->url.shown, text);
+}
+
+/* ---- taking the lead ------------------------------------------------------------------------- */
+
+static redisReply *ask(struct store_redis *s, int argc, const struct str *argv, struct err *err)
+{
+    redisReply *r = redis_conn_ask(s->writer, argc, argv, err);
+    if (r && r->type == REDIS_REPLY_ERROR) {
+        reply_status(s, r->str, err);
+        freeReplyObject(r);
+        return NULL;
+    }
+    return r;
+}
+
+static enum status check_version(struct store_redis *s, struct err *err)
+{
+    struct str argv[] = { str_of("INFO"), str_of("server") };
+    redisReply *r = ask(s, 2, argv, err);
+    if (!r)
+        return err->status;
+    const char *at = r->str ? strstr(r->str, "redis_version:") : NULL;
+    int major = at ? (int)strtol(at + 14, NULL, 10) : 0;
+    freeReplyObject(r);
+    if (major >= 7)
+        return OK;
+    err_set(err, ERR_CONFIG, "Redis at %s is version %d, pawl needs 7.0 or newer (functions)", s->url.shown, major);
+    return ERR_CONFIG;
+}
+
+static void library_text(const struct store_redis *s, struct buf *out)
+{
+    const char *at = template_text, *mark;
+    while ((mark = strstr(at, "@HASH@")) != NULL) {
+        buf_append(out, at, (size_t)(mark - at));
+        buf_str(out, s->hash);
+        at = mark + 6;
+    }
+    buf_str(out, at);
+}
+
+/* Our own library beside those of other versions; an existing one of this name is this text. */
+static enum status load_library(struct store_redis *s, struct err *err)
+{
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    library_text(s, &text);
+    struct str argv[] = { str_of("FUNCTION"), str_of("LOAD"), buf_get(&text) };
+    redisReply *r = redis_conn_ask(s->writer, 3, argv, err);
+    buf_fini(&text);
+    if (!r)
+        return err->status;
+    enum status st = OK;
+    if (r->type == REDIS_REPLY_ERROR && !strstr(r->str, "already exists"))
+        st = reply_status(s, r->str, err);
+    freeReplyObject(r);
+    return st;
+}
+
+static enum status held(struct store_redis *s, const char *text, char dead[HOLDER_MAX], struct err *err)
+{
+    long ttl = 0;
+    int at = 0;
+    char who[256];
+    if (sscanf(text, "%*s HELD %ld %n", &ttl, &at) < 1 && sscanf(text, "HELD %ld %n", &ttl, &at) < 1)
+        at = 0;
+    snprintf(dead, HOLDER_MAX, "%s", text + at);
+    if (holder_dead(dead, s->holder))
+        return OK;
+    holder_shown(dead, who);
+    err_set(err, ERR_BUSY, "another broker leads on Redis at %s: %s", s->url.shown, who);
+    err_fix(err, "stop it first, or use another Redis; its lease ends %ld ms after it dies", ttl);
+    return ERR_BUSY;
+}
+
+static enum status call_lead(struct store_redis *s, struct epoch *epoch, struct err *err)
+{
+    char fn[NAME_SIZE], key[160], inc[21], now[21], lease[21], dead[HOLDER_MAX] = "";
+    function_name(s, fn, "lead");
+    key_text(s, key, "lead", "");
+    u64_text(inc, epoch->incarnation);
+    u64_text(now, (uint64_t)wall_now().ms);
+    u64_text(lease, STORE_LEASE_MS);
+    for (int again = 0; again < 2; again++) {
+        struct str argv[] = { str_of("FCALL"), str_of(fn), str_of("1"), str_of(key), str_of(inc),
+                              str_of(s->holder), str_of(now), str_of(lease), str_of(dead) };
+        redisReply *r = redis_conn_ask(s->writer, COUNT(argv), argv, err);
+        if (!r)
+            return err->status;
+        enum status st = OK;
+        const char *mine = r->type == REDIS_REPLY_ERROR ? strstr(r->str, "PAWL HELD ") : NULL;
+        if (mine)
+            st = held(s, mine + 5, dead, err);
+        else if (r->type == REDIS_REPLY_ERROR)
+            st = reply_status(s, r->str, err);
+        else
+            epoch->generation = strtoull(r->str ? r->str : "0", NULL, 10);
+        bool granted = !mine && st == OK;
+        freeReplyObject(r);
+        if (granted || st != OK)
+            return st;
+    }
+    return err_set(err, ERR_BUSY, "the leader's lease on Redis at %s changed hands", s->url.shown);
+}
+
+static void on_lost(void *ctx, const char *why)
+{
+    struct store_redis *s = ctx;
+    struct err err = { 0 };
+    err_set(&err, ERR_UNAVAILABLE, "Redis at %s: %s", s->url.shown, why);
+    err_fix(&err, "start Redis again: pawl resumes by itself");
+    disconnect(s);
+    s->events.lost(s->events.ctx, &err);
+}
+
+static enum status redis_lead(void *self, struct epoch *epoch, struct err *err)
+{
+    struct store_redis *s = self;
+    enum status st;
+    disconnect(s);
+    if (!(s->writer = redis_conn_open(&s->url, err)))
+        return err->status;
+    if ((st = check_version(s, err)) == OK && (st = load_library(s, err)) == OK &&
+        (st = call_lead(s, epoch, err)) == OK && !(s->reader = redis_conn_open(&s->url, err)))
+        st = err->status;
+    if (st != OK) {
+        disconnect(s);
+        return st;
+    }
+    s->epoch = *epoch;
+    return OK;
+}
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
+static enum status load_pipelines(struct store_redis *s, store_load_fn *fn, void *ctx, struct err *err)
+{
+    char key[160];
+    key_text(s, key, "pipelines", "");
+    struct str argv[] = { str_of("HVALS"), str_of(key) };
+    redisReply *r = ask(s, 2, argv, err);
+    enum status st = r ? OK : err->status;
+    for (size_t i = 0; st == OK && i < r->elements; i++)
+        st = fn(ctx, (struct str){ r->element[i]->str, r->element[i]->len }, err);
+    if (r)
+        freeReplyObject(r);
+    return st;
+}
+
+static enum status load_records(struct store_redis *s, const redisReply *ids, store_load_fn *fn, void *ctx,
+                                struct err *err)
+{
+    static const size_t skip = VERSION_DIGITS;
+    struct str argv[LOAD_PAGE + 1] = { str_of("MGET") };
+    char (*keys)[160] = calloc(LOAD_PAGE, sizeof *keys);
+    enum status st = keys ? OK : err_set(err, ERR_NOMEM, "out of memory");
+    for (size_t i = 0; st == OK && i < ids->elements; i++) {
+        key_text(s, keys[i], "j:", ids->element[i]->str);
+        argv[i + 1] = str_of(keys[i]);
+    }
+    redisReply *r = st == OK ? ask(s, (int)ids->elements + 1, argv, err) : NULL;
+    free(keys);
+    if (!r)
+        return st == OK ? err->status : st;
+    for (size_t i = 0; st == OK && i < r->elements; i++) {
+        const redisReply *one = r->element[i];
+        if (one->type != REDIS_REPLY_STRING || one->len < skip)
+            st = err_set(err, ERR_DATA, "Redis at %s: job %s is listed but has no record", s->url.shown,
+                         ids->element[i]->str);
+        else
+            st = fn(ctx, (struct str){ one->str + skip, one->len - skip }, err);
+    }
+    freeReplyObject(r);
+    return st;
+}
+
+static enum status load_jobs(struct store_redis *s, store_load_fn *fn, void *ctx, struct err *err)
+{
+    char key[160], from[21], to[21];
+    key_text(s, key, "x:", "all");
+    for (uint64_t at = 0;; at += LOAD_PAGE) {
+        u64_text(from, at);
+        u64_text(to, at + LOAD_PAGE - 1);
+        struct str argv[] = { str_of("ZRANGE"), str_of(key), str_of(from), str_of(to) };
+        redisReply *ids = ask(s, 4, argv, err);
+        if (!ids)
+            return err->status;
+        size_t n = ids->elements;
+        enum status st = n ? load_records(s, ids, fn, ctx, err) : OK;
+        freeReplyObject(ids);
+        if (st != OK || n < LOAD_PAGE)
+            return st;
+    }
+}
+
+static enum status redis_load(void *self, store_load_fn *pipeline, store_load_fn *job, void *ctx, struct err *err)
+{
+    struct store_redis *s = self;
+    struct redis_conn_events events = { s, on_lost };
+    assert(s->writer && s->reader);
+    enum status st = load_pipelines(s, pipeline, ctx, err);
+    if (st == OK)
+        st = load_jobs(s, job, ctx, err);
+    if (st == OK && (redis_conn_start(s->writer, s->mux, &events) != OK ||
+                     redis_conn_start(s->reader, s->mux, &events) != OK))
+        st = err_set(err, ERR_INTERNAL, "the loop cannot watch the connections to Redis");
+    if (st != OK) {
+        disconnect(s);
+        return st;
+    }
+    mux_timer_in(s->mux, &s->watch, GIVE_UP_MS / 4);
+    return OK;
+}
+
+/* A Redis that hangs (stopped, swapping, a full disk) is lost although its connection lives. */
+static void on_watch(void *ctx)
+{
+    struct store_redis *s = ctx;
+    int64_t now = mono_now().ms;
+    if (redis_conn_waiting_ms(s->writer, now) > GIVE_UP_MS || redis_conn_waiting_ms(s->reader, now) > GIVE_UP_MS) {
+        on_lost(s, "it does not answer");
+        return;
+    }
+    mux_timer_in(s->mux, &s->watch, GIVE_UP_MS / 4);
+}
+
+/* ---- committing ------------------------------------------------------------------------------ */
+
+static void on_committed(void *ctx, const redisReply *r)
+{
+    struct store_redis *s = ctx;
+    struct err err = { 0 };
+    if (!r || !s->events.committed)
+        return; /* lost: told once, by on_lost */
+    enum status st = OK;
+    if (r->type == REDIS_REPLY_ERROR)
+        st = reply_status(s, r->str, &err);
+    s->events.committed(s->events.ctx, st, &err);
+}
+
+static enum status redis_commit(void *self, uint64_t turn, struct str batch)
+{
+    struct store_redis *s = self;
+    char fn[NAME_SIZE], key[160], gen[21], inc[21], number[21], digest[17];
+    if (!s->writer)
+        return ERR_UNAVAILABLE;
+    function_name(s, fn, "commit");
+    key_text(s, key, "lead", "");
+    u64_text(gen, s->epoch.generation);
+    u64_text(inc, s->epoch.incarnation);
+    u64_text(number, turn);
+    batch_digest(batch, digest);
+    struct str argv[] = { str_of("FCALL"), str_of(fn), str_of("1"), str_of(key), str_of(gen), str_of(inc),
+                          str_of(number), str_of(digest), batch };
+    return redis_conn_send(s->writer, COUNT(argv), argv, on_committed, s);
+}
+
+static void on_renewed(void *ctx, const redisReply *r)
+{
+    struct store_redis *s = ctx;
+    struct err err = { 0 };
+    if (!r || r->type != REDIS_REPLY_ERROR)
+        return;
+    if (reply_status(s, r->str, &err) == ERR_DENIED && s->events.committed)
+        s->events.lost(s->events.ctx, &err);
+}
+
+static enum status send_renew(struct store_redis *s, const char *lease, redis_fn *fn)
+{
+    char name[NAME_SIZE], key[160], gen[21], inc[21];
+    function_name(s, name, "renew");
+    key_text(s, key, "lead", "");
+    u64_text(gen, s->epoch.generation);
+    u64_text(inc, s->epoch.incarnation);
+    struct str argv[] = { str_of("FCALL"), str_of(name), str_of("1"), str_of(key), str_of(gen), str_of(inc),
+                          str_of(s->holder), str_of(lease) };
+    return redis_conn_send(s->writer, COUNT(argv), argv, fn, s);
+}
+
+static void redis_renew(void *self)
+{
+    struct store_redis *s = self;
+    char lease[21];
+    u64_text(lease, STORE_LEASE_MS);
+    if (s->writer && send_renew(s, lease, on_renewed) != OK)
+        return; /* the loss is reported by its own way */
+}
+
+static void on_resigned(void *ctx, const redisReply *r)
+{
+    struct store_redis *s = ctx;
+    (void)r;
+    s->epoch = (struct epoch){ 0 };
+}
+
+static void redis_resign(void *self)
+{
+    struct store_redis *s = self;
+    struct err err;
+    int64_t until = mono_now().ms + 1000;
+    if (!s->writer || send_renew(s, "0", on_resigned) != OK)
+        return;
+    while (s->epoch.incarnation && s->writer && mono_now().ms < until) {
+        if (mux_turn(s->mux, 50, &err) != OK)
+            return;
+    }
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+struct get {
+    store_get_fn *fn;
+    void *ctx;
+    enum get_kind kind;
+    struct store_redis *s;
+};
+
+enum { VALUES_MAX = 4096 };
+
+static struct str value_of(const redisReply *r)
+{
+    if (r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS)
+        return (struct str){ r->str, r->len };
+    return (struct str){ 0 };
+}
+
+static void cut_version(struct str *v)
+{
+    if (v->p && v->n >= VERSION_DIGITS)
+        *v = (struct str){ v->p + VERSION_DIGITS, v->n - VERSION_DIGITS };
+}
+
+/* Stream entries are [id, [field, value]]. */
+static uint32_t event_values(const redisReply *r, struct str *v)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < r->elements && n + 2 <= VALUES_MAX; i++) {
+        const redisReply *e = r->element[i];
+        if (e->elements != 2 || e->element[1]->elements < 2)
+            continue;
+        v[n++] = value_of(e->element[0]);
+        v[n++] = value_of(e->element[1]->element[1]);
+    }
+    return n;
+}
+
+static uint32_t info_values(const redisReply *r, struct str *v)
+{
+    static const char *const keys[] = { "redis_version", "run_id", "used_memory", "maxmemory", "loading" };
+    uint32_t n = 0;
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        const char *at = r->str;
+        size_t len = strlen(keys[i]);
+        while (at && !(strncmp(at, keys[i], len) == 0 && at[len] == ':'))
+            at = strstr(at, "\n") ? strstr(at, "\n") + 1 : NULL;
+        if (!at)
+            continue;
+        v[n++] = str_of(keys[i]);
+        v[n++] = (struct str){ at + len + 1, strcspn(at + len + 1, "\r\n") };
+    }
+    return n;
+}
+
+static uint32_t values_of(enum get_kind kind, const redisReply *r, struct str *v, char *digit)
+{
+    uint32_t n = 0;
+    if (kind == GET_EVENTS || kind == GET_OLDEST)
+        return event_values(r, v);
+    if (kind == GET_INFO)
+        return info_values(r, v);
+    if (kind == GET_HAS) {
+        *digit = r->integer ? '1' : '0';
+        v[0] = (struct str){ digit, 1 };
+        return 1;
+    }
+    if (r->type != REDIS_REPLY_ARRAY) {
+        v[0] = value_of(r);
+        if (kind == GET_RECORD)
+            cut_version(&v[0]);
+        return 1;
+    }
+    for (size_t i = 0; i < r->elements && n < VALUES_MAX; i++) {
+        v[n] = value_of(r->element[i]);
+        if (kind == GET_PAGE && i > 0 && i % 2 == 0)
+            cut_version(&v[n]);
+        n++;
+    }
+    return n;
+}
+
+static void on_got(void *ctx, const redisReply *r)
+{
+    struct get *g = ctx;
+    struct str *v = r ? calloc(VALUES_MAX, sizeof *v) : NULL;
+    if (!v || r->type == REDIS_REPLY_ERROR) {
+        bool cursor = r && r->type == REDIS_REPLY_ERROR && strstr(r->str, "CURSOR");
+        g->fn(g->ctx, cursor ? ERR_DATA : ERR_UNAVAILABLE, NULL, 0);
+    } else {
+        char digit;
+        uint32_t n = values_of(g->kind, r, v, &digit);
+        g->fn(g->ctx, OK, v, n);
+    }
+    free(v);
+    free(g);
+}
+
+struct command {
+    struct str argv[FIELDS_MAX + 8];
+    int argc;
+    char fn[NAME_SIZE], key[160], id[ID_CHARS + 1], number[21], from[EVENT_ID_MAX + 2];
+};
+
+static void arg(struct command *c, struct str s)
+{
+    assert((size_t)c->argc < COUNT(c->argv));
+    c->argv[c->argc++] = s;
+}
+
+static void arg_z(struct command *c, const char *z)
+{
+    arg(c, str_of(z));
+}
+
+static void call_function(const struct store_redis *s, struct command *c, const char *what)
+{
+    function_name(s, c->fn, what);
+    key_text(s, c->key, "lead", "");
+    arg_z(c, "FCALL_RO");
+    arg_z(c, c->fn);
+    arg_z(c, "1");
+    arg_z(c, c->key);
+}
+
+static void make_events(const struct store_redis *s, struct command *c, const struct store_get *g)
+{
+    key_text(s, c->key, "e", "");
+    bool after = g->names_n && g->names[0].n;
+    snprintf(c->from, sizeof c->from, after ? "(%.*s" : "-", STR_ARG(after ? g->names[0] : (struct str){ 0 }));
+    arg_z(c, "XRANGE");
+    arg_z(c, c->key);
+    arg_z(c, c->from);
+    arg_z(c, "+");
+    arg_z(c, "COUNT");
+    u64_text(c->number, g->kind == GET_OLDEST ? 1 : g->limit);
+    arg_z(c, c->number);
+}
+
+static void make(const struct store_redis *s, struct command *c, const struct store_get *g)
+{
+    id_text(g->id, c->id);
+    switch (g->kind) {
+    case GET_FIELDS:
+        key_text(s, c->key, "d:", c->id);
+        arg_z(c, "HMGET");
+        arg_z(c, c->key);
+        for (uint32_t i = 0; i < g->names_n; i++)
+            arg(c, g->names[i]);
+        break;
+    case GET_RECORD:
+        key_text(s, c->key, "j:", c->id);
+        arg_z(c, "GET");
+        arg_z(c, c->key);
+        break;
+    case GET_BLOB:
+    case GET_HAS:
+        snprintf(c->key, sizeof c->key, "%sb:%.*s", s->prefix, STR_ARG(g->names[0]));
+        arg_z(c, g->kind == GET_BLOB ? "GET" : "EXISTS");
+        arg_z(c, c->key);
+        break;
+    case GET_PAGE:
+        call_function(s, c, "page");
+        arg(c, g->names[0]);
+        arg(c, g->names[1]);
+        u64_text(c->number, g->limit);
+        arg_z(c, c->number);
+        break;
+    case GET_NAMES:
+        call_function(s, c, "names");
+        arg_z(c, c->id);
+        break;
+    case GET_EVENTS:
+    case GET_OLDEST:
+        make_events(s, c, g);
+        break;
+    case GET_INFO:
+        arg_z(c, "INFO");
+        break;
+    }
+}
+
+static enum status redis_get(void *self, const struct store_get *what, store_get_fn *fn, void *ctx)
+{
+    struct store_redis *s = self;
+    if (!s->reader)
+        return ERR_UNAVAILABLE;
+    if (what->names_n > FIELDS_MAX || (what->kind == GET_FIELDS && what->names_n == 0))
+        return ERR_LIMIT;
+    struct get *g = calloc(1, sizeof *g);
+    struct command *c = calloc(1, sizeof *c);
+    enum status st = g && c ? OK : ERR_NOMEM;
+    if (st == OK) {
+        *g = (struct get){ fn, ctx, what->kind, s };
+        make(s, c, what);
+        /* What must be seen is a commit that was answered, on the other connection: it is. But
+         * whether a blob is there is asked in line with the commits. */
+        st = redis_conn_send(what->kind == GET_HAS ? s->writer : s->reader, c->argc, c->argv, on_got, g);
+    }
+    free(c);
+    if (st != OK)
+        free(g);
+    return st;
+}
+
+struct store store_redis_ops(struct store_redis *s)
+{
+    static const struct store_ops ops = { .lead = redis_lead, .load = redis_load, .commit = redis_commit,
+                                          .get = redis_get, .renew = redis_renew, .resign = redis_resign };
+    return (struct store){ &ops, s };
+}
