@@ -50,7 +50,7 @@ release_services() {
 
 install_packages() {
     echo "installing: $*" >&2
-    local log; log=$(mktemp)
+    log=$(mktemp)
     trap 'release_services; rm -f "$log"' EXIT
     hold_services
     apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@" >"$log" 2>&1; }
