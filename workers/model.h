@@ -46,6 +46,8 @@ struct model_reply {
  * schema is asked for again with another seed up to twice, then given with value NULL. */
 typedef void model_fn(void *ctx, struct task *t, const struct model_reply *reply);
 void model_call(struct model *m, struct task *t, const struct model_request *r, model_fn *fn, void *ctx);
+/* Called right before a call fails its task, so that the stage lets go of what it holds for it. */
+void model_on_fail(struct model *m, void (*fn)(void *ctx, struct task *t), void *ctx);
 /* Forget every call of the task (cancel): closes its streams. */
 void model_cancel(struct model *m, struct task *t);
 #endif
