@@ -12,7 +12,7 @@ packages_of() {
                 libjansson-dev libyaml-dev libzstd-dev libsodium-dev ;;
     run)   echo redis-server ca-certificates ;;
     model) echo python3 python3-venv ca-certificates ;;
-    test)  echo libcmocka-dev python3 python3-venv python3-zmq python3-msgpack clang libclang-rt-14-dev iproute2 ;;
+    test)  echo libcmocka-dev python3 python3-venv python3-zmq python3-msgpack python3-zstandard clang libclang-rt-14-dev iproute2 ;;
     *)     echo "packages.sh: $1: no such set; try build, run, model, test" >&2; return 64 ;;
     esac
 }
