@@ -80,19 +80,25 @@ static void put_forget(struct batch *b, const struct fx *fx)
     mp_str(&b->ops, fx->workspace);
 }
 
+void event_encode(const struct fx *fx, struct buf *e)
+{
+    char job[ID_CHARS + 1];
+    id_text(fx->job, job);
+    buf_init(e, 1 << 20);
+    mp_array(e, 5);
+    mp_z(e, fx->name);
+    mp_z(e, job);
+    mp_str(e, fx->project);
+    mp_int(e, fx->at_ms);
+    buf_view(e, fx->bytes);
+}
+
 static void put_event(struct batch *b, const struct fx *fx, char *id)
 {
-    char text[EVENT_ID_MAX], job[ID_CHARS + 1];
+    char text[EVENT_ID_MAX];
     struct buf e;
     snprintf(text, sizeof text, "%" PRIu64 "-%" PRIu64, b->epoch.generation, ++*b->event_no);
-    id_text(fx->job, job);
-    buf_init(&e, 1 << 20);
-    mp_array(&e, 5);
-    mp_z(&e, fx->name);
-    mp_z(&e, job);
-    mp_str(&e, fx->project);
-    mp_int(&e, fx->at_ms);
-    buf_view(&e, fx->bytes);
+    event_encode(fx, &e);
     begin(b, "e", 4);
     mp_z(&b->ops, text);
     mp_bin(&b->ops, buf_get(&e));

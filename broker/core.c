@@ -151,7 +151,7 @@ void core_free(struct core *c)
 
 /* ---- recovery -------------------------------------------------------------------------------- */
 
-static const struct pipeline *find_pipeline(void *ctx, uint64_t id)
+const struct pipeline *core_find_pipeline(void *ctx, uint64_t id)
 {
     struct core *c = ctx;
     return idmap_get(&c->pipelines, id);
@@ -164,7 +164,7 @@ static enum task_phase phase_of(enum job_state s)
 
 enum status core_load_job(struct core *c, struct str record, struct err *err)
 {
-    struct job *j = record_decode(record, find_pipeline, c, err);
+    struct job *j = record_decode(record, core_find_pipeline, c, err);
     if (!j)
         return err->status;
     bool whole = j->stage < j->pipe->stages_n;
@@ -493,6 +493,15 @@ bool core_peer_worker(const struct core *c, uint64_t peer)
 {
     const struct peer_state *p = roster_find(c, peer);
     return p && p->worker;
+}
+
+void core_peer_heard(struct core *c, uint64_t peer, int64_t now_ms)
+{
+    struct peer_state *p = roster_find(c, peer);
+    if (!p || now_ms < c->now_ms)
+        return;
+    p->heard_ms = now_ms;
+    timer_set(&c->timers, &p->timer, TIMER_PEER, now_ms + c->conf.silence_ms);
 }
 
 static bool may_see(const struct job *j, struct str access)

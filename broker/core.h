@@ -32,6 +32,8 @@ enum status core_load_job(struct core *c, struct str record, struct err *err) MU
 void core_loaded(struct core *c, int64_t now_ms, int64_t wall_ms);
 /* The encoded pipeline of new submissions, for the store. */
 struct str core_pipeline(const struct core *c, uint64_t *id);
+/* A pipeline_find_fn over the pipelines of a core: ctx is the struct core. */
+const struct pipeline *core_find_pipeline(void *ctx, uint64_t id);
 
 enum event_kind {
     EV_TICK,   /* time went by */
@@ -60,6 +62,7 @@ struct event {
     const struct asked *asked; /* DONE with a questions document */
     uint32_t asked_n;
     struct str reply, reply_question; /* DONE of an ask: out of the reply document */
+    const char *wrong; /* DONE, FAIL: why its documents cannot be used; NULL: they can */
     const struct budget *budget; /* SUBMIT: defaults filled in */
     struct str task;             /* EV_UNSENT */
     struct fence fence;
@@ -93,5 +96,7 @@ enum status core_find(const struct core *c, struct str prefix, struct str access
 /* The job, for reading only, valid until the next step. NULL: unknown. */
 const struct job *core_job(const struct core *c, uint64_t id);
 bool core_peer_known(const struct core *c, uint64_t peer);
+/* A sign of life that the core has nothing else to do with. */
+void core_peer_heard(struct core *c, uint64_t peer, int64_t now_ms);
 bool core_peer_worker(const struct core *c, uint64_t peer);
 #endif

@@ -261,6 +261,8 @@ static bool answer_unknown(const struct event *ev, struct str key, struct fence 
 static const char *malformed(const struct task *t, const struct event *ev)
 {
     const struct msg_DONE *m = &ev->msg->DONE;
+    if (ev->wrong)
+        return ev->wrong;
     for (uint32_t i = 0; i < m->docs.n; i++) {
         bool allowed = stage_writes(t->def, m->docs.v[i]);
         if (!allowed)
@@ -349,7 +351,7 @@ static void permanent(struct core *c, struct task *t, const struct event *ev, st
 {
     const struct msg_FAIL *m = &ev->msg->FAIL;
     note_failure(c, t, "permanent", m->text);
-    if (t->kind == TASK_STAGE && m->docs.n == 1 && str_is(m->docs.v[0], "findings"))
+    if (t->kind == TASK_STAGE && !ev->wrong && m->docs.n == 1 && str_is(m->docs.v[0], "findings"))
         store_docs(t, &m->docs, ev, fx);
     t->attempts++;
     give_up(c, t, "permanent", m->text, fx);

@@ -98,6 +98,8 @@ struct kept_event {
     struct str kind, job, project, facts;
     uint64_t at_ms;
 };
+/* Initialises out. */
+void event_encode(const struct fx *fx, struct buf *out);
 bool event_decode(struct str bytes, struct kept_event *out);
 /* Event ids are "generation-number"; order of two of them. An unparsable one comes first. */
 int event_id_compare(struct str a, struct str b);

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BROKER_BROKER_H
+#define BROKER_BROKER_H
+/* broker: the shell around the core. One loop: gather what arrived, step the core, send all writes
+ * of the turn to the store as one batch, and say the turn's messages when the batch is durable.
+ * Several turns may be in flight; the core runs ahead, the outside world never does. */
+#include "broker/core.h"
+#include "broker/idmap.h"
+#include "broker/store_redis.h"
+#include "common/conf.h"
+#include "common/logline.h"
+#include "common/mux.h"
+#include "common/peer.h"
+
+enum { GATHER_MAX = 256, TURNS_MAX = 512, CONNS_MAX = 65536, TICK_MS = 1000, PROBE_MS = 2500 };
+
+/* A connection: its number in the core, how to reach it. */
+struct conn {
+    uint64_t id;
+    char routing[ROUTING_ID_MAX];
+    size_t routing_n;
+    char role[PAWL_NAME_MAX + 1]; /* of its key, "" without CURVE */
+    bool worker, client;          /* as it said HELLO */
+    char name[PAWL_NAME_MAX + 1], version[PAWL_NAME_MAX + 1];
+    int64_t heard_ms;
+    struct conn *chain; /* same hash of the routing id */
+};
+
+/* A message that waits for its turn to be durable. */
+struct out {
+    struct out *next;
+    uint64_t peer, req;
+    char *header;
+    size_t header_n;
+    struct buf *frames; /* owned */
+    uint32_t frames_n;
+    /* TASK */
+    bool is_task;
+    uint64_t job;
+    struct need *needs; /* names and bytes owned */
+    uint32_t needs_n;
+    char *task;
+    struct fence fence;
+};
+
+struct told { /* an event of the turn, for those who watch */
+    char id[EVENT_ID_MAX];
+    struct buf bytes; /* as kept */
+};
+
+struct turn {
+    struct turn *next;
+    uint64_t number;
+    int64_t sent_us;
+    struct out *outs, **outs_end;
+    struct told *told;
+    uint32_t told_n;
+    size_t bytes;
+};
+
+struct input { /* a message whose frames are used until the turn is sealed */
+    struct input *next;
+    struct peer_in in;
+};
+
+struct sub;   /* serve_watch.c */
+struct fetch; /* fetch.c */
+
+struct store_state {
+    bool up;
+    char reason[768], fix[256]; /* as in struct err */
+    char version[32], run_id[64];
+    uint64_t used_bytes, max_bytes;
+    int64_t last_turn_us;
+};
+
+struct counters {
+    uint64_t turns, messages, refused, malformed, reloads;
+};
+
+struct broker {
+    const struct conf *conf;
+    struct log log;
+    struct mux *mux;
+    struct peer *peer;
+    struct store_redis *redis;
+    struct store store;
+    struct core *core; /* NULL while the store is down */
+    struct core_conf core_conf;
+    struct buf pipeline; /* encoded, of new submissions */
+    struct effects fx;
+    struct epoch epoch;
+    uint64_t turn_no, event_no;
+    struct turn *flying, **flying_end; /* oldest first */
+    uint32_t flying_n;
+    size_t flying_bytes;
+    struct input *inputs;
+    struct batch extra; /* operations of the shell itself: blobs, sweeps */
+    struct out *extra_outs;
+    struct idmap conns_by_id, conns_by_hash;
+    uint64_t conn_no;
+    struct sub *subs;
+    char last_event[EVENT_ID_MAX]; /* the newest durable one, "": none known */
+    struct store_state state;
+    struct counters counters;
+    struct mux_timer tick, due, retry;
+    int64_t retry_ms;
+    int64_t started_ms, wall_ms; /* wall clock: start; last given to the core */
+    int64_t now_ms;
+    int64_t malformed_logged_ms, next_renew_ms, next_info_ms, next_sweep_ms;
+    bool broken; /* the chain broke in this turn: recover in the next */
+    bool stopping;
+    int exit_code;
+    bool paused; /* too much in flight: not reading */
+};
+
+/* What the process was told to do. */
+struct broker_options {
+    const char *config;
+    struct conf_flag flags[64];
+    size_t flags_n;
+    int64_t wait_store_ms;
+};
+
+/* broker.c */
+int broker_main(const struct broker_options *options);
+struct event broker_event(struct broker *b, enum event_kind kind);
+void broker_step(struct broker *b, const struct event *ev);
+void broker_lost(struct broker *b, enum status st, const struct err *err); /* the chain is broken */
+bool broker_recover(struct broker *b, struct err *err);
+void broker_complain(struct broker *b, const struct err *err);
+
+/* loop.c: the turn */
+void loop_on_socket(void *ctx, void *socket);
+void loop_seal(void *ctx);
+void loop_committed(void *ctx, enum status st, const struct err *err);
+void loop_drop_turns(struct broker *b, const char *why); /* nothing of them is said */
+enum status loop_send(struct broker *b, uint64_t peer, struct str header, const struct buf *frames, uint32_t n);
+void loop_say(struct broker *b, uint64_t peer, struct msg *m, const struct str *frames, uint32_t n);
+void loop_refuse(struct broker *b, uint64_t peer, uint64_t req, enum status code, const char *text, const char *fix);
+void loop_keep_input(struct broker *b, struct peer_in *in); /* takes the frames */
+void out_free(struct out *o);
+
+/* edge.c: bytes become events, once */
+struct edge {
+    struct event ev;
+    struct budget budget;
+    struct asked asked[QUESTIONS_MAX];
+    struct buf plain; /* unpacked document */
+};
+/* Fill in the parts that the core cannot read itself. Errors go into err; then refuse. */
+enum status edge_fill(struct broker *b, struct edge *e, const struct msg *m, const struct str *frames,
+                      uint32_t n, struct err *err) MUST_USE;
+void edge_fini(struct edge *e);
+/* Plain msgpack of a document frame ([codec][bytes]); may point into frame or into plain. */
+enum status frame_plain(struct str frame, size_t max, struct buf *plain, struct str *out) MUST_USE;
+
+/* conns.c */
+struct conn *conn_of(struct broker *b, const struct peer_in *in); /* made on first use; NULL: full */
+struct conn *conn_find(const struct broker *b, uint64_t id);
+void conn_forget(struct broker *b, uint64_t id);
+void conns_sweep(struct broker *b); /* probe silent ones, forget unknown ones */
+void conns_greet(struct broker *b); /* after a recovery: everybody is to say HELLO again */
+void conns_free(struct broker *b);
+
+/* access.c: what a role may say. err: why not. */
+enum status access_check(const char *role, const struct msg *m, struct err *err) MUST_USE;
+/* The project that a role is bound to; empty: any. View into role. */
+struct str access_project(const char *role);
+/* A public address without keys is refused. */
+enum status access_bind(const char *endpoint, const struct peer_keys *keys, const char *allow, struct err *err) MUST_USE;
+
+/* fetch.c: documents out of the store */
+typedef void fetch_fn(void *ctx, enum status st, struct buf *frames, uint32_t n);
+/* One frame per need, in order; an absent one is empty (data NULL). frames are fetch's own. */
+void fetch_docs(struct broker *b, uint64_t job, const struct need *needs, uint32_t n, fetch_fn *fn, void *ctx);
+
+/* serve.c: requests that change nothing; false: not one of them */
+bool serve(struct broker *b, struct conn *c, const struct msg *m);
+void serve_show(struct broker *b, struct conn *c, const struct msg_SHOW *m);
+void serve_workers(struct broker *b, struct conn *c, uint64_t req);
+void serve_status(struct broker *b, struct conn *c, uint64_t req);
+void serve_watch(struct broker *b, struct conn *c, const struct msg_WATCH *m);
+void serve_unwatch(struct broker *b, struct conn *c, uint64_t req);
+void serve_put(struct broker *b, struct conn *c, const struct msg_PUT *m, struct peer_in *in);
+void watch_kept(struct broker *b, const struct told *told);
+void watch_live(struct broker *b, const struct fx *fx);
+void watch_catch_up(struct broker *b);
+void watch_conn_gone(struct broker *b, uint64_t conn);
+void watch_free(struct broker *b);
+void watch_restart(struct broker *b); /* after a recovery: read on from where they are */
+
+/* maps.c: shapes of schemas/protocol.md, Maps */
+void map_row(struct buf *out, const struct job *j, uint32_t extra); /* extra: pairs that follow */
+void map_job_rest(struct buf *out, const struct job *j, int64_t wall_ms);
+enum { MAP_JOB_REST = 10 };
+
+/* pipeline_conf.c: the tree `pipeline` of the configuration, encoded */
+enum status pipeline_from_conf(const struct conf *conf, struct buf *out, struct err *err) MUST_USE;
+#endif
