@@ -54,7 +54,7 @@ static void put_record(struct batch *b, const struct fx *fx)
     put_id(b, fx->job);
     mp_z(&b->ops, expect);
     mp_z(&b->ops, version);
-    mp_bin(&b->ops, fx->bytes);
+    mp_str(&b->ops, fx->bytes);
     mp_array(&b->ops, 2 * bits(fx->add));
     for (int i = 0; i < INDEX_COUNT; i++) {
         if (!(fx->add >> i & 1))
@@ -101,7 +101,7 @@ static void put_event(struct batch *b, const struct fx *fx, char *id)
     event_encode(fx, &e);
     begin(b, "e", 4);
     mp_z(&b->ops, text);
-    mp_bin(&b->ops, buf_get(&e));
+    mp_str(&b->ops, buf_get(&e));
     mp_uint(&b->ops, b->events_max);
     buf_fini(&e);
     if (id)
@@ -120,7 +120,7 @@ void batch_add(struct batch *b, const struct fx *fx, char id[EVENT_ID_MAX])
         begin(b, "d", 4);
         put_id(b, fx->job);
         mp_str(&b->ops, fx->field);
-        mp_bin(&b->ops, fx->bytes);
+        mp_str(&b->ops, fx->bytes);
     } else if (fx->kind == FX_UNDOC) {
         begin(b, "x", 4);
         put_id(b, fx->job);
@@ -133,7 +133,7 @@ void batch_blob(struct batch *b, struct str hex, struct str bytes)
 {
     begin(b, "b", 4);
     mp_str(&b->ops, hex);
-    mp_bin(&b->ops, bytes);
+    mp_str(&b->ops, bytes);
     mp_int(&b->ops, b->now_ms);
 }
 
@@ -149,7 +149,7 @@ void batch_pipeline(struct batch *b, uint64_t id, struct str bytes)
     snprintf(hex, sizeof hex, "%016" PRIx64, id);
     begin(b, "p", 3);
     mp_z(&b->ops, hex);
-    mp_bin(&b->ops, bytes);
+    mp_str(&b->ops, bytes);
 }
 
 enum status batch_encode(const struct batch *b, struct buf *out)

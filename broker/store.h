@@ -69,7 +69,8 @@ struct store {
 
 enum { STORE_LEASE_MS = 6000, STORE_RENEW_MS = 2000, VERSION_DIGITS = 10 };
 
-/* ---- the batch: one list of operations, described in functions.lua */
+/* ---- the batch: one list of operations, described in functions.lua. All bytes travel as strings:
+ * the msgpack of Redis 7.0 knows no binary type. */
 struct batch {
     struct buf ops;
     uint32_t n;
