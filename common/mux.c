@@ -231,6 +231,16 @@ enum status mux_child(struct mux *m, pid_t pid, void (*fn)(void *, pid_t, int), 
     return kill(getpid(), SIGCHLD) == 0 ? OK : (child_check(m), OK);
 }
 
+void mux_child_forget(struct mux *m, pid_t pid)
+{
+    for (int i = 0; i < m->children_n; i++) {
+        if (m->children[i].pid == pid) {
+            m->children[i] = m->children[--m->children_n];
+            return;
+        }
+    }
+}
+
 void mux_after(struct mux *m, void (*fn)(void *), void *ctx)
 {
     m->after = fn;

@@ -45,6 +45,8 @@ enum status mux_signal(struct mux *m, int signo, void (*fn)(void *ctx, int signo
 /* Reap this child when it ends. `status` as from waitpid(2). */
 enum status mux_child(struct mux *m, pid_t pid, void (*fn)(void *ctx, pid_t pid, int status), void *ctx) MUST_USE;
 
+void mux_child_forget(struct mux *m, pid_t pid); /* no callback; fine when absent */
+
 /* Called at the end of each turn, after all callbacks: the place to flush. One per mux. */
 void mux_after(struct mux *m, void (*fn)(void *ctx), void *ctx);
 

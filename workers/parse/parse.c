@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* parse: the stage around brief.c. */
+#include "common/bounds.h"
+#include "workers/harness.h"
+#include "workers/parse/brief.h"
+
+static enum status parse_open(struct worker *w, void **self, struct err *err)
+{
+    (void)w;
+    (void)err;
+    *self = NULL;
+    return OK;
+}
+
+static void refuse(struct task *t, const struct err *err, json_t *findings)
+{
+    json_t *doc = json_object();
+    if (!findings)
+        findings = json_array();
+    if (js_count(findings) == 0)
+        js_push(findings, finding_new("error", "parse.input", err->text, err->fix));
+    js_set(doc, "items", findings);
+    task_put(t, "findings", doc);
+    task_fail(t, FAULT_PERMANENT, 0, "%s%s%s", err->text, *err->fix ? "; " : "", err->fix);
+}
+
+static void parse_begin(void *self, struct task *t)
+{
+    struct err err = { 0 };
+    struct ws ws = { 0 };
+    json_t *brief = NULL, *findings = NULL;
+    (void)self;
+    const json_t *problem = task_doc(t, "problem", &err);
+    struct str bytes = task_blob(t, "workspace", PAWL_WORKSPACE_MAX + (1 << 20), &err);
+    if (!problem && !*err.text)
+        err_set(&err, ERR_DATA, "the job has no problem statement");
+    if (problem && bytes.n == 0 && !*err.text)
+        err_set(&err, ERR_DATA, "the job has no workspace");
+    enum status st = *err.text ? ERR_DATA : ws_decode(task_arena(t), bytes, &ws, &err);
+    if (st == OK)
+        st = brief_make(task_arena(t), problem, &ws, &brief, &findings, &err);
+    if (st != OK) {
+        refuse(t, &err, findings);
+        return;
+    }
+    task_put(t, "brief", brief);
+    task_done(t);
+}
+
+static void parse_cancel(void *self, struct task *t)
+{
+    (void)self;
+    (void)t; /* begin never leaves anything under way */
+}
+
+static void parse_close(void *self)
+{
+    (void)self;
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const stages[] = { "parse", NULL };
+    static const struct stage_ops ops = { "parse", stages, 4, parse_open, parse_begin, parse_cancel, parse_close };
+    return worker_main(argc, argv, &ops);
+}
