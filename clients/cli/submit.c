@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clients/cli/cli.h"
+#include "clients/cli/follow.h"
+#include "clients/cli/out.h"
+#include "clients/cli/problem.h"
+#include "clients/cli/repo.h"
+#include "common/doc.h"
+#include "common/hash.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ANSWER_MS = 30000, BUSY_MS = 1000 };
+
+struct submission {
+    struct cli *cli;
+    struct talk talk;
+    struct repo repo;
+    struct hash workspace;
+    struct buf plain, blob, budget;
+    struct problems problems;
+    char (*ids)[16];
+    json_t *items;
+    bool said_busy, said_unserved;
+};
+
+/* ---- what goes along ------------------------------------------------------------------------- */
+
+/* The loop's keys that a submission carries: flags, else what the user's files or environment say. */
+static const struct {
+    const char *name;
+    enum conf_key key;
+    int flag; /* -1: none */
+} budget_keys[] = {
+    { "rounds", CONF_LOOP_ROUNDS, FLAG_ROUNDS },
+    { "tokens", CONF_LOOP_TOKENS, FLAG_TOKENS },
+    { "wall_ms", CONF_LOOP_WALL, FLAG_WALL },
+    { "patience", CONF_LOOP_PATIENCE, FLAG_PATIENCE },
+    { "measures", CONF_LOOP_MEASURES, -1 },
+    { "judge", CONF_LOOP_JUDGE, -1 },
+    { "question_ms", CONF_LOOP_QUESTION, -1 },
+};
+
+static enum status make_budget(struct submission *s, struct err *err)
+{
+    json_t *map = json_object();
+    enum status st = OK;
+    for (size_t i = 0; i < COUNT(budget_keys) && st == OK; i++) {
+        int flag = budget_keys[i].flag;
+        bool given = flag >= 0 && cli_has(s->cli, (enum flag_id)flag);
+        int64_t value = given ? s->cli->args.number[flag] : conf_int(s->cli->conf, budget_keys[i].key);
+        if (given && value < 1)
+            st = err_set(err, ERR_USAGE, "--%s: %" PRId64 " is less than 1", flag_table[flag].name, value);
+        if (given || strcmp(conf_origin(s->cli->conf, budget_keys[i].key), "default") != 0)
+            js_set_int(map, budget_keys[i].name, value);
+    }
+    if (st == OK)
+        st = js_to_mp(map, &s->budget);
+    json_decref(map);
+    return st;
+}
+
+static enum status pack_workspace(struct submission *s, struct err *err)
+{
+    char root[PATH_MAX];
+    const char *given = cli_flag(s->cli, FLAG_PROJECT_DIR), *change = cli_flag(s->cli, FLAG_CHANGE);
+    enum status st = repo_find(given ? given : ".", given != NULL, root, sizeof root, err);
+    if (st == OK)
+        st = repo_read(&s->repo, root, err);
+    if (st == OK && change && !ws_has_change(&s->repo.ws, str_of(change))) {
+        err_set(err, ERR_NOT_FOUND, "%.300s/openspec/changes/%.200s: no such change", root, change);
+        err_fix(err, "`openspec list` shows the active changes");
+        st = ERR_NOT_FOUND;
+    }
+    if (st == OK)
+        st = ws_encode(&s->repo.ws, &s->plain);
+    if (st == OK) {
+        s->workspace = hash_of(buf_get(&s->plain));
+        st = blob_pack(buf_get(&s->plain), &s->blob);
+    }
+    if (st == OK && s->blob.len > PAWL_FRAME_MAX) {
+        err_set(err, ERR_LIMIT, "%.300s/openspec: more than %d MiB, packed", root, PAWL_FRAME_MAX >> 20);
+        err_fix(err, "move what is no specification out of openspec/");
+        st = ERR_LIMIT;
+    }
+    if (st == OK && s->repo.left_out && s->cli->verbose)
+        out_note(s->cli, "%zu files stay at home: links, binary or large files", s->repo.left_out);
+    if (st != OK && err->status == OK)
+        err_set(err, st, "the workspace cannot be packed: %s", status_text(st));
+    return st;
+}
+
+/* ---- one problem ----------------------------------------------------------------------------- */
+
+static enum status pack_problem(struct submission *s, const struct problem *p, struct buf *frame, struct err *err)
+{
+    json_t *doc = json_object();
+    js_set_str(doc, "text", buf_get(&p->text));
+    if (*p->source)
+        js_set_z(doc, "source", p->source);
+    if (cli_flag(s->cli, FLAG_CHANGE))
+        js_set_z(doc, "change", cli_flag(s->cli, FLAG_CHANGE));
+    enum status st = doc_pack("problem", doc, frame, err);
+    json_decref(doc);
+    return st;
+}
+
+static enum status put_workspace(struct submission *s, struct err *err)
+{
+    struct str frame = buf_get(&s->blob);
+    struct msg m = { .type = MSG_PUT };
+    m.PUT.hash = (struct str){ (const char *)s->workspace.b, HASH_BYTES };
+    return talk_ask(&s->talk, &m, &frame, 1, true, err);
+}
+
+/* The broker is full: wait as long as it says, then try again. */
+static enum status wait_busy(struct submission *s, struct err *err)
+{
+    int64_t until = mono_now().ms + (s->talk.retry_ms > 0 ? s->talk.retry_ms : BUSY_MS);
+    enum status st = OK;
+    if (!s->said_busy)
+        out_note(s->cli, "the broker takes no jobs just now (%s): trying again until it does", err->text);
+    s->said_busy = true;
+    for (int64_t left; st == OK && (left = until - mono_now().ms) > 0;)
+        st = talk_turn(&s->talk, left, err);
+    return st;
+}
+
+static enum status send_problem(struct submission *s, struct str frame, const char *key, struct err *err)
+{
+    int64_t timeout = s->cli->args.number[FLAG_TIMEOUT], until = timeout ? mono_now().ms + timeout : INT64_MAX;
+    for (;;) {
+        struct msg m = { .type = MSG_SUBMIT };
+        m.SUBMIT.key = str_of(key);
+        m.SUBMIT.project = str_of(cli_flag(s->cli, FLAG_PROJECT));
+        m.SUBMIT.label = str_of(cli_flag(s->cli, FLAG_LABEL));
+        m.SUBMIT.priority = s->cli->args.number[FLAG_PRIORITY];
+        m.SUBMIT.budget = buf_get(&s->budget);
+        m.SUBMIT.workspace = (struct str){ (const char *)s->workspace.b, HASH_BYTES };
+        m.SUBMIT.docs.v[0] = str_of("problem");
+        m.SUBMIT.docs.n = 1;
+        enum status st = talk_ask(&s->talk, &m, &frame, 1, true, err);
+        if (st == OK && s->talk.m.type == MSG_SUBMITTED)
+            return OK;
+        if (st == OK && s->talk.m.type == MSG_NEED)
+            st = put_workspace(s, err);
+        else if (st == OK)
+            st = err_set(err, ERR_PROTOCOL, "the broker answered with %s", msg_name(s->talk.m.type));
+        if (st == ERR_BUSY && mono_now().ms < until)
+            st = wait_busy(s, err);
+        if (st != OK)
+            return st;
+    }
+}
+
+static void say_submitted(struct submission *s, const struct problem *p, const char *id)
+{
+    const struct msg_SUBMITTED *a = &s->talk.m.SUBMITTED;
+    struct buf b;
+    buf_init(&b, 65536);
+    text_fit(&b, (struct str){ p->text.data, strcspn(p->text.data, "\n") }, 60);
+    out_note(s->cli, a->existing ? "%s is there already: %s" : "%s is queued: %s", id, buf_z(&b));
+    buf_clear(&b);
+    for (uint32_t i = 0; i < a->unserved.n; i++)
+        buf_printf(&b, "%s%.*s", i ? ", " : "", STR_ARG(a->unserved.v[i]));
+    if (a->unserved.n && !s->said_unserved)
+        out_warn(s->cli, "no worker serves %s now: the job waits there (`pawl workers`)", buf_z(&b));
+    s->said_unserved = s->said_unserved || a->unserved.n;
+    buf_fini(&b);
+}
+
+static void note_submitted(struct submission *s, size_t i)
+{
+    const struct problem *p = &s->problems.v[i];
+    const struct msg_SUBMITTED *a = &s->talk.m.SUBMITTED;
+    char *id = s->ids[i];
+    snprintf(id, sizeof s->ids[0], "%.*s", STR_ARG(a->job));
+    json_t *item = json_object(), *unserved = json_array();
+    for (uint32_t k = 0; k < a->unserved.n; k++)
+        js_push(unserved, js_string(a->unserved.v[k]));
+    js_set_z(item, "id", id);
+    js_set_z(item, "source", p->source);
+    js_set_bool(item, "existing", a->existing);
+    js_set(item, "unserved", unserved);
+    if (s->cli->form == FORM_JSONL)
+        out_json(s->cli, "Submitted", json_incref(item));
+    js_push(s->items, item);
+    if (!out_is_json(s->cli))
+        say_submitted(s, p, id);
+    if (!out_is_json(s->cli)) {
+        printf("%s\n", id);
+        fflush(stdout);
+    }
+}
+
+static enum status submit_one(struct submission *s, size_t i, struct err *err)
+{
+    struct buf frame;
+    char key[PAWL_KEY_MAX + 1];
+    const char *given = cli_flag(s->cli, FLAG_KEY);
+    if (given)
+        snprintf(key, sizeof key, "%s", given);
+    else {
+        id_text(random_u64(), key);
+        id_text(random_u64(), key + ID_CHARS);
+    }
+    buf_init(&frame, PAWL_FRAME_MAX);
+    enum status st = pack_problem(s, &s->problems.v[i], &frame, err);
+    if (st == OK)
+        st = send_problem(s, buf_get(&frame), key, err);
+    if (st == OK)
+        note_submitted(s, i);
+    buf_fini(&frame);
+    return st;
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static enum status prepare(struct submission *s, struct err *err)
+{
+    enum status st = OK;
+    const char *key = cli_flag(s->cli, FLAG_KEY);
+    for (int i = 0; i < s->cli->args.words_n && st == OK; i++)
+        st = problems_add(&s->problems, s->cli->args.words[i], err);
+    if (st == OK && key && s->problems.n > 1)
+        st = err_set(err, ERR_USAGE, "--key names one job, but there are %zu problem statements", s->problems.n);
+    if (st == OK && key && (!*key || strlen(key) > PAWL_KEY_MAX))
+        st = err_set(err, ERR_USAGE, "--key: 1 to %d bytes", PAWL_KEY_MAX);
+    if (st == OK)
+        st = make_budget(s, err);
+    if (st == OK)
+        st = pack_workspace(s, err);
+    if (st == OK && !(s->ids = calloc(s->problems.n, sizeof s->ids[0])))
+        st = err_set(err, ERR_NOMEM, "out of memory");
+    return st;
+}
+
+static int follow_all(struct submission *s)
+{
+    struct cli *cli = s->cli;
+    struct follow_how how = { .show = cli_has(cli, FLAG_WATCH) };
+    const char **ids = calloc(s->problems.n, sizeof *ids);
+    how.timeout_ms = cli->args.number[FLAG_WAIT] ? cli->args.number[FLAG_WAIT] : cli->args.number[FLAG_TIMEOUT];
+    for (size_t i = 0; ids && i < s->problems.n; i++)
+        ids[i] = s->ids[i];
+    s->talk.timeout_ms = 0;
+    int code = ids ? follow(cli, &s->talk, ids, (int)s->problems.n, &how) : status_exit(ERR_NOMEM);
+    free(ids);
+    return code;
+}
+
+static int submit(struct submission *s, struct err *err)
+{
+    bool wait = cli_has(s->cli, FLAG_WAIT) || cli_has(s->cli, FLAG_WATCH);
+    enum status st = prepare(s, err);
+    if (st == OK)
+        st = talk_open(&s->talk, s->cli->conf, ANSWER_MS, true, err);
+    for (size_t i = 0; i < s->problems.n && st == OK; i++)
+        st = submit_one(s, i, err);
+    if (st != OK && s->talk.interrupted)
+        return 128 + s->talk.signo;
+    if (st != OK)
+        return out_error(s->cli, err);
+    if (wait)
+        return follow_all(s);
+    if (s->cli->form == FORM_JSON) {
+        json_t *all = json_object();
+        js_set(all, "items", json_incref(s->items));
+        out_json(s->cli, "JobList", all);
+    } else if (s->problems.n == 1) {
+        out_note(s->cli, "`pawl watch %s` follows it", s->ids[0]);
+    }
+    return 0;
+}
+
+int cmd_submit(struct cli *cli)
+{
+    struct submission s = { .cli = cli, .items = json_array() };
+    struct err err = { 0 };
+    buf_init(&s.plain, (size_t)PAWL_WORKSPACE_MAX * 2);
+    buf_init(&s.blob, (size_t)PAWL_WORKSPACE_MAX * 2);
+    buf_init(&s.budget, 4096);
+    int code = submit(&s, &err);
+    talk_close(&s.talk);
+    repo_free(&s.repo);
+    problems_free(&s.problems);
+    buf_fini(&s.plain);
+    buf_fini(&s.blob);
+    buf_fini(&s.budget);
+    json_decref(s.items);
+    free(s.ids);
+    return code;
+}
