@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "workers/parse/brief_in.h"
 
+#include "common/bounds.h"
 #include "common/doc.h"
 #include "common/openspec/config.h"
 #include "common/openspec/names.h"
@@ -110,8 +111,8 @@ static struct str proposal_of(struct making *m)
 static enum status check_input(struct making *m, struct err *err)
 {
     if (!is_openspec(m->ws)) {
-        enum status st = err_set(err, ERR_DATA, "not an OpenSpec workspace: there is no specs/, no changes/ and "
-                                                "no config.yaml in the openspec folder that was sent");
+        enum status st = err_set(err, ERR_NOT_FOUND, "not an OpenSpec workspace: there is no specs/, no changes/ "
+                                                     "and no config.yaml in the openspec folder that was sent");
         err_fix(err, "run `openspec init` in the repository, or submit from a folder that holds openspec/");
         return st;
     }
@@ -240,11 +241,13 @@ static enum status fill(struct making *m, json_t *brief, json_t *list, struct er
     return OK;
 }
 
-enum status brief_make(struct arena *a, const struct ws *ws, const json_t *problem, json_t **out, json_t **findings,
+enum status brief_make(struct arena *a, const json_t *problem, const struct ws *ws, json_t **out, json_t **findings,
                        struct err *err)
 {
     struct making m = { .a = a, .ws = ws, .problem = js_view(problem, "text"), .change = js_view(problem, "change") };
-    *out = *findings = NULL;
+    *out = NULL;
+    if (findings)
+        *findings = NULL;
     enum status st = check_input(&m, err);
     if (st != OK)
         return st;
@@ -262,12 +265,10 @@ enum status brief_make(struct arena *a, const struct ws *ws, const json_t *probl
         json_decref(list);
         return OK;
     }
-    if (json_array_size(list) && st == ERR_DATA) {
-        *findings = json_object();
-        js_set(*findings, "items", list);
-    } else {
+    if (findings && json_array_size(list) && st == ERR_DATA)
+        *findings = list;
+    else
         json_decref(list);
-    }
     json_decref(brief);
     return err && *err->text ? st : err_set(err, st, "out of memory");
 }

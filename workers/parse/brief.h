@@ -17,13 +17,12 @@ enum {
     BRIEF_OVERLAPS = 200,
 };
 
-/* *out and *findings are new references; *findings (a `findings` document) is set only when the
- * failure concerns files of the workspace.
- *   ERR_DATA      the problem is empty; not an OpenSpec workspace; the spec that the problem is
- *                 about is malformed
- *   ERR_NOT_FOUND the change to improve does not exist; err says which do
+/* *out and *findings (may be NULL) are new references; *findings, a list of finding records, is set
+ * only when the failure concerns files of the workspace.
+ *   ERR_DATA      the problem is empty; the spec that the problem is about is malformed
+ *   ERR_NOT_FOUND not an OpenSpec workspace; no such change to improve: err says which there are
  *   ERR_LIMIT     no memory */
-enum status brief_make(struct arena *a, const struct ws *ws, const json_t *problem, json_t **out,
+enum status brief_make(struct arena *a, const json_t *problem, const struct ws *ws, json_t **out,
                        json_t **findings, struct err *err) MUST_USE;
 
 /* The title of a problem statement: its first heading or sentence on one line, at most `max` bytes,

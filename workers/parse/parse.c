@@ -14,6 +14,7 @@ static enum status parse_open(struct worker *w, void **self, struct err *err)
 
 static void refuse(struct task *t, const struct err *err, json_t *findings)
 {
+    bool memory = err->status == ERR_LIMIT || err->status == ERR_NOMEM;
     json_t *doc = json_object();
     if (!findings)
         findings = json_array();
@@ -21,7 +22,7 @@ static void refuse(struct task *t, const struct err *err, json_t *findings)
         js_push(findings, finding_new("error", "parse.input", err->text, err->fix));
     js_set(doc, "items", findings);
     task_put(t, "findings", doc);
-    task_fail(t, FAULT_PERMANENT, 0, "%s%s%s", err->text, *err->fix ? "; " : "", err->fix);
+    task_fail(t, memory ? FAULT_RETRYABLE : FAULT_PERMANENT, 0, "%s%s%s", err->text, *err->fix ? "; " : "", err->fix);
 }
 
 static void parse_begin(void *self, struct task *t)
@@ -36,6 +37,7 @@ static void parse_begin(void *self, struct task *t)
         err_set(&err, ERR_DATA, "the job has no problem statement");
     if (problem && bytes.n == 0 && !*err.text)
         err_set(&err, ERR_DATA, "the job has no workspace");
+    task_note(t, "reading the specs");
     enum status st = *err.text ? ERR_DATA : ws_decode(task_arena(t), bytes, &ws, &err);
     if (st == OK)
         st = brief_make(task_arena(t), problem, &ws, &brief, &findings, &err);
@@ -43,6 +45,8 @@ static void parse_begin(void *self, struct task *t)
         refuse(t, &err, findings);
         return;
     }
+    task_note(t, "%zu of %zu capabilities", js_count(js_list(brief, "capabilities")),
+              js_count(js_list(brief, "all_capabilities")));
     task_put(t, "brief", brief);
     task_done(t);
 }

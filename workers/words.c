@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/words_in.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- languages ---------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *tag, *stops, *numbers;
+} langs[LANG_COUNT] = {
+    [LANG_NONE] = { "", "", "" },
+#define LANG(id, tag, stops, numbers) [LANG_##id] = { tag, stops, numbers },
+#include "workers/words.def"
+#undef LANG
+    [LANG_ZH] = { "zh", "", "" },
+    [LANG_JA] = { "ja", "", "" },
+};
+
+const char *words_lang_tag(enum words_lang lang)
+{
+    return lang < LANG_COUNT ? langs[lang].tag : "";
+}
+
+/* The next of the words that blanks separate; false at the end. */
+static bool next_word(const char **at, struct str *word)
+{
+    *at += strspn(*at, " ");
+    *word = (struct str){ *at, strcspn(*at, " ") };
+    *at += word->n;
+    return word->n > 0;
+}
+
+struct word_set words_stops(struct arena *a, enum words_lang lang)
+{
+    struct word_set set = { 0 };
+    struct str word;
+    for (const char *at = langs[lang].stops; next_word(&at, &word);)
+        words_add(a, &set, hash_bytes(word.p, word.n));
+    words_sort(&set);
+    return set;
+}
+
+double words_number(enum words_lang lang, struct str low)
+{
+    struct str word;
+    for (const char *at = langs[lang].numbers; next_word(&at, &word);) {
+        if (word.n > low.n && word.p[low.n] == '=' && memcmp(word.p, low.p, low.n) == 0)
+            return strtod(word.p + low.n + 1, NULL);
+    }
+    return 0;
+}
+
+enum { GUESS_WORDS = 400 }; /* the beginning of a text tells its language */
+
+struct guess {
+    uint64_t low[GUESS_WORDS];
+    size_t n;
+    size_t kana, han, letters;
+};
+
+static void guess_scan(struct str text, struct guess *g)
+{
+    for (size_t i = 0, len; i < text.n && g->n < GUESS_WORDS && g->han < GUESS_WORDS;) {
+        uint32_t cp = char_at(text, i, &len);
+        enum char_class k = char_class_of(cp);
+        size_t from = i;
+        g->kana += k == CHAR_CJK && cp < 0x3100;
+        g->han += k == CHAR_CJK;
+        if (k != CHAR_LETTER) {
+            i += len;
+            continue;
+        }
+        for (; i < text.n; i += len) {
+            cp = char_at(text, i, &len);
+            if (char_class_of(cp) != CHAR_LETTER && cp != '\'' && cp != 0x2019)
+                break;
+        }
+        char low[STEM_MAX];
+        size_t n = word_lower((struct str){ text.p + from, i - from }, low);
+        g->letters += n;
+        g->low[g->n++] = hash_bytes(low, n);
+    }
+}
+
+static size_t guess_hits(const struct guess *g, enum words_lang lang)
+{
+    struct str word;
+    size_t hits = 0;
+    for (const char *at = langs[lang].stops; next_word(&at, &word);) {
+        uint64_t h = hash_bytes(word.p, word.n);
+        for (size_t i = 0; i < g->n; i++)
+            hits += g->low[i] == h;
+    }
+    return hits;
+}
+
+enum words_lang words_lang_of(struct str text)
+{
+    struct guess g = { .n = 0 };
+    enum words_lang best = LANG_NONE;
+    size_t most = 0;
+    guess_scan(text, &g);
+    if (g.han * 3 > g.letters)
+        return g.han == 0 ? LANG_NONE : g.kana * 5 > g.han ? LANG_JA : LANG_ZH;
+    for (enum words_lang l = LANG_NONE + 1; l < LANG_ZH; l++) {
+        size_t hits = guess_hits(&g, l);
+        if (hits > most) {
+            most = hits;
+            best = l;
+        }
+    }
+    return most >= 2 && most * 10 >= g.n ? best : LANG_NONE;
+}
+
+uint64_t words_low(struct str word)
+{
+    char low[STEM_MAX];
+    size_t n = word_lower(word, low);
+    return hash_bytes(low, n);
+}
+
+uint64_t words_key(struct str word)
+{
+    char low[STEM_MAX];
+    size_t n = word_stem(low, word_lower(word, low));
+    return hash_bytes(low, n);
+}
+
+/* ---- sets --------------------------------------------------------------------------------------- */
+
+void words_add(struct arena *a, struct word_set *set, uint64_t key)
+{
+    uint64_t *at = arena_grow(a, set->at, set->n, &set->cap, sizeof *at);
+    if (!at) {
+        set->failed = true;
+        return;
+    }
+    set->at = at;
+    at[set->n++] = key;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+void words_sort(struct word_set *set)
+{
+    size_t n = 0;
+    if (set->n > 1)
+        qsort(set->at, set->n, sizeof *set->at, by_key);
+    for (size_t i = 0; i < set->n; i++) {
+        if (n == 0 || set->at[n - 1] != set->at[i])
+            set->at[n++] = set->at[i];
+    }
+    set->n = n;
+}
+
+bool words_in(const struct word_set *set, uint64_t key)
+{
+    return set->n && bsearch(&key, set->at, set->n, sizeof key, by_key) != NULL;
+}
+
+size_t words_shared(const struct word_set *a, const struct word_set *b)
+{
+    size_t n = 0;
+    for (size_t i = 0, k = 0; i < a->n && k < b->n;) {
+        n += a->at[i] == b->at[k];
+        uint64_t x = a->at[i], y = b->at[k];
+        i += x <= y;
+        k += y <= x;
+    }
+    return n;
+}
+
+void words_collect(struct arena *a, const struct word *w, size_t n, struct word_set *set)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!(w[i].flags & (WORD_STOP | WORD_UNIT)))
+            words_add(a, set, w[i].key);
+    }
+    words_sort(set);
+}
+
+enum status words_set_of(struct arena *a, struct str text, enum words_lang lang, struct word_set *out)
+{
+    struct word_list list;
+    enum status st = words_scan(a, text, lang, &list);
+    *out = (struct word_set){ 0 };
+    if (st == OK)
+        words_collect(a, list.at, list.n, out);
+    return st == OK && out->failed ? ERR_LIMIT : st;
+}
+
+double words_weight(const struct word *w, const struct word_set *known)
+{
+    if (w->flags & (WORD_STOP | WORD_UNIT))
+        return 0;
+    if (w->flags & WORD_FIGURE)
+        return w->flags & WORD_SPELLED ? 1 : 1.5;
+    return known && words_in(known, w->key) ? 0.3 : 1;
+}
+
+double words_dice(const struct word_set *a, const struct word_set *b)
+{
+    return a->n + b->n ? 2.0 * (double)words_shared(a, b) / (double)(a->n + b->n) : 0;
+}
+
+double words_share_in(const struct word_set *a, const struct word_set *b)
+{
+    return a->n ? (double)words_shared(a, b) / (double)a->n : 0;
+}
+
+/* ---- ranking ------------------------------------------------------------------------------------ */
+
+enum status words_index_add(struct arena *a, struct word_index *ix, const struct word_set *doc)
+{
+    struct word_set *docs = arena_grow(a, ix->docs, ix->n, &ix->cap, sizeof *docs);
+    if (!docs)
+        return ERR_LIMIT;
+    ix->docs = docs;
+    docs[ix->n++] = *doc;
+    for (size_t i = 0; i < doc->n; i++)
+        words_add(a, &ix->seen, doc->at[i]);
+    return ix->seen.failed ? ERR_LIMIT : OK;
+}
+
+enum status words_index_done(struct arena *a, struct word_index *ix)
+{
+    struct word_set *seen = &ix->seen;
+    size_t n = 0;
+    if (seen->n == 0)
+        return OK;
+    qsort(seen->at, seen->n, sizeof *seen->at, by_key);
+    ix->counts = arena_alloc(a, seen->n * sizeof *ix->counts);
+    if (!ix->counts)
+        return ERR_LIMIT;
+    for (size_t i = 0; i < seen->n; i++) {
+        if (n == 0 || seen->at[n - 1] != seen->at[i])
+            seen->at[n++] = seen->at[i];
+        ix->counts[n - 1]++;
+    }
+    seen->n = n;
+    return OK;
+}
+
+static double idf(const struct word_index *ix, uint64_t key)
+{
+    const uint64_t *at = ix->seen.n ? bsearch(&key, ix->seen.at, ix->seen.n, sizeof key, by_key) : NULL;
+    uint32_t count = at ? ix->counts[at - ix->seen.at] : 0;
+    return log(1 + (double)ix->n / (0.5 + count));
+}
+
+double words_index_rank(const struct word_index *ix, size_t i, const struct word_set *query)
+{
+    double has = 0, all = 0;
+    for (size_t k = 0; k < query->n; k++) {
+        uint64_t key = query->at[k];
+        if (!ix->seen.n || !bsearch(&key, ix->seen.at, ix->seen.n, sizeof key, by_key))
+            continue; /* nobody has it: it ranks nobody */
+        double w = idf(ix, key);
+        all += w;
+        has += words_in(&ix->docs[i], key) ? w : 0;
+    }
+    return all > 0 ? has / all : 0;
+}
