@@ -1,711 +1,530 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "common/mcp/client.h"
-
-#include "common/mcp/content.h"
+#include "common/mcp/session.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LEGACY "2025-11-25"
-#define MODERN "2026-07-28"
-#define META(key) "io.modelcontextprotocol/" key
-
-static const char *const legacy_versions[] = { LEGACY, "2025-06-18", "2025-03-26", "2024-11-05" };
-
-enum ask { ASK_INITIALIZE, ASK_DISCOVER, ASK_LIST, ASK_CALL };
-
-/* A request of ours that has no answer yet; a call may still wait to be said. */
-struct pending {
-    struct pending *next;
-    int64_t id;
-    enum ask ask;
-    bool sent, retried;
-    struct mono deadline;
-    int64_t timeout_ms;
-    json_t *params;
+enum {
+    START_MS = 60000,
+    CALL_MS = 60000,
+    TOTAL_MS = 600000,
+    REFRESH_MS = 1000,       /* lists are asked for at most this often */
+    OUT_MAX = 32 * 1024 * 1024,
+    CURSOR_MAX = 64 * 1024,
+    GARBAGE_REMARKS = 3,     /* lines of garbage that are worth a line in the log */
+    LIST_SLOTS = 1,          /* calls leave room for a listing */
 };
 
-struct queued {
-    struct queued *next;
-    struct mcp_event event;
-};
+static const struct mono never = { INT64_MAX };
 
-struct mcp_client {
-    char name[128];
-    int64_t start_ms;
-    enum mcp_state state;
-    bool modern, has_tools, list_again;
-    char version[32];
-    struct rpc_lines lines;
-    struct buf out;
-    struct mono now;
-    int64_t last_id;
-    uint64_t garbage;
-    struct pending *pending, **pending_end;
-    size_t calls_n;
-    struct queued *events, **events_end;
-    json_t *tools, *listing; /* listing: gathered pages */
-    size_t pages;
-    char cursor[MCP_CURSOR_MAX + 1];
-    char last_garbage[160];
-};
-
-struct mcp_client *mcp_new(const char *name, int64_t start_ms)
+static struct mono after(struct mono t, int64_t ms)
 {
-    struct mcp_client *c = calloc(1, sizeof *c);
-    assert(c);
-    snprintf(c->name, sizeof c->name, "%s", name);
-    c->start_ms = start_ms;
-    c->pending_end = &c->pending;
-    c->events_end = &c->events;
-    c->tools = json_array();
-    rpc_lines_init(&c->lines, RPC_LINE_MAX);
-    buf_init(&c->out, MCP_OUT_MAX);
-    return c;
+    return (struct mono){ t.ms + ms };
 }
 
-static void pending_free(struct pending *p)
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct mcp *mcp_new(const struct mcp_options *options, struct mono now)
 {
-    json_decref(p->params);
-    free(p);
+    struct mcp *m = calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
+    m->options = *options;
+    if (!m->options.start_ms)
+        m->options.start_ms = START_MS;
+    if (!m->options.call_ms)
+        m->options.call_ms = CALL_MS;
+    if (!m->options.total_ms)
+        m->options.total_ms = TOTAL_MS;
+    if (!m->options.line_max)
+        m->options.line_max = RPC_LINE_MAX;
+    m->now = now;
+    m->start_by = after(now, m->options.start_ms);
+    m->next_expiry = never;
+    m->sequence = 1;
+    for (size_t i = 0; i < MCP_CALLS_MAX; i++)
+        m->free_slots[i] = (uint16_t)(MCP_CALLS_MAX - 1 - i);
+    m->free_n = MCP_CALLS_MAX;
+    rpc_reader_init(&m->reader, m->options.line_max, RPC_SKIP_MAX);
+    buf_init(&m->out, OUT_MAX);
+    buf_init(&m->cursor, CURSOR_MAX);
+    handshake_start(m);
+    return m;
 }
 
-void mcp_free(struct mcp_client *c)
+void mcp_free(struct mcp *m)
 {
-    struct mcp_event e;
-    if (!c)
+    if (!m)
         return;
-    while (mcp_next(c, &e))
-        buf_fini(&e.text);
-    for (struct pending *p = c->pending, *next; p; p = next) {
-        next = p->next;
-        pending_free(p);
+    rpc_reader_fini(&m->reader);
+    buf_fini(&m->out);
+    buf_fini(&m->cursor);
+    mcp_tools_fini(&m->tools);
+    mcp_tools_fini(&m->listing);
+    json_decref(m->current);
+    json_decref(m->batch);
+    free(m);
+}
+
+void session_break(struct mcp *m, enum status st, const char *fix, const char *fmt, ...)
+{
+    va_list ap;
+    if (m->step == STEP_BROKEN)
+        return; /* the first reason is the reason */
+    m->step = STEP_BROKEN;
+    m->why.status = st;
+    va_start(ap, fmt);
+    vsnprintf(m->why.text, sizeof m->why.text, fmt, ap);
+    va_end(ap);
+    snprintf(m->why.fix, sizeof m->why.fix, "%s", fix);
+}
+
+void mcp_lost(struct mcp *m, const char *why, const char *fix)
+{
+    session_break(m, ERR_UNAVAILABLE, fix, "%s", why);
+}
+
+/* ---- requests in flight ---------------------------------------------------------------------- */
+
+struct pending *session_request(struct mcp *m, enum what what, int64_t silence_ms)
+{
+    if (m->free_n == 0)
+        return NULL;
+    size_t slot = m->free_slots[--m->free_n];
+    struct pending *p = &m->pending[slot];
+    bool starting = m->step < STEP_READY;
+    *p = (struct pending){ .what = what, .silence_ms = silence_ms };
+    p->id = m->sequence++ * MCP_CALLS_MAX + (int64_t)slot;
+    p->last = starting ? m->start_by : after(m->now, m->options.total_ms);
+    p->deadline = after(m->now, silence_ms);
+    if (p->deadline.ms > p->last.ms)
+        p->deadline = p->last;
+    if (p->deadline.ms < m->next_expiry.ms)
+        m->next_expiry = p->deadline;
+    m->in_flight += what == WHAT_CALL;
+    return p;
+}
+
+void session_release(struct mcp *m, struct pending *p)
+{
+    assert(p->what != WHAT_NONE);
+    m->in_flight -= p->what == WHAT_CALL;
+    p->what = WHAT_NONE;
+    m->free_slots[m->free_n++] = (uint16_t)(p - m->pending);
+}
+
+static struct pending *find(struct mcp *m, int64_t id)
+{
+    if (id < MCP_CALLS_MAX)
+        return NULL;
+    struct pending *p = &m->pending[id % MCP_CALLS_MAX];
+    return p->what != WHAT_NONE && p->id == id ? p : NULL;
+}
+
+enum status mcp_call(struct mcp *m, const struct mcp_call *call, struct mono now, struct err *err)
+{
+    assert(call->user);
+    if (m->step != STEP_READY)
+        return err_set(err, ERR_UNAVAILABLE, "the server is not ready");
+    if (m->free_n <= LIST_SLOTS)
+        return err_set(err, ERR_BUSY, "%d calls are in flight", MCP_CALLS_MAX - LIST_SLOTS);
+    struct buf arguments;
+    buf_init(&arguments, MCP_ARGUMENTS_MAX);
+    if (call->arguments)
+        js_dump(call->arguments, &arguments);
+    else
+        buf_str(&arguments, "{}");
+    if (arguments.status != OK) {
+        buf_fini(&arguments);
+        return err_set(err, ERR_LIMIT, "the arguments are larger than %d bytes", MCP_ARGUMENTS_MAX);
     }
-    rpc_lines_fini(&c->lines);
-    buf_fini(&c->out);
-    json_decref(c->tools);
-    json_decref(c->listing);
-    free(c);
+    m->now = now;
+    struct pending *p =
+        session_request(m, WHAT_CALL, call->timeout_ms ? call->timeout_ms : m->options.call_ms);
+    p->user = call->user;
+    rpc_open(&m->out, p->id, "tools/call");
+    buf_str(&m->out, "{\"name\":");
+    rpc_string(&m->out, str_of(call->tool));
+    buf_str(&m->out, ",\"arguments\":");
+    buf_view(&m->out, buf_get(&arguments));
+    buf_printf(&m->out, ",\"_meta\":{\"progressToken\":%" PRId64 "%s%s}}", p->id,
+               m->era == MCP_MODERN ? "," : "", m->era == MCP_MODERN ? mcp_modern_meta : "");
+    rpc_close(&m->out);
+    buf_fini(&arguments);
+    return OK;
+}
+
+static void tell_cancelled(struct mcp *m, const struct pending *p, const char *reason)
+{
+    rpc_open(&m->out, -1, "notifications/cancelled");
+    buf_printf(&m->out, "{\"requestId\":%" PRId64 ",\"reason\":\"%s\"}", p->id, reason);
+    rpc_close(&m->out);
+}
+
+void mcp_cancel(struct mcp *m, const void *user)
+{
+    for (size_t i = 0; i < MCP_CALLS_MAX; i++) {
+        struct pending *p = &m->pending[i];
+        if (p->what != WHAT_CALL || p->user != user)
+            continue;
+        tell_cancelled(m, p, "no longer wanted");
+        session_release(m, p);
+    }
+}
+
+size_t mcp_in_flight(const struct mcp *m)
+{
+    return m->in_flight;
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-static struct mcp_event *event(struct mcp_client *c, enum mcp_event_kind kind)
+static bool done(struct mcp *m, struct pending *p, enum mcp_fault fault, const char *text,
+                 struct mcp_event *ev)
 {
-    struct queued *q = calloc(1, sizeof *q);
-    assert(q);
-    q->event.kind = kind;
-    buf_init(&q->event.text, RPC_LINE_MAX);
-    *c->events_end = q;
-    c->events_end = &q->next;
-    return &q->event;
-}
-
-bool mcp_next(struct mcp_client *c, struct mcp_event *out)
-{
-    struct queued *q = c->events;
-    if (!q)
-        return false;
-    *out = q->event;
-    c->events = q->next;
-    if (!c->events)
-        c->events_end = &c->events;
-    free(q);
+    *ev = (struct mcp_event){ .kind = MCP_DONE, .user = p->user, .fault = fault, .text = text, .fix = "" };
+    session_release(m, p);
     return true;
 }
 
-/* ---- requests -------------------------------------------------------------------------------- */
-
-static struct pending *pending_add(struct mcp_client *c, enum ask ask, json_t *params, int64_t timeout_ms)
+static bool give_remark(struct mcp *m, struct mcp_event *ev)
 {
-    struct pending *p = calloc(1, sizeof *p);
-    assert(p);
-    *p = (struct pending){ .id = ++c->last_id, .ask = ask, .timeout_ms = timeout_ms, .params = params };
-    p->deadline.ms = c->now.ms + timeout_ms;
-    *c->pending_end = p;
-    c->pending_end = &p->next;
-    c->calls_n += ask == ASK_CALL;
-    return p;
+    m->remark.status = OK;
+    *ev = (struct mcp_event){ .kind = MCP_REMARK, .text = m->remark.text, .fix = m->remark.fix };
+    return true;
 }
 
-static struct pending *pending_take(struct mcp_client *c, int64_t id)
+/* One call after the other ends, then the session. */
+static bool end_next(struct mcp *m, struct mcp_event *ev)
 {
-    struct pending **at = &c->pending;
-    while (*at && (*at)->id != id)
-        at = &(*at)->next;
-    struct pending *p = *at;
-    if (!p)
-        return NULL;
-    *at = p->next;
-    if (!p->next)
-        c->pending_end = at;
-    c->calls_n -= p->ask == ASK_CALL;
-    return p;
-}
-
-static struct pending *pending_find(struct mcp_client *c, int64_t id)
-{
-    struct pending *p = c->pending;
-    while (p && p->id != id)
-        p = p->next;
-    return p;
-}
-
-static json_t *client_info(void)
-{
-    return json_pack("{s:s,s:s}", "name", "pawl", "version", PAWL_VERSION);
-}
-
-static const char *method_of(enum ask ask)
-{
-    static const char *const methods[] = { [ASK_INITIALIZE] = "initialize", [ASK_DISCOVER] = "server/discover",
-                                           [ASK_LIST] = "tools/list", [ASK_CALL] = "tools/call" };
-    return methods[ask];
-}
-
-static void say(struct mcp_client *c, struct pending *p)
-{
-    if (c->modern)
-        js_set(p->params, "_meta",
-               json_pack("{s:s,s:{},s:o}", META("protocolVersion"), MODERN, META("clientCapabilities"),
-                         META("clientInfo"), client_info()));
-    rpc_put_request(&c->out, p->id, method_of(p->ask), p->params);
-    p->sent = true;
-}
-
-static void ask(struct mcp_client *c, enum ask what, json_t *params)
-{
-    say(c, pending_add(c, what, params, c->start_ms));
-}
-
-static void ask_initialize(struct mcp_client *c, const char *version)
-{
-    c->state = MCP_INITIALIZING;
-    ask(c, ASK_INITIALIZE,
-        json_pack("{s:s,s:{},s:o}", "protocolVersion", version, "capabilities", "clientInfo", client_info()));
-}
-
-static void ask_list(struct mcp_client *c, const char *cursor)
-{
-    json_t *params = json_object();
-    if (cursor)
-        js_set_z(params, "cursor", cursor);
-    ask(c, ASK_LIST, params);
-}
-
-/* ---- ends ------------------------------------------------------------------------------------ */
-
-static void fault(struct mcp_client *c, struct pending *p, const char *fmt, ...) PRINTF_LIKE(3, 4);
-static void fault(struct mcp_client *c, struct pending *p, const char *fmt, ...)
-{
-    struct mcp_event *e = event(c, MCP_EVENT_CALLED);
-    va_list args;
-    e->call = (uint64_t)p->id;
-    e->sent = p->sent;
-    va_start(args, fmt);
-    vsnprintf(e->fault, sizeof e->fault, fmt, args);
-    va_end(args);
-    pending_free(p);
-}
-
-void mcp_end(struct mcp_client *c, const char *why)
-{
-    if (c->state == MCP_ENDED)
-        return;
-    c->state = MCP_ENDED;
-    struct pending *p = c->pending;
-    c->pending = NULL;
-    c->pending_end = &c->pending;
-    c->calls_n = 0;
-    for (struct pending *next; p; p = next) {
-        next = p->next;
-        if (p->ask == ASK_CALL)
-            fault(c, p, "%s", why);
-        else
-            pending_free(p);
+    for (size_t i = 0; m->in_flight > 0 && i < MCP_CALLS_MAX; i++) {
+        if (m->pending[i].what == WHAT_CALL)
+            return done(m, &m->pending[i], MCP_LOST, m->why.text, ev);
     }
-    struct mcp_event *e = event(c, MCP_EVENT_ENDED);
-    snprintf(e->fault, sizeof e->fault, "%s", why);
-    buf_clear(&c->out);
+    if (m->told)
+        return false;
+    m->told = true;
+    *ev = (struct mcp_event){ .kind = MCP_BROKEN, .text = m->why.text, .fix = m->why.fix };
+    return true;
 }
 
-static void end(struct mcp_client *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static void end(struct mcp_client *c, const char *fmt, ...)
+/* A handshake without an answer. What the server wrote instead is the best hint there is. */
+static void late_start(struct mcp *m, const char *method)
 {
-    char why[1024];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(why, sizeof why, fmt, args);
-    va_end(args);
-    mcp_end(c, why);
+    struct str said = str_of(m->garbage_first);
+    session_break(m, ERR_TIMEOUT,
+                  "start the command by hand: it has to read JSON-RPC from its standard input and "
+                  "write nothing else to its standard output",
+                  "no answer to %s within %" PRId64 " ms%s%.*s%s", method, m->options.start_ms,
+                  said.n ? "; it wrote '" : "", STR_ARG(said), said.n ? "' instead" : "");
 }
 
-/* ---- the session becomes ready --------------------------------------------------------------- */
-
-bool mcp_has_tool(const struct mcp_client *c, const char *name)
+static bool expire_one(struct mcp *m, struct pending *p, struct mcp_event *ev)
 {
-    for (size_t i = 0; i < js_count(c->tools); i++) {
-        if (strcmp(js_str(js_at(c->tools, i), "name"), name) == 0)
-            return true;
+    if (p->what == WHAT_CALL) {
+        tell_cancelled(m, p, "timeout");
+        err_set(&m->remark, OK, "no answer within %" PRId64 " ms", p->silence_ms);
+        return done(m, p, MCP_TIMED_OUT, m->remark.text, ev);
+    }
+    enum what what = p->what;
+    session_release(m, p);
+    if (m->step == STEP_READY) {
+        m->list_running = false;
+        err_set(&m->remark, ERR_TIMEOUT, "no answer to tools/list, the tools known so far stay");
+        return give_remark(m, ev);
+    }
+    late_start(m, what == WHAT_INIT ? "initialize" : what == WHAT_DISCOVER ? "server/discover" :
+                                                                             "tools/list");
+    return end_next(m, ev);
+}
+
+static bool expire(struct mcp *m, struct mcp_event *ev)
+{
+    struct mono least = never;
+    for (size_t i = 0; i < MCP_CALLS_MAX; i++) {
+        struct pending *p = &m->pending[i];
+        if (p->what == WHAT_NONE)
+            continue;
+        if (p->deadline.ms <= m->now.ms)
+            return expire_one(m, p, ev); /* next_expiry stays: more may be due */
+        if (p->deadline.ms < least.ms)
+            least = p->deadline;
+    }
+    m->next_expiry = least;
+    return false;
+}
+
+struct mono mcp_deadline(const struct mcp *m)
+{
+    if (m->step == STEP_BROKEN)
+        return m->told ? never : m->now;
+    bool refresh = m->list_stale && !m->list_running && m->step == STEP_READY;
+    return refresh && m->refresh_at.ms < m->next_expiry.ms ? m->refresh_at : m->next_expiry;
+}
+
+/* ---- what the server says -------------------------------------------------------------------- */
+
+/* Text on stdout that is no JSON-RPC: banners and log lines happen, a flood does not end well. */
+static bool garbage(struct mcp *m, struct str line, struct mcp_event *ev)
+{
+    m->garbage_lines++;
+    m->garbage_bytes += line.n + 1;
+    if (!*m->garbage_first) {
+        struct buf shown;
+        size_t n = line.n < sizeof m->garbage_first - 1 ? line.n : sizeof m->garbage_first - 1;
+        buf_init(&shown, sizeof m->garbage_first);
+        for (size_t i = 0; i < n; i++)
+            buf_char(&shown, line.p[i] >= ' ' && line.p[i] < 0x7f ? line.p[i] : '?');
+        snprintf(m->garbage_first, sizeof m->garbage_first, "%s", buf_z(&shown));
+        buf_fini(&shown);
+    }
+    if (m->garbage_bytes > MCP_GARBAGE_MAX) {
+        session_break(m, ERR_PROTOCOL,
+                      "its standard output is for messages only: send log lines to standard error",
+                      "it writes text that is no JSON-RPC, for instance '%s'", m->garbage_first);
+        return false;
+    }
+    if (m->garbage_lines > GARBAGE_REMARKS)
+        return false;
+    err_set(&m->remark, ERR_PROTOCOL, "a line on its standard output is no JSON-RPC: '%s'",
+            m->garbage_first);
+    return give_remark(m, ev);
+}
+
+/* An answer that cannot be used, to a request that can be told. */
+static bool spoilt(struct mcp *m, struct pending *p, enum mcp_fault fault, struct mcp_event *ev)
+{
+    const char *text = fault == MCP_TOO_LARGE ? "its answer is larger than" : "its answer is no result";
+    if (fault == MCP_TOO_LARGE)
+        err_set(&m->remark, OK, "%s %zu bytes", text, m->reader.line_max);
+    else
+        err_set(&m->remark, OK, "%s", text);
+    if (p->what == WHAT_CALL)
+        return done(m, p, fault, m->remark.text, ev);
+    session_release(m, p);
+    session_break(m, ERR_PROTOCOL, "", "the handshake failed: %s", m->remark.text);
+    return false;
+}
+
+static struct pending *find_by_ends(struct mcp *m, struct str head, struct str tail)
+{
+    int64_t id;
+    return rpc_id_of_ends(head, tail, &id) ? find(m, id) : NULL;
+}
+
+/* A line too long to be kept. When it cannot be told whose answer it was, somebody waits in vain:
+ * with one request in flight that is the one, otherwise the timeout tells. */
+static bool too_long(struct mcp *m, struct mcp_event *ev)
+{
+    const struct rpc_reader *r = &m->reader;
+    struct pending *p = find_by_ends(m, (struct str){ r->head, r->head_n }, (struct str){ r->tail, r->tail_n });
+    if (!p && m->free_n == MCP_CALLS_MAX - 1) {
+        for (size_t i = 0; i < MCP_CALLS_MAX && !p; i++)
+            p = m->pending[i].what != WHAT_NONE ? &m->pending[i] : NULL;
+    }
+    if (p)
+        return spoilt(m, p, MCP_TOO_LARGE, ev);
+    err_set(&m->remark, ERR_LIMIT, "a message larger than %zu bytes was dropped", r->line_max);
+    return give_remark(m, ev);
+}
+
+static bool on_call_answer(struct mcp *m, struct pending *p, const struct rpc_msg *msg,
+                           struct mcp_event *ev)
+{
+    char code[64];
+    if (msg->kind == RPC_ERROR) {
+        struct buf text;
+        buf_init(&text, sizeof m->remark.text);
+        mcp_clean((struct str){ msg->message, strnlen(msg->message, 600) }, true, &text);
+        err_set(&m->remark, OK, "error %s: %s", rpc_code_text(msg->code, code), buf_z(&text));
+        buf_fini(&text);
+        return done(m, p, MCP_REFUSED, m->remark.text, ev);
+    }
+    if (!json_is_object(msg->result))
+        return spoilt(m, p, MCP_MALFORMED, ev);
+    const char *type = js_str(msg->result, "resultType"); /* absent means complete */
+    if (*type && strcmp(type, "complete") != 0)
+        return done(m, p, MCP_REFUSED,
+                    "the tool wants something else before it answers (input or a task), which is not "
+                    "offered here", ev);
+    *ev = (struct mcp_event){ .kind = MCP_DONE, .user = p->user, .result = msg->result, .text = "", .fix = "",
+                              .is_error = js_bool(msg->result, "isError", false) };
+    session_release(m, p);
+    return true;
+}
+
+static bool on_answer(struct mcp *m, const struct rpc_msg *msg, struct mcp_event *ev)
+{
+    struct pending *p = find(m, msg->number);
+    if (!p)
+        return false; /* late, doubled or made up */
+    if (p->what == WHAT_CALL)
+        return on_call_answer(m, p, msg, ev);
+    enum what what = p->what;
+    session_release(m, p);
+    return handshake_answer(m, what, msg, ev);
+}
+
+static bool on_progress(struct mcp *m, const json_t *params, struct mcp_event *ev)
+{
+    struct pending *p = find(m, js_int(params, "progressToken", -1));
+    if (!p || p->what != WHAT_CALL)
+        return false;
+    p->deadline = after(m->now, p->silence_ms);
+    if (p->deadline.ms > p->last.ms)
+        p->deadline = p->last;
+    const char *text = js_str(params, "message");
+    *ev = (struct mcp_event){ .kind = MCP_PROGRESS, .user = p->user, .text = text, .fix = "",
+                              .progress = js_real(params, "progress", 0),
+                              .total = js_real(params, "total", 0) };
+    return true;
+}
+
+static bool on_notification(struct mcp *m, const struct rpc_msg *msg, struct mcp_event *ev)
+{
+    if (strcmp(msg->method, "notifications/progress") == 0)
+        return on_progress(m, msg->params, ev);
+    if (strcmp(msg->method, "notifications/tools/list_changed") == 0)
+        m->list_stale = true;
+    return false;
+}
+
+/* Requests of the server. What was not offered in initialize is not served. */
+static void on_request(struct mcp *m, const struct rpc_msg *msg)
+{
+    if (strcmp(msg->method, "ping") == 0)
+        rpc_result(&m->out, msg->id, str_of("{}"));
+    else if (strcmp(msg->method, "elicitation/create") == 0)
+        rpc_result(&m->out, msg->id, str_of("{\"action\":\"decline\"}"));
+    else
+        rpc_error(&m->out, msg->id, RPC_METHOD_NOT_FOUND, "this client does not serve it");
+}
+
+static bool on_message(struct mcp *m, const json_t *v, struct str line, struct mcp_event *ev)
+{
+    struct rpc_msg msg;
+    if (rpc_read(v, &msg, NULL) != OK) {
+        struct pending *p = find(m, js_int(v, "id", -1));
+        return p ? spoilt(m, p, MCP_MALFORMED, ev) : garbage(m, line, ev);
+    }
+    switch (msg.kind) {
+    case RPC_RESULT:
+    case RPC_ERROR: return on_answer(m, &msg, ev);
+    case RPC_NOTIFICATION: return on_notification(m, &msg, ev);
+    case RPC_REQUEST: on_request(m, &msg); return false;
     }
     return false;
 }
 
-static void name_tools(const struct mcp_client *c, struct buf *out)
+static bool on_line(struct mcp *m, struct str line, struct mcp_event *ev)
 {
-    size_t n = js_count(c->tools);
-    for (size_t i = 0; i < n && i < 12; i++)
-        buf_printf(out, "%s%s", i ? ", " : "", js_str(js_at(c->tools, i), "name"));
-    if (n > 12)
-        buf_printf(out, " and %zu more", n - 12);
-    if (n == 0)
-        buf_str(out, "none");
+    if (line.n == 0)
+        return false;
+    json_decref(m->current);
+    m->current = line.p[0] == '{' || line.p[0] == '[' ? js_parse(line, NULL) : NULL;
+    if (!m->current) {
+        struct pending *p = line.p[0] == '{' ? find_by_ends(m, line, line) : NULL;
+        return p ? spoilt(m, p, MCP_MALFORMED, ev) : garbage(m, line, ev);
+    }
+    if (json_is_array(m->current)) {
+        m->batch = m->current;
+        m->current = NULL;
+        m->batch_at = 0;
+        return false;
+    }
+    return on_message(m, m->current, line, ev);
 }
 
-/* Say a call that has waited for the session, or refuse it: the server has no such tool. */
-static void say_call(struct mcp_client *c, struct pending *p)
+/* ---- the pump -------------------------------------------------------------------------------- */
+
+void mcp_feed(struct mcp *m, struct str bytes)
 {
-    const char *tool = js_str(p->params, "name");
-    if (mcp_has_tool(c, tool)) {
-        say(c, p);
+    if (m->step == STEP_BROKEN)
         return;
-    }
-    struct buf names;
-    buf_init(&names, 4096);
-    name_tools(c, &names);
-    p = pending_take(c, p->id);
-    fault(c, p, "server '%s' has no tool '%.128s'; it offers: %.700s", c->name, js_str(p->params, "name"),
-          buf_z(&names));
-    buf_fini(&names);
+    if (rpc_feed(&m->reader, bytes) != OK)
+        session_break(m, m->reader.in.status, "", "its output does not fit in memory");
 }
 
-static void become_ready(struct mcp_client *c)
+/* One message of a batch, or one line. False when there is neither. */
+static bool advance(struct mcp *m, struct mcp_event *ev, bool *event)
 {
-    bool first = c->state != MCP_READY;
-    c->state = MCP_READY;
-    event(c, first ? MCP_EVENT_READY : MCP_EVENT_TOOLS);
-    for (struct pending *p = c->pending, *next; p; p = next) {
-        next = p->next;
-        if (p->ask == ASK_CALL && !p->sent)
-            say_call(c, p);
+    struct str line = { 0 };
+    if (m->batch && m->batch_at < js_count(m->batch) && m->batch_at < RPC_BATCH_MAX) {
+        *event = on_message(m, js_at(m->batch, m->batch_at++), str_of("[...]"), ev);
+        return true;
     }
+    json_decref(m->batch);
+    m->batch = NULL;
+    switch (rpc_line(&m->reader, &line)) {
+    case RPC_NOTHING: return false;
+    case RPC_LINE: *event = on_line(m, line, ev); return true;
+    case RPC_LONG: *event = too_long(m, ev); return true;
+    case RPC_ENDLESS:
+        session_break(m, ERR_LIMIT, "", "it writes a line that does not end (more than %d bytes)", RPC_SKIP_MAX);
+        return true;
+    }
+    return false;
 }
 
-static void start_listing(struct mcp_client *c)
+static void refresh_list(struct mcp *m)
 {
-    if (c->state != MCP_READY)
-        c->state = MCP_LISTING;
-    c->list_again = false;
-    c->pages = 0;
-    c->cursor[0] = '\0';
-    json_decref(c->listing);
-    c->listing = json_array();
-    if (c->has_tools) {
-        ask_list(c, NULL);
+    if (m->step != STEP_READY || !m->list_stale || m->list_running || m->now.ms < m->refresh_at.ms)
         return;
-    }
-    json_decref(c->listing);
-    c->listing = NULL;
-    become_ready(c);
+    handshake_list(m);
+    m->refresh_at = after(m->now, REFRESH_MS);
 }
 
-static void on_listed(struct mcp_client *c, const json_t *result)
+bool mcp_next(struct mcp *m, struct mono now, struct mcp_event *ev)
 {
-    const json_t *tools = js_list(result, "tools");
-    struct str cursor = js_view(result, "nextCursor");
-    if (!tools) {
-        end(c, "the answer to tools/list has no list of tools");
-        return;
-    }
-    for (size_t i = 0; i < js_count(tools) && js_count(c->listing) < MCP_TOOLS_MAX; i++) {
-        json_t *tool = mcp_tool_read(js_at(tools, i));
-        if (tool)
-            js_push(c->listing, tool);
-    }
-    bool more = cursor.n > 0 && cursor.n <= MCP_CURSOR_MAX && ++c->pages < MCP_PAGES_MAX &&
-                js_count(c->listing) < MCP_TOOLS_MAX && !str_is(cursor, c->cursor);
-    if (more && strlen(cursor.p) == cursor.n) {
-        memcpy(c->cursor, cursor.p, cursor.n + 1);
-        ask_list(c, c->cursor);
-        return;
-    }
-    json_decref(c->tools);
-    c->tools = c->listing;
-    c->listing = NULL;
-    become_ready(c);
-    if (c->list_again)
-        start_listing(c);
-}
-
-static void on_initialized(struct mcp_client *c, const json_t *result)
-{
-    const char *version = js_str(result, "protocolVersion");
-    bool known = false;
-    for (size_t i = 0; i < COUNT(legacy_versions); i++)
-        known = known || strcmp(version, legacy_versions[i]) == 0;
-    if (!known) {
-        end(c, "speaks protocol revision '%.32s', which pawl does not know (it knows 2024-11-05 to " MODERN ")",
-            version);
-        return;
-    }
-    snprintf(c->version, sizeof c->version, "%.31s", version);
-    c->has_tools = js_obj(js_obj(result, "capabilities"), "tools") != NULL;
-    rpc_put_note(&c->out, "notifications/initialized", NULL);
-    start_listing(c);
-}
-
-static void on_discovered(struct mcp_client *c, const json_t *result)
-{
-    const json_t *versions = js_list(result, "supportedVersions");
-    bool known = !versions;
-    for (size_t i = 0; i < js_count(versions); i++) {
-        const char *v = json_string_value(js_at(versions, i));
-        known = known || (v && strcmp(v, MODERN) == 0);
-    }
-    if (!known) {
-        end(c, "speaks no protocol revision that pawl knows (2024-11-05 to " MODERN ")");
-        return;
-    }
-    snprintf(c->version, sizeof c->version, "%s", MODERN);
-    c->has_tools = js_obj(js_obj(result, "capabilities"), "tools") != NULL;
-    start_listing(c);
-}
-
-/* `initialize` was refused for its revision: take the best that the server names, modern if it names
- * none. Only once each, so that a refusal of everything ends. */
-static void change_era(struct mcp_client *c, const struct rpc_msg *m)
-{
-    const json_t *supported = js_list(m->data, "supported");
-    const char *older = NULL;
-    bool modern = !supported;
-    for (size_t i = 0; i < js_count(supported); i++) {
-        const char *v = json_string_value(js_at(supported, i));
-        modern = modern || (v && strcmp(v, MODERN) == 0);
-        for (size_t k = 1; v && k < COUNT(legacy_versions); k++) {
-            if (strcmp(v, legacy_versions[k]) == 0 && (!older || strcmp(v, older) > 0))
-                older = legacy_versions[k];
-        }
-    }
-    if (modern) {
-        c->modern = true;
-        c->state = MCP_DISCOVERING;
-        ask(c, ASK_DISCOVER, json_object());
-    } else if (older && !*c->version) {
-        snprintf(c->version, sizeof c->version, "%s", older); /* tried */
-        ask_initialize(c, older);
-    } else {
-        end(c, "speaks no protocol revision that pawl knows (2024-11-05 to " MODERN ")");
+    if (now.ms > m->now.ms)
+        m->now = now;
+    for (;;) {
+        bool event = false;
+        if (m->out.status != OK)
+            session_break(m, ERR_LIMIT, "", "it does not read what is sent to it");
+        if (m->step == STEP_BROKEN)
+            return end_next(m, ev);
+        if (m->remark.status != OK)
+            return give_remark(m, ev);
+        bool more = advance(m, ev, &event);
+        if (event)
+            return true;
+        if (more || m->step == STEP_BROKEN)
+            continue;
+        if (m->now.ms >= m->next_expiry.ms && expire(m, ev))
+            return true;
+        refresh_list(m);
+        return m->step == STEP_BROKEN || m->out.status != OK ? end_next(m, ev) : false;
     }
 }
 
-/* ---- answers --------------------------------------------------------------------------------- */
+/* ---- what is known --------------------------------------------------------------------------- */
 
-static void on_called(struct mcp_client *c, struct pending *p, const json_t *result)
+struct buf *mcp_out(struct mcp *m)
 {
-    const char *type = js_str(result, "resultType");
-    if (strcmp(type, "input_required") == 0) {
-        fault(c, p, "the tool asks for more input, which pawl cannot give");
-        return;
-    }
-    if (!json_is_object(result) || (*type && strcmp(type, "complete") != 0)) {
-        fault(c, p, "the answer is no result of a tool%s%.40s", *type ? ": resultType " : "", type);
-        return;
-    }
-    struct mcp_event *e = event(c, MCP_EVENT_CALLED);
-    e->call = (uint64_t)p->id;
-    e->answered = e->sent = true;
-    e->is_error = js_bool(result, "isError", false);
-    mcp_content_text(result, &e->text);
-    pending_free(p);
+    return &m->out;
 }
 
-static void on_result(struct mcp_client *c, struct pending *p, const json_t *result)
+bool mcp_ready(const struct mcp *m)
 {
-    enum ask what = p->ask;
-    if (what == ASK_CALL) {
-        on_called(c, p, result);
-        return;
-    }
-    pending_free(p);
-    switch (what) {
-    case ASK_INITIALIZE: on_initialized(c, result); break;
-    case ASK_DISCOVER: on_discovered(c, result); break;
-    case ASK_LIST: on_listed(c, result); break;
-    case ASK_CALL: break;
-    }
+    return m->step == STEP_READY;
 }
 
-/* "error -32602 (invalid params): the server's words". */
-static void error_text(const struct rpc_msg *m, struct buf *out)
+const struct mcp_tools *mcp_tools(const struct mcp *m)
 {
-    buf_printf(out, "error %lld (%s): ", (long long)m->code, rpc_code_text(m->code));
-    mcp_clean((struct str){ m->message, strnlen(m->message, 4096) }, true, out);
+    return &m->tools;
 }
 
-static void on_refused(struct mcp_client *c, struct pending *p, const struct rpc_msg *m)
+const char *mcp_version(const struct mcp *m)
 {
-    struct buf text;
-    if (m->code == RPC_VERSION && c->modern && !p->retried) {
-        p->retried = true; /* once more, as it is: some servers need it */
-        *c->pending_end = p;
-        p->next = NULL;
-        c->pending_end = &p->next;
-        c->calls_n += p->ask == ASK_CALL;
-        say(c, p);
-        return;
-    }
-    if (p->ask == ASK_CALL) {
-        struct mcp_event *e = event(c, MCP_EVENT_CALLED);
-        e->call = (uint64_t)p->id;
-        e->answered = e->sent = e->is_error = true;
-        error_text(m, &e->text);
-        pending_free(p);
-        return;
-    }
-    enum ask what = p->ask;
-    pending_free(p);
-    if (what == ASK_INITIALIZE && m->code == RPC_VERSION) {
-        change_era(c, m);
-    } else if (what == ASK_LIST && m->code == RPC_NO_METHOD) {
-        c->has_tools = false;
-        start_listing(c);
-    } else {
-        buf_init(&text, 8192);
-        error_text(m, &text);
-        end(c, "refused %s: %.600s", method_of(what), buf_z(&text));
-        buf_fini(&text);
-    }
+    return m->version;
 }
 
-static void on_request(struct mcp_client *c, const struct rpc_msg *m)
+const char *mcp_server(const struct mcp *m)
 {
-    if (c->out.len > MCP_OUT_MAX / 2)
-        return; /* it asks faster than it reads */
-    if (strcmp(m->method, "ping") == 0) {
-        json_t *nothing = json_object();
-        rpc_put_result(&c->out, m->id, nothing);
-        json_decref(nothing);
-    } else {
-        rpc_put_error(&c->out, m->id, RPC_NO_METHOD, "method not found");
-    }
-}
-
-static void on_note(struct mcp_client *c, const struct rpc_msg *m)
-{
-    if (strcmp(m->method, "notifications/tools/list_changed") != 0)
-        return;
-    if (c->state == MCP_READY && !c->listing) {
-        c->has_tools = true;
-        start_listing(c);
-    } else {
-        c->list_again = c->listing != NULL;
-    }
-}
-
-static void on_message(struct mcp_client *c, const json_t *v)
-{
-    struct rpc_msg m;
-    if (rpc_read(v, &m, NULL) != OK) {
-        c->garbage++;
-        return;
-    }
-    if (m.kind == RPC_REQUEST)
-        on_request(c, &m);
-    else if (m.kind == RPC_NOTE)
-        on_note(c, &m);
-    if (m.kind == RPC_REQUEST || m.kind == RPC_NOTE)
-        return;
-    struct pending *p = json_is_integer(m.id) ? pending_find(c, json_integer_value(m.id)) : NULL;
-    if (!p || !p->sent)
-        return; /* late, or never asked */
-    p = pending_take(c, p->id);
-    if (m.kind == RPC_RESULT)
-        on_result(c, p, m.result);
-    else
-        on_refused(c, p, &m);
-}
-
-/* A line that cannot be read, though it seems to be the answer to a request of ours. */
-static void spoil(struct mcp_client *c, int64_t id, const char *why)
-{
-    struct pending *p = pending_find(c, id);
-    if (!p || !p->sent)
-        return;
-    if (p->ask == ASK_CALL)
-        fault(c, pending_take(c, id), "%s", why);
-    else
-        end(c, "the answer to %s: %s", method_of(p->ask), why);
-}
-
-/* Too long: fail the request it answers, or, when that is not to be seen, all that are out. */
-static void on_long_line(struct mcp_client *c, const struct rpc_line *line)
-{
-    char why[160];
-    int64_t id = 0;
-    snprintf(why, sizeof why, "the answer is larger than a line may be: %llu bytes, at most %d",
-             (unsigned long long)line->bytes, RPC_LINE_MAX);
-    if (rpc_guess_id(line->text, line->tail, &id) && pending_find(c, id)) {
-        spoil(c, id, why);
-        return;
-    }
-    for (struct pending *p = c->pending, *next; p && c->state != MCP_ENDED; p = next) {
-        next = p->next;
-        spoil(c, p->id, why);
-    }
-}
-
-static void on_garbage(struct mcp_client *c, const struct rpc_line *line, const struct err *err)
-{
-    struct str tail = line->text;
-    struct buf b;
-    int64_t id = 0;
-    buf_init(&b, sizeof c->last_garbage - 1);
-    mcp_clean((struct str){ line->text.p, line->text.n < 80 ? line->text.n : 80 }, true, &b);
-    if (utf8_valid(buf_get(&b), NULL))
-        snprintf(c->last_garbage, sizeof c->last_garbage, "%s", buf_z(&b));
-    buf_fini(&b);
-    if (tail.n > RPC_HEAD_MAX)
-        tail = (struct str){ tail.p + tail.n - RPC_HEAD_MAX, RPC_HEAD_MAX };
-    if (line->text.p[0] == '{' && rpc_guess_id(line->text, tail, &id)) {
-        char why[900];
-        snprintf(why, sizeof why, "the answer is not valid JSON: %.700s", err->text);
-        spoil(c, id, why);
-    }
-}
-
-static void on_line(void *ctx, const struct rpc_line *line)
-{
-    struct mcp_client *c = ctx;
-    struct err err = { 0 };
-    if (c->state == MCP_ENDED || c->state == MCP_NEW)
-        return;
-    json_t *v = line->too_long ? NULL : js_parse(line->text, &err);
-    if (line->too_long) {
-        c->garbage++;
-        on_long_line(c, line);
-    } else if (!v) {
-        c->garbage++;
-        on_garbage(c, line, &err);
-    } else if (json_is_array(v)) {
-        for (size_t i = 0; i < js_count(v) && i < RPC_BATCH_MAX; i++)
-            on_message(c, js_at(v, i));
-    } else {
-        on_message(c, v);
-    }
-    json_decref(v);
-}
-
-/* ---- the outside ----------------------------------------------------------------------------- */
-
-void mcp_start(struct mcp_client *c, struct mono now)
-{
-    assert(c->state == MCP_NEW);
-    c->now = now;
-    ask_initialize(c, LEGACY);
-}
-
-void mcp_feed(struct mcp_client *c, struct str bytes, struct mono now)
-{
-    c->now = now;
-    rpc_lines_feed(&c->lines, bytes, on_line, c);
-    if (c->out.status != OK && c->state != MCP_ENDED)
-        end(c, "does not read what it is sent: %d bytes are waiting", MCP_OUT_MAX);
-}
-
-/* Tell the server that nobody waits any more. */
-static void say_cancelled(struct mcp_client *c, const struct pending *p, const char *reason)
-{
-    json_t *params = json_pack("{s:I,s:s}", "requestId", (json_int_t)p->id, "reason", reason);
-    rpc_put_note(&c->out, "notifications/cancelled", params);
-    json_decref(params);
-}
-
-static void on_silence(struct mcp_client *c, struct pending *p)
-{
-    double s = (double)p->timeout_ms / 1000;
-    if (p->ask != ASK_CALL) {
-        end(c, "no answer to %s within %.3g s%s%s", method_of(p->ask), s,
-            *c->last_garbage ? "; its output is no MCP, it begins: " : "", c->last_garbage);
-        return;
-    }
-    p = pending_take(c, p->id);
-    if (p->sent)
-        say_cancelled(c, p, "time ran out");
-    fault(c, p, p->sent ? "no answer within %.3g s" : "the server was not ready within %.3g s", s);
-}
-
-void mcp_cancel(struct mcp_client *c, uint64_t call)
-{
-    struct pending *p = pending_take(c, (int64_t)call);
-    if (!p)
-        return;
-    if (p->sent)
-        say_cancelled(c, p, "cancelled");
-    pending_free(p);
-}
-
-void mcp_tick(struct mcp_client *c, struct mono now)
-{
-    c->now = now;
-    for (struct pending *p = c->pending, *next; p && c->state != MCP_ENDED; p = next) {
-        next = p->next;
-        if (p->deadline.ms <= now.ms)
-            on_silence(c, p);
-    }
-}
-
-bool mcp_deadline(const struct mcp_client *c, struct mono *at)
-{
-    bool any = false;
-    for (const struct pending *p = c->pending; p; p = p->next) {
-        if (!any || p->deadline.ms < at->ms)
-            *at = p->deadline;
-        any = true;
-    }
-    return any;
-}
-
-struct buf *mcp_out(struct mcp_client *c)
-{
-    return &c->out;
-}
-
-uint64_t mcp_call(struct mcp_client *c, const char *tool, const json_t *arguments, struct mono now,
-                  int64_t timeout_ms)
-{
-    if (c->state == MCP_ENDED || c->calls_n >= MCP_CALLS_MAX)
-        return 0;
-    c->now = now;
-    json_t *params = json_object();
-    assert(params);
-    js_set_z(params, "name", tool);
-    js_set(params, "arguments", arguments ? json_incref((json_t *)(uintptr_t)arguments) : json_object());
-    struct pending *p = pending_add(c, ASK_CALL, params, timeout_ms);
-    uint64_t id = (uint64_t)p->id;
-    if (c->state == MCP_READY)
-        say_call(c, p);
-    return id;
-}
-
-enum mcp_state mcp_state(const struct mcp_client *c)
-{
-    return c->state;
-}
-
-const json_t *mcp_tools(const struct mcp_client *c)
-{
-    return c->tools;
-}
-
-const char *mcp_version(const struct mcp_client *c)
-{
-    return c->version;
-}
-
-uint64_t mcp_garbage(const struct mcp_client *c)
-{
-    return c->garbage;
+    return m->server;
 }

@@ -1,77 +1,101 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PAWL_MCP_CLIENT_H
 #define PAWL_MCP_CLIENT_H
-/* client: our side of one MCP session over stdio, as a pure state machine. Bytes of the server go
- * in with mcp_feed(), events come out of mcp_next(), bytes for the server lie in mcp_out(); time is
- * an argument. Offers revision 2025-11-25 with `initialize` first, accepts older ones, and changes
- * to 2026-07-28 (server/discover, no session) when the server refuses with -32022.
+/* client: one session with an MCP server, as a pure state machine: bytes in, events and bytes out,
+ * time as an argument. Whoever owns the pipe feeds what it reads, takes all events, writes what is
+ * in mcp_out() and comes back at mcp_deadline().
  *
- *   NEW --start--> INITIALIZING --> LISTING --> READY --list changed--> READY, listing again
- *                       | -32022      ^
- *                       '-> DISCOVERING      any --mcp_end(), protocol error, silence--> ENDED  */
+ * Eras. On pipes the handshake begins with `initialize` (servers of the first era may exit on
+ * anything else); a server that answers "unsupported protocol version" or does not know the method
+ * is of the second era and is asked `server/discover` on the same pipe.
+ *
+ *   new --initialize--> INIT --ok--> LIST --last page--> READY --list_changed--> READY (listing)
+ *                        | -32022, -32601                   any --lost, garbage, endless--> BROKEN
+ *                        '--server/discover--> DISCOVER --ok--> LIST
+ */
 #include "common/clock.h"
-#include "common/mcp/rpc.h"
+#include "common/mcp/content.h"
 
 enum {
-    MCP_TOOLS_MAX = 1000,
-    MCP_PAGES_MAX = 100,
-    MCP_CURSOR_MAX = 4096,
-    MCP_TOOL_NAME_MAX = 128,
-    MCP_CALLS_MAX = 1024,         /* in flight or waiting, of one session */
-    MCP_OUT_MAX = 32 << 20,       /* bytes not yet taken by the server */
-    MCP_DESCRIPTION_MAX = 2048,   /* bytes kept of a tool's description */
-    MCP_SCHEMA_MAX = 64 << 10,    /* a larger input schema is replaced by {} */
-    MCP_SCHEMA_DEPTH = 24,
+    MCP_CALLS_MAX = 256,                /* requests in flight */
+    MCP_ARGUMENTS_MAX = 1024 * 1024,    /* bytes of a call's arguments as JSON */
+    MCP_PAGES_MAX = 100,                /* pages of one tools/list */
+    MCP_GARBAGE_MAX = 4 * 1024 * 1024,  /* bytes that are no JSON-RPC, in one session */
 };
 
-enum mcp_state { MCP_NEW, MCP_INITIALIZING, MCP_DISCOVERING, MCP_LISTING, MCP_READY, MCP_ENDED };
+enum mcp_era { MCP_AUTO, MCP_LEGACY, MCP_MODERN };
 
-struct mcp_client;
-
-/* `name` is the server's, for error texts. start_ms: patience for the handshake and each listing. */
-struct mcp_client *mcp_new(const char *name, int64_t start_ms);
-void mcp_free(struct mcp_client *c); /* NULL is fine; calls without an answer are forgotten */
-
-void mcp_start(struct mcp_client *c, struct mono now);
-void mcp_feed(struct mcp_client *c, struct str bytes, struct mono now);
-/* Time has passed. Deadlines: mcp_deadline() says when to come back. */
-void mcp_tick(struct mcp_client *c, struct mono now);
-bool mcp_deadline(const struct mcp_client *c, struct mono *at); /* false: nothing is waited for */
-/* The server is gone: all calls fail with this text. */
-void mcp_end(struct mcp_client *c, const char *why);
-/* What to write to the server; drop what was written with buf_consume(). */
-struct buf *mcp_out(struct mcp_client *c);
-
-/* Call a tool. May be made before the session is ready: it waits, its time runs. `arguments` is an
- * object or NULL, borrowed. 0: too many calls or the session has ended; otherwise the number of the
- * call, answered by exactly one MCP_CALLED unless cancelled. */
-uint64_t mcp_call(struct mcp_client *c, const char *tool, const json_t *arguments, struct mono now,
-                  int64_t timeout_ms);
-void mcp_cancel(struct mcp_client *c, uint64_t call); /* fine when it is answered already */
-
-enum mcp_event_kind {
-    MCP_EVENT_READY, /* tools are known */
-    MCP_EVENT_TOOLS, /* the list of tools changed */
-    MCP_EVENT_CALLED,
-    MCP_EVENT_ENDED, /* the session is over; `fault` says why */
+struct mcp_options {
+    enum mcp_era era;
+    int64_t start_ms; /* for the whole handshake; 0: 60 s */
+    int64_t call_ms;  /* default of a call's silence; 0: 60 s */
+    int64_t total_ms; /* progress lets a call go on, until here; 0: 600 s */
+    size_t line_max;  /* 0: RPC_LINE_MAX */
 };
 
+/* Why a call has no result. */
+enum mcp_fault {
+    MCP_ANSWERED,  /* it has one */
+    MCP_REFUSED,   /* the server answered with a JSON-RPC error: it did not run the tool */
+    MCP_TIMED_OUT, /* silent for too long; the server was told to stop */
+    MCP_LOST,      /* the session ended before the answer: it may or may not have run */
+    MCP_TOO_LARGE, /* the answer was larger than line_max */
+    MCP_MALFORMED, /* the answer was no result */
+};
+
+enum mcp_kind {
+    MCP_READY,    /* tools are known, calls may begin; once */
+    MCP_CHANGED,  /* the list of tools is another one */
+    MCP_DONE,     /* a call has ended; result and fault are set */
+    MCP_PROGRESS, /* a call is alive; text is its message */
+    MCP_REMARK,   /* for the log: something odd that does not end the session */
+    MCP_BROKEN,   /* the session has ended, text and fix say why; once, after all calls ended */
+};
+
+/* Pointers live until the next call of mcp_next or mcp_free. */
 struct mcp_event {
-    enum mcp_event_kind kind;
-    uint64_t call;     /* MCP_EVENT_CALLED */
-    bool answered;     /* the server answered; otherwise `fault` says what went wrong */
-    bool sent;         /* the server may have seen the call */
-    bool is_error;     /* answered: the tool says that it failed */
-    struct buf text;   /* answered: content as text, cleaned of control characters */
-    char fault[1024];
+    enum mcp_kind kind;
+    void *user;              /* of the call: MCP_DONE, MCP_PROGRESS */
+    enum mcp_fault fault;
+    const json_t *result;    /* MCP_DONE with MCP_ANSWERED: the result object */
+    bool is_error;           /* the tool says that it failed */
+    double progress, total;  /* MCP_PROGRESS; total 0: unknown */
+    const char *text, *fix;  /* never NULL */
 };
-/* The next event; false: none. The caller frees the text with buf_fini(). */
-bool mcp_next(struct mcp_client *c, struct mcp_event *out);
 
-enum mcp_state mcp_state(const struct mcp_client *c);
-/* Tools as [{name, description, input}], cleaned and bounded; changes with READY and TOOLS. */
-const json_t *mcp_tools(const struct mcp_client *c);
-bool mcp_has_tool(const struct mcp_client *c, const char *name);
-const char *mcp_version(const struct mcp_client *c); /* agreed revision, "" before */
-uint64_t mcp_garbage(const struct mcp_client *c);    /* lines that were no message */
+struct mcp;
+
+struct mcp *mcp_new(const struct mcp_options *options, struct mono now); /* NULL: out of memory */
+void mcp_free(struct mcp *m); /* NULL is fine; calls in flight end without an event */
+
+/* Add what the server wrote. Never fails: what cannot be kept breaks the session. */
+void mcp_feed(struct mcp *m, struct str bytes);
+/* The next event; false when there is none. Take all after each feed, at each deadline and after
+ * mcp_lost(). */
+bool mcp_next(struct mcp *m, struct mono now, struct mcp_event *ev);
+/* When mcp_next() has to be called although nothing was fed; far in the future when never. */
+struct mono mcp_deadline(const struct mcp *m);
+/* What is to be written; the owner consumes it with buf_consume(). */
+struct buf *mcp_out(struct mcp *m);
+/* The server has gone: everything in flight ends with MCP_LOST. */
+void mcp_lost(struct mcp *m, const char *why, const char *fix);
+
+bool mcp_ready(const struct mcp *m);
+const struct mcp_tools *mcp_tools(const struct mcp *m);
+const char *mcp_version(const struct mcp *m); /* protocol revision agreed on, "" before */
+const char *mcp_server(const struct mcp *m);  /* "name version" as the server calls itself, cleaned */
+
+/* Begin a call. Its one MCP_DONE follows unless it is cancelled. arguments: an object, or NULL.
+ * timeout_ms 0: the session's. ERR_UNAVAILABLE before MCP_READY and after the end, ERR_BUSY when
+ * MCP_CALLS_MAX are in flight, ERR_LIMIT for arguments that are too large. */
+struct mcp_call {
+    const char *tool;
+    const json_t *arguments;
+    int64_t timeout_ms;
+    void *user; /* not NULL; told in the events */
+};
+enum status mcp_call(struct mcp *m, const struct mcp_call *call, struct mono now, struct err *err) MUST_USE;
+/* Forget the call of this user and tell the server; no event follows. */
+void mcp_cancel(struct mcp *m, const void *user);
+size_t mcp_in_flight(const struct mcp *m);
 #endif

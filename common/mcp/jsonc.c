@@ -1,135 +1,184 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/mcp/jsonc.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
-/* The position after the string that begins at i. */
-static size_t skip_string(const char *p, size_t n, size_t i)
+/* ---- blanking -------------------------------------------------------------------------------- */
+
+static void blank(char *p, size_t n)
 {
-    for (i++; i < n && p[i] != '"'; i++) {
-        if (p[i] == '\\')
-            i++;
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] != '\n')
+            p[i] = ' ';
     }
+}
+
+static size_t string_end(const char *p, size_t n, size_t i)
+{
+    for (i++; i < n && p[i] != '"' && p[i] != '\n'; i++)
+        i += p[i] == '\\' && i + 1 < n;
     return i < n ? i + 1 : n;
 }
 
-static bool blank(char ch)
+/* Length of the comment at p, 0 when there is none; SIZE_MAX when it does not end. */
+static size_t comment(const char *p, size_t n)
 {
-    return ch == ' ' || ch == '\t' || ch == '\n' || ch == '\r';
+    if (n < 2 || p[0] != '/')
+        return 0;
+    if (p[1] == '/') {
+        const char *nl = memchr(p, '\n', n);
+        return nl ? (size_t)(nl - p) : n;
+    }
+    if (p[1] != '*')
+        return 0;
+    const char *end = memmem(p + 2, n - 2, "*/", 2);
+    return end ? (size_t)(end - p) + 2 : SIZE_MAX;
 }
 
-/* Blank a comment that begins at i; the position after it. */
-static size_t blank_comment(char *p, size_t n, size_t i)
+static void place_of(const char *p, size_t at, int *line, int *column)
 {
-    bool block = p[i + 1] == '*';
-    size_t from = i;
-    for (i += 2; i < n; i++) {
-        if (block ? (p[i] == '/' && p[i - 1] == '*' && i > from + 2) : p[i] == '\n')
-            break;
+    *line = 1;
+    *column = 1;
+    for (size_t i = 0; i < at; i++) {
+        if (p[i] == '\n') {
+            ++*line;
+            *column = 1;
+        } else if (((unsigned char)p[i] & 0xc0) != 0x80) {
+            ++*column;
+        }
     }
-    if (block && i >= n)
-        return n; /* never closed: left as it is, JSON will complain there */
-    for (size_t k = from; k < n && k < i + block; k++) {
-        if (p[k] != '\n' && p[k] != '\r')
-            p[k] = ' ';
-    }
-    return i + block;
 }
 
-void jsonc_plain(char *text, size_t n)
+enum status jsonc_blank(char *text, size_t n, struct err *err)
 {
+    size_t comma = SIZE_MAX, i = 0; /* comma: where one stands that nothing has followed yet */
     if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
-        memset(text, ' ', 3);
-    for (size_t i = 0; i < n;) {
-        if (text[i] == '"')
-            i = skip_string(text, n, i);
-        else if (text[i] == '/' && i + 1 < n && (text[i + 1] == '/' || text[i + 1] == '*'))
-            i = blank_comment(text, n, i);
-        else
-            i++;
-    }
-    for (size_t i = 0; i < n;) {
-        if (text[i] == '"') {
-            i = skip_string(text, n, i);
+        blank(text, 3);
+    while (i < n) {
+        size_t length = comment(text + i, n - i);
+        if (length == SIZE_MAX) {
+            int line, column;
+            place_of(text, i, &line, &column);
+            return err_set(err, ERR_DATA, "line %d, column %d: a comment without end", line, column);
+        }
+        if (length > 0) {
+            blank(text + i, length);
+            i += length;
             continue;
         }
-        size_t k = i + 1;
-        while (text[i] == ',' && k < n && blank(text[k]))
-            k++;
-        if (text[i] == ',' && k < n && (text[k] == '}' || text[k] == ']'))
-            text[i] = ' ';
-        i++;
+        char c = text[i];
+        if ((c == ']' || c == '}') && comma != SIZE_MAX)
+            text[comma] = ' ';
+        if (c == ',')
+            comma = i;
+        else if (!strchr(" \t\r\n", c) || !c)
+            comma = SIZE_MAX;
+        i = c == '"' ? string_end(text, n, i) : i + 1;
     }
+    return OK;
 }
 
-static size_t skip_blanks(struct str t, size_t i)
+/* ---- places ---------------------------------------------------------------------------------- */
+
+struct scan {
+    const char *p;
+    size_t n, at;
+};
+
+static void skip_space(struct scan *s)
 {
-    while (i < t.n && blank(t.p[i]))
-        i++;
-    return i;
+    while (s->at < s->n && strchr(" \t\r\n", s->p[s->at]) && s->p[s->at])
+        s->at++;
 }
 
-/* The position after the value that begins at i. */
-static size_t skip_value(struct str t, size_t i)
+static char peek(struct scan *s)
 {
-    size_t depth = 0;
-    while (i < t.n) {
-        char ch = t.p[i];
-        if (ch == '"') {
-            i = skip_string(t.p, t.n, i);
-        } else if (ch == '{' || ch == '[') {
-            depth++;
-            i++;
-        } else if ((ch == '}' || ch == ']' || ch == ',') && depth == 0) {
-            return i;
+    skip_space(s);
+    return s->at < s->n ? s->p[s->at] : '\0';
+}
+
+/* Pass one value; brackets are counted, so depth costs no stack. */
+static void skip_value(struct scan *s)
+{
+    int depth = 0;
+    do {
+        char c = peek(s);
+        if (c == '\0')
+            return;
+        depth += c == '{' || c == '[';
+        depth -= c == '}' || c == ']';
+        if (c == '"') {
+            s->at = string_end(s->p, s->n, s->at);
+        } else if (strchr("{}[],:", c)) {
+            s->at++;
         } else {
-            depth -= ch == '}' || ch == ']';
-            i++;
+            while (s->at < s->n && !strchr(" \t\r\n{}[],:\"", s->p[s->at]))
+                s->at++;
         }
-        if (depth == 0 && i < t.n && (t.p[i] == ',' || t.p[i] == '}' || t.p[i] == ']'))
-            return i;
-    }
-    return i;
+    } while (depth > 0);
 }
 
-/* From the container at i to its member; t.n when there is none. */
-static size_t step_into(struct str t, size_t i, const char *step)
+/* Does the JSON string at [from, to), quotes included, spell this key? */
+static bool spells(const struct scan *s, size_t from, size_t to, const char *key)
 {
-    bool object = i < t.n && t.p[i] == '{';
-    size_t want = strtoul(step, NULL, 10), key_n = strlen(step);
-    if (!object && !(i < t.n && t.p[i] == '['))
-        return t.n;
-    i = skip_blanks(t, i + 1);
-    for (size_t index = 0; i < t.n && t.p[i] != '}' && t.p[i] != ']'; index++) {
-        bool hit = index == want;
-        if (object) {
-            size_t after = skip_string(t.p, t.n, i);
-            hit = after - i == key_n + 2 && memcmp(t.p + i + 1, step, key_n) == 0;
-            i = skip_blanks(t, after);
-            i = skip_blanks(t, i < t.n ? i + 1 : i); /* the colon */
-        }
-        if (hit)
-            return i;
-        i = skip_blanks(t, skip_value(t, i));
-        if (i < t.n && t.p[i] == ',')
-            i = skip_blanks(t, i + 1);
-    }
-    return t.n;
+    json_t *v = js_parse((struct str){ s->p + from, to - from }, NULL);
+    const char *text = json_string_value(v);
+    bool same = text && strcmp(text, key) == 0;
+    json_decref(v);
+    return same;
 }
 
-void jsonc_locate(struct str text, const char *const *path, size_t path_n, int *line, int *column)
+static bool enter_object(struct scan *s, const char *step, bool want_key)
 {
-    size_t at = skip_blanks(text, 0);
-    for (size_t k = 0; k < path_n; k++) {
-        size_t next = step_into(text, at, path[k]);
-        if (next >= text.n)
-            break;
-        at = next;
+    s->at++;
+    while (peek(s) == '"') {
+        size_t from = s->at;
+        s->at = string_end(s->p, s->n, from);
+        if (spells(s, from, s->at, step)) {
+            if (want_key) {
+                s->at = from;
+            } else if (peek(s) == ':') {
+                s->at++;
+                skip_space(s);
+            }
+            return true;
+        }
+        if (peek(s) == ':')
+            s->at++;
+        skip_value(s);
+        if (peek(s) == ',')
+            s->at++;
     }
-    *line = *column = 1;
-    for (size_t i = 0; i < at && i < text.n; i++) {
-        *column = text.p[i] == '\n' ? 1 : *column + 1;
-        *line += text.p[i] == '\n';
+    return false;
+}
+
+static bool enter_list(struct scan *s, const char *step)
+{
+    char index[16];
+    s->at++;
+    for (int i = 0; peek(s) != ']' && s->at < s->n; i++) {
+        snprintf(index, sizeof index, "%d", i);
+        if (strcmp(index, step) == 0)
+            return true;
+        skip_value(s);
+        if (peek(s) == ',')
+            s->at++;
     }
+    return false;
+}
+
+bool jsonc_where(struct str text, const struct jsonc_path *path, int *line, int *column)
+{
+    struct scan s = { text.p, text.n, 0 };
+    skip_space(&s);
+    for (size_t i = 0; i < path->n; i++) {
+        char c = peek(&s);
+        bool found = c == '{' ? enter_object(&s, path->steps[i], path->key && i + 1 == path->n) :
+                     c == '[' ? enter_list(&s, path->steps[i]) : false;
+        if (!found)
+            return false;
+    }
+    place_of(s.p, s.at, line, column);
+    return true;
 }

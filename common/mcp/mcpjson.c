@@ -6,319 +6,463 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define EXAMPLE "{ \"mcpServers\": { \"files\": { \"command\": \"npx\", \"args\": [\"-y\", \"…\"] } } }"
+enum { ARENA_MAX = 16 * 1024 * 1024, NAME_LENGTH_MAX = 64, TIMEOUT_MAX_MS = 24 * 3600 * 1000 };
 
-/* What the readers below share. `path` is where in the tree they stand. */
 struct reader {
-    struct mcp_json *out;
-    const char *file;
-    struct str text;
-    mcp_env_fn *env;
-    void *ctx;
+    struct str text; /* blanked */
+    const char *name;
+    const char *root; /* "mcpServers" or "servers" */
+    const struct mcp_vars *vars;
+    struct mcp_file *file;
+    struct mcp_place place; /* of the first error */
     struct err *err;
-    const char *path[4];
-    size_t path_n;
 };
 
-/* A mistake at the place where the reader stands. */
-static enum status wrong(struct reader *r, const char *fix, const char *fmt, ...) PRINTF_LIKE(3, 4);
-static enum status wrong(struct reader *r, const char *fix, const char *fmt, ...)
+/* ---- places and complaints ------------------------------------------------------------------- */
+
+/* root > server > key > step; NULL ends the path early. Finding its place means reading the file
+ * again, so it is done for errors only. */
+struct spot {
+    const char *server, *key, *step;
+};
+
+static struct mcp_place locate(const struct reader *r, struct spot spot)
 {
-    char what[400];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(what, sizeof what, fmt, args);
-    va_end(args);
-    jsonc_locate(r->text, r->path, r->path_n, &r->out->line, &r->out->column);
-    err_set(r->err, ERR_DATA, "%s:%d:%d: %s", r->file, r->out->line, r->out->column, what);
+    const char *steps[4] = { r->root, spot.server, spot.key, spot.step };
+    struct jsonc_path path = { .steps = steps };
+    struct mcp_place at = { 1, 1 };
+    while (path.n < 4 && steps[path.n])
+        path.n++;
+    path.key = path.n == 2; /* of a server, its name */
+    bool found = jsonc_where(r->text, &path, &at.line, &at.column);
+    (void)found; /* the start of the file is still a place */
+    return at;
+}
+
+static struct mcp_place where(const struct reader *r, const char *server, const char *key)
+{
+    return locate(r, (struct spot){ server, key, NULL });
+}
+
+static enum status wrong(struct reader *r, struct mcp_place at, const char *fix, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+static enum status wrong(struct reader *r, struct mcp_place at, const char *fix, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    r->place = at;
+    err_set(r->err, ERR_DATA, "%s:%d:%d: %s", r->name, at.line, at.column, text);
     err_fix(r->err, "%s", fix);
     return ERR_DATA;
 }
 
-static void server_fault(struct reader *r, struct mcp_server_conf *s, const char *fix, const char *fmt, ...)
-    PRINTF_LIKE(4, 5);
-static void server_fault(struct reader *r, struct mcp_server_conf *s, const char *fix, const char *fmt, ...)
+static enum status full(struct reader *r)
 {
-    char what[400];
-    va_list args;
+    return err_set(r->err, ERR_LIMIT, "%s: does not fit in %d bytes of memory", r->name, ARENA_MAX);
+}
+
+/* This server cannot be started; the first reason counts. */
+static void fault(struct reader *r, struct mcp_server *s, struct mcp_place at, const char *fix,
+                  const char *text)
+{
     if (s->fault)
-        return; /* the first is enough */
-    va_start(args, fmt);
-    vsnprintf(what, sizeof what, fmt, args);
-    va_end(args);
-    s->fault = arena_dup(&r->out->arena, what, strlen(what));
-    s->fix = arena_dup(&r->out->arena, fix, strlen(fix));
+        return;
+    s->fault = arena_printf(&r->file->arena, "%s:%d:%d: server '%s' %s", r->name, at.line, at.column,
+                            s->name, text);
+    s->fix = arena_printf(&r->file->arena, "%s", fix);
+    if (!s->fault || !s->fix) {
+        s->fault = "out of memory";
+        s->fix = "";
+    }
+}
+
+static void remark(struct reader *r, struct mcp_place at, const char *server, const char *key)
+{
+    struct mcp_file *f = r->file;
+    if (f->remarks_n == COUNT(f->remarks))
+        return;
+    const char *text = arena_printf(&f->arena, "%s:%d:%d: server '%s': '%s' is not used here", r->name,
+                                    at.line, at.column, server, key);
+    if (text)
+        f->remarks[f->remarks_n++] = text;
 }
 
 /* ---- variables ------------------------------------------------------------------------------- */
 
-static bool name_char(char ch)
+/* The value of "NAME", "env:NAME" or "NAME:-otherwise"; p NULL when there is none. */
+static struct str lookup(const struct reader *r, struct str spec, char name[NAME_LENGTH_MAX + 1])
 {
-    return ch == '_' || (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z');
+    struct str otherwise = { 0 };
+    const char *dash = memmem(spec.p, spec.n, ":-", 2);
+    if (dash) {
+        otherwise = (struct str){ dash + 2, spec.n - (size_t)(dash + 2 - spec.p) };
+        spec.n = (size_t)(dash - spec.p);
+    }
+    if (spec.n > 4 && memcmp(spec.p, "env:", 4) == 0)
+        spec = (struct str){ spec.p + 4, spec.n - 4 };
+    snprintf(name, NAME_LENGTH_MAX + 1, "%.*s", STR_ARG(spec));
+    if (strcmp(name, "workspaceFolder") == 0)
+        return str_of(r->vars->folder);
+    const char *v = r->vars->get(r->vars->ctx, strcmp(name, "userHome") == 0 ? "HOME" : name);
+    return v && (*v || !dash) ? str_of(v) : otherwise;
 }
 
-/* Replace one ${…} whose inside is `in`. False: it is no variable and stays as it is. */
-static bool expand_one(struct reader *r, struct mcp_server_conf *s, struct str in, struct buf *out)
-{
-    char name[128];
-    if (in.n > 4 && memcmp(in.p, "env:", 4) == 0)
-        in = (struct str){ in.p + 4, in.n - 4 };
-    size_t n = 0;
-    while (n < in.n && name_char(in.p[n]))
-        n++;
-    bool otherwise = in.n >= n + 2 && memcmp(in.p + n, ":-", 2) == 0;
-    if (n == 0 || n >= sizeof name || (n < in.n && !otherwise))
-        return false;
-    memcpy(name, in.p, n);
-    name[n] = '\0';
-    const char *value = r->env ? r->env(r->ctx, name) : NULL;
-    if (value)
-        buf_str(out, value);
-    else if (otherwise)
-        buf_append(out, in.p + n + 2, in.n - n - 2);
-    else
-        server_fault(r, s, "Set it in the worker's environment, or write ${NAME:-value} to give a default.",
-                     "the environment variable %s is not set", name);
-    return true;
-}
-
-static char *expand(struct reader *r, struct mcp_server_conf *s, struct str in)
+/* Expand into the arena. NULL: the server got a fault, or memory ran out. */
+static const char *expand(struct reader *r, struct mcp_server *s, struct str text, struct spot spot)
 {
     struct buf out;
-    buf_init(&out, 64 << 10);
-    for (size_t i = 0; i < in.n;) {
-        const char *close = i + 2 < in.n && in.p[i] == '$' && in.p[i + 1] == '{'
-                                ? memchr(in.p + i, '}', in.n - i) : NULL;
-        if (close && expand_one(r, s, (struct str){ in.p + i + 2, (size_t)(close - in.p) - i - 2 }, &out))
-            i = (size_t)(close - in.p) + 1;
-        else
-            buf_char(&out, in.p[i++]);
+    char name[NAME_LENGTH_MAX + 1], said[160];
+    buf_init(&out, MCPJSON_VALUE_MAX);
+    for (size_t i = 0; i < text.n; i++) {
+        const char *p = text.p + i;
+        size_t left = text.n - i;
+        if (left >= 3 && memcmp(p, "$${", 3) == 0) {
+            buf_str(&out, "${");
+            i += 2;
+            continue;
+        }
+        const char *end = left >= 3 && p[0] == '$' && p[1] == '{' ? memchr(p, '}', left) : NULL;
+        if (!end) {
+            buf_char(&out, *p);
+            continue;
+        }
+        struct str v = lookup(r, (struct str){ p + 2, (size_t)(end - p) - 2 }, name);
+        if (!v.p) {
+            snprintf(said, sizeof said, "needs the environment variable %s, which is not set", name);
+            fault(r, s, locate(r, spot), "set it where pawl starts, or write ${NAME:-value} for a default", said);
+        }
+        buf_view(&out, v);
+        i = (size_t)(end - text.p);
     }
-    char *z = out.status == OK ? arena_dup(&r->out->arena, buf_z(&out), out.len) : NULL;
-    if (!z)
-        server_fault(r, s, "Shorten it.", "a value is longer than 64 KiB");
+    if (out.status != OK)
+        fault(r, s, locate(r, spot), "shorten it", "has a value that is too long");
+    const char *z = s->fault ? NULL : arena_dup(&r->file->arena, buf_z(&out), out.len);
     buf_fini(&out);
     return z;
 }
 
-/* ---- one server ------------------------------------------------------------------------------ */
+/* ---- values ---------------------------------------------------------------------------------- */
 
-static const char *type_name(const json_t *v)
+/* Values become arguments and environment: a NUL byte would cut them short unseen. */
+static enum status text_at(struct reader *r, struct mcp_server *s, const json_t *v, struct spot spot,
+                           const char **out)
 {
-    switch (json_typeof(v)) {
-    case JSON_OBJECT: return "an object";
-    case JSON_ARRAY: return "a list";
-    case JSON_STRING: return "a string";
-    case JSON_INTEGER:
-    case JSON_REAL: return "a number";
-    case JSON_TRUE:
-    case JSON_FALSE: return "true or false";
-    case JSON_NULL: return "null";
-    }
-    return "something else";
+    if (!json_is_string(v))
+        return wrong(r, locate(r, spot), "write it in double quotes", "a text is expected here");
+    struct str text = { json_string_value(v), json_string_length(v) };
+    if (memchr(text.p, '\0', text.n))
+        return wrong(r, locate(r, spot), "take the character out", "a text with a NUL character");
+    const char *z = expand(r, s, text, spot);
+    if (!z && !s->fault)
+        return full(r);
+    *out = z ? z : "";
+    return OK;
 }
 
-static enum status read_args(struct reader *r, struct mcp_server_conf *s, const json_t *v)
+static enum status text_of(struct reader *r, struct mcp_server *s, const json_t *v, const char *key,
+                           const char **out)
 {
-    size_t n = js_count(js_list(v, "args"));
-    const json_t *args = json_object_get(v, "args");
-    r->path[2] = "args";
-    r->path_n = 3;
-    if (args && !json_is_array(args))
-        return wrong(r, "Write each argument as a string of its own: [\"-y\", \"package\"].",
-                     "args of server '%s' is %s, not a list", s->name, type_name(args));
-    if (n > MCP_ARGS_MAX)
-        return wrong(r, "Use fewer.", "server '%s' has more than %d arguments", s->name, MCP_ARGS_MAX);
-    char **argv = arena_alloc(&r->out->arena, (n + 2) * sizeof *argv);
+    return text_at(r, s, v, (struct spot){ s->name, key, NULL }, out);
+}
+
+static enum status args_of(struct reader *r, struct mcp_server *s, const json_t *list)
+{
+    size_t n = js_count(list);
+    const char **argv = arena_alloc(&r->file->arena, (n + 2) * sizeof *argv);
     if (!argv)
-        return wrong(r, "Shorten the file.", "more than fits in memory");
-    argv[0] = expand(r, s, js_view(v, "command"));
+        return full(r);
+    argv[0] = s->command;
     for (size_t i = 0; i < n; i++) {
-        const json_t *a = js_at(args, i);
         char index[24];
-        if (!json_is_string(a)) {
-            snprintf(index, sizeof index, "%zu", i);
-            r->path[3] = index;
-            r->path_n = 4;
-            return wrong(r, "Put it in double quotes.", "argument %zu of server '%s' is %s, not a string", i + 1,
-                         s->name, type_name(a));
-        }
-        argv[i + 1] = expand(r, s, (struct str){ json_string_value(a), json_string_length(a) });
+        snprintf(index, sizeof index, "%zu", i);
+        enum status st =
+            text_at(r, s, js_at(list, i), (struct spot){ s->name, "args", index }, &argv[i + 1]);
+        if (st != OK)
+            return st;
     }
     s->argv = argv;
     return OK;
 }
 
-static enum status read_env(struct reader *r, struct mcp_server_conf *s, const json_t *v)
+static enum status env_of(struct reader *r, struct mcp_server *s, const json_t *map)
 {
-    json_t *env = json_object_get(v, "env"), *value;
-    const char *key;
-    size_t n = 0;
-    r->path[2] = "env";
-    r->path_n = 3;
-    if (env && !json_is_object(env))
-        return wrong(r, "Write { \"NAME\": \"value\" }.", "env of server '%s' is %s, not an object", s->name,
-                     type_name(env));
-    if (json_object_size(env) > MCP_ENV_MAX)
-        return wrong(r, "Use fewer.", "server '%s' has more than %d variables", s->name, MCP_ENV_MAX);
-    s->env = arena_alloc(&r->out->arena, (json_object_size(env) + 1) * sizeof *s->env);
-    json_object_foreach(env, key, value) {
-        r->path[3] = key;
-        r->path_n = 4;
-        if (!json_is_string(value))
-            return wrong(r, "Put it in double quotes.", "the variable %s of server '%s' is %s, not a string", key,
-                         s->name, type_name(value));
-        char *z = expand(r, s, (struct str){ json_string_value(value), json_string_length(value) });
-        char *pair = z ? arena_printf(&r->out->arena, "%s=%s", key, z) : NULL;
-        if (pair && *key && !strchr(key, '='))
-            s->env[n++] = pair;
+    size_t n = map ? json_object_size(map) : 0, i = 0;
+    const char **env = arena_alloc(&r->file->arena, (n + 1) * sizeof *env);
+    const char *key, *value = "";
+    json_t *v;
+    if (!env)
+        return full(r);
+    json_object_foreach((json_t *)(uintptr_t)map, key, v) {
+        struct spot spot = { s->name, "env", key };
+        if (!*key || strchr(key, '='))
+            return wrong(r, locate(r, spot), "rename it", "an environment variable cannot have this name");
+        enum status st = text_at(r, s, v, spot, &value);
+        if (st != OK)
+            return st;
+        env[i] = arena_printf(&r->file->arena, "%s=%s", key, value);
+        if (!env[i++])
+            return full(r);
     }
+    s->env = env;
     return OK;
 }
 
-static bool is_string(const json_t *v)
-{
-    return json_is_string(v);
-}
+/* ---- one server ------------------------------------------------------------------------------ */
 
-static bool is_bool(const json_t *v)
-{
-    return json_is_boolean(v);
-}
+enum field_type { TEXT, LIST, MAP, NUMBER, FLAG, LEFT };
+enum field { COMMAND, ARGS, ENV, CWD, URL, HEADERS, TYPE, TIMEOUT, START, DISABLED, ENABLED, PROTOCOL,
+             FIELDS };
 
-static bool is_ms(const json_t *v)
-{
-    return json_is_integer(v) && json_integer_value(v) > 0 && json_integer_value(v) <= 86400000;
-}
-
-static bool is_object(const json_t *v)
-{
-    return json_is_object(v);
-}
-
-/* The keys whose type is all there is to check. */
-static const struct {
-    const char *key, *fix;
-    bool (*fits)(const json_t *v);
-} simple[] = {
-    { "command", "Write the program as one string and its arguments in args.", is_string },
-    { "cwd", "Write a path as a string.", is_string },
-    { "url", "Write an address as a string.", is_string },
-    { "headers", "Write { \"Name\": \"value\" }.", is_object },
-    { "disabled", "Write true or false.", is_bool },
-    { "timeout", "Write milliseconds as a number, for instance 60000.", is_ms },
+/* Hosts name some things differently. LEFT: known to hosts, without meaning here. */
+static const struct known {
+    const char *key;
+    enum field field;
+    enum field_type type;
+} known_keys[] = {
+    { "command", COMMAND, TEXT },    { "args", ARGS, LIST },
+    { "env", ENV, MAP },             { "cwd", CWD, TEXT },
+    { "working_dir", CWD, TEXT },    { "url", URL, TEXT },
+    { "http_url", URL, TEXT },       { "httpUrl", URL, TEXT },
+    { "headers", HEADERS, MAP },     { "type", TYPE, TEXT },
+    { "transport", TYPE, TEXT },     { "timeout", TIMEOUT, NUMBER },
+    { "request_timeout_ms", TIMEOUT, NUMBER }, { "startup_timeout_ms", START, NUMBER },
+    { "disabled", DISABLED, FLAG },  { "enabled", ENABLED, FLAG },
+    { "protocol", PROTOCOL, TEXT },  { "description", FIELDS, LEFT },
+    { "autoApprove", FIELDS, LEFT }, { "alwaysAllow", FIELDS, LEFT },
+    { "alwaysLoad", FIELDS, LEFT },
 };
 
-static enum status check_simple(struct reader *r, const json_t *v, const char *name)
+static const struct known *known_key(const char *key)
 {
-    for (size_t i = 0; i < COUNT(simple); i++) {
-        const json_t *m = json_object_get(v, simple[i].key);
-        if (!m || simple[i].fits(m))
+    for (size_t i = 0; i < COUNT(known_keys); i++) {
+        if (strcmp(known_keys[i].key, key) == 0)
+            return &known_keys[i];
+    }
+    return NULL;
+}
+
+static enum status check_type(struct reader *r, const char *server, const struct known *k, const json_t *v)
+{
+    static const char *const names[] = { "a text", "a list of texts", "an object", "a number of milliseconds",
+                                         "true or false", "" };
+    bool good[] = { json_is_string(v),  json_is_array(v),   json_is_object(v),
+                    json_is_integer(v), json_is_boolean(v), true };
+    if (!good[k->type])
+        return wrong(r, where(r, server, k->key), "change the value", "'%s' has to be %s", k->key,
+                     names[k->type]);
+    size_t n = json_is_array(v) ? json_array_size(v) : json_is_object(v) ? json_object_size(v) : 0;
+    if (n > MCPJSON_LIST_MAX)
+        return wrong(r, where(r, server, k->key), "shorten it", "'%s' has more than %d entries",
+                     k->key, MCPJSON_LIST_MAX);
+    if (k->type == NUMBER && (json_integer_value(v) < 1 || json_integer_value(v) > TIMEOUT_MAX_MS))
+        return wrong(r, where(r, server, k->key), "write a number of milliseconds, for instance 60000",
+                     "'%s' has to be from 1 to %d", k->key, TIMEOUT_MAX_MS);
+    return OK;
+}
+
+/* The values of one server by field, whatever key they came under. */
+struct entry {
+    const json_t *v[FIELDS];
+    const char *key[FIELDS];
+};
+
+static enum status collect(struct reader *r, const char *server, const json_t *def, struct entry *e)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)def, key, v) {
+        const struct known *k = known_key(key);
+        if (!k) {
+            remark(r, where(r, server, key), server, key);
             continue;
-        r->path[2] = simple[i].key;
-        r->path_n = 3;
-        return wrong(r, simple[i].fix, "%s of server '%s' cannot be %s", simple[i].key, name,
-                     json_is_integer(m) ? "that number" : type_name(m));
+        }
+        enum status st = check_type(r, server, k, v);
+        if (st != OK)
+            return st;
+        if (k->field == FIELDS)
+            continue;
+        if (e->v[k->field])
+            return wrong(r, where(r, server, key), "keep one of the two", "'%s' says the same as '%s'",
+                         key, e->key[k->field]);
+        e->v[k->field] = v;
+        e->key[k->field] = k->key;
     }
     return OK;
 }
 
-static enum status read_server(struct reader *r, const char *name, const json_t *v)
+static void choose_transport(struct reader *r, struct mcp_server *s, const struct entry *e)
 {
-    struct mcp_server_conf *s = &r->out->servers[r->out->servers_n];
-    enum status st;
-    if (!json_is_object(v))
-        return wrong(r, "Write { \"command\": \"…\", \"args\": [] }.", "server '%.64s' is %s, not an object", name,
-                     type_name(v));
-    if (*name == '\0' || strlen(name) > MCP_NAME_MAX || strpbrk(name, "/*\n\r\t"))
-        return wrong(r, "Use 1 to 64 characters without / and *.", "'%.64s' cannot be the name of a server", name);
-    *s = (struct mcp_server_conf){ .name = arena_dup(&r->out->arena, name, strlen(name)) };
-    jsonc_locate(r->text, r->path, r->path_n, &s->line, &s->column);
-    if ((st = check_simple(r, v, s->name)) != OK)
-        return st;
-    r->path_n = 2;
-    s->disabled = js_bool(v, "disabled", false);
-    s->timeout_ms = js_int(v, "timeout", 0);
-    if (json_object_get(v, "url"))
-        server_fault(r, s, "Give a command that starts the server over stdio, or remove it from mcp.json.",
-                     "HTTP servers are not supported yet");
-    else if (*js_str(v, "command") == '\0' && !s->disabled)
-        return wrong(r, "Add \"command\": the program that starts the server.", "server '%s' has no command", name);
-    if ((st = read_args(r, s, v)) != OK || (st = read_env(r, s, v)) != OK)
-        return st;
-    if (*js_str(v, "cwd"))
-        s->cwd = expand(r, s, js_view(v, "cwd"));
-    r->out->servers_n++;
+    struct mcp_place at = where(r, s->name, NULL);
+    const char *type = e->v[TYPE] ? json_string_value(e->v[TYPE]) : "";
+    bool pipe = !*type || strcmp(type, "stdio") == 0 || strcmp(type, "local") == 0;
+    if (e->v[COMMAND] && e->v[URL])
+        fault(r, s, at, "keep one of the two", "has both a command and a url");
+    else if (e->v[URL] || !pipe)
+        fault(r, s, at, "run it as a command, or put a stdio bridge such as mcp-remote in front of it",
+              "is reached over HTTP, which this worker does not serve; only servers with a command are");
+    else if (!e->v[COMMAND] || !*s->command)
+        fault(r, s, at, "add \"command\": the program that is the server", "has no command");
+}
+
+static enum status choose_era(struct reader *r, struct mcp_server *s, const json_t *v)
+{
+    const char *p = v ? json_string_value(v) : "auto";
+    if (strcmp(p, "auto") == 0)
+        s->era = MCP_AUTO;
+    else if (strcmp(p, "legacy") == 0)
+        s->era = MCP_LEGACY;
+    else if (strcmp(p, "2026-07-28") == 0 || strcmp(p, "modern") == 0)
+        s->era = MCP_MODERN;
+    else
+        return wrong(r, where(r, s->name, "protocol"), "write auto, legacy or 2026-07-28",
+                     "'protocol' has an unknown value");
     return OK;
 }
 
-/* ---- the file -------------------------------------------------------------------------------- */
-
-static enum status read_servers(struct reader *r, json_t *root)
+static enum status read_server(struct reader *r, const json_t *def, struct mcp_server *s)
 {
-    const char *key = json_object_get(root, "mcpServers") ? "mcpServers" : "servers";
-    json_t *servers = json_object_get(root, key), *v;
+    struct entry e = { 0 };
+    enum status st;
+    if (!json_is_object(def))
+        return wrong(r, where(r, s->name, NULL), "write { \"command\": …, \"args\": […] }",
+                     "server '%s' has to be an object", s->name);
+    if ((st = collect(r, s->name, def, &e)) != OK)
+        return st;
+    s->disabled = (e.v[DISABLED] && json_is_true(e.v[DISABLED])) || (e.v[ENABLED] && json_is_false(e.v[ENABLED]));
+    s->timeout_ms = e.v[TIMEOUT] ? json_integer_value(e.v[TIMEOUT]) : 0;
+    s->start_ms = e.v[START] ? json_integer_value(e.v[START]) : 0;
+    if ((st = choose_era(r, s, e.v[PROTOCOL])) != OK)
+        return st;
+    if (s->disabled) { /* its variables need not be set */
+        s->argv = s->env = arena_alloc(&r->file->arena, sizeof *s->argv);
+        return s->argv ? OK : full(r);
+    }
+    if ((e.v[COMMAND] && (st = text_of(r, s, e.v[COMMAND], e.key[COMMAND], &s->command)) != OK) ||
+        (e.v[CWD] && (st = text_of(r, s, e.v[CWD], e.key[CWD], &s->cwd)) != OK) ||
+        (e.v[URL] && (st = text_of(r, s, e.v[URL], e.key[URL], &s->url)) != OK) ||
+        (st = args_of(r, s, e.v[ARGS])) != OK || (st = env_of(r, s, e.v[ENV])) != OK)
+        return st;
+    choose_transport(r, s, &e);
+    return OK;
+}
+
+static bool good_name(const char *name)
+{
+    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
+    return n > 0 && n <= NAME_LENGTH_MAX && !name[n];
+}
+
+static enum status read_servers(struct reader *r, const json_t *map)
+{
+    struct mcp_file *f = r->file;
     const char *name;
-    if (!json_is_object(root))
-        return wrong(r, "Begin with " EXAMPLE ".", "not an object");
-    if (!servers)
-        return wrong(r, "Begin with " EXAMPLE ".", "no key mcpServers");
-    r->path[0] = key;
-    r->path_n = 1;
-    if (!json_is_object(servers))
-        return wrong(r, "Write " EXAMPLE ".", "%s is %s, not an object", key, type_name(servers));
-    if (json_object_size(servers) > MCP_SERVERS_MAX)
-        return wrong(r, "Run more analyze workers, each with its own mcp.json.", "more than %d servers",
-                     MCP_SERVERS_MAX);
-    json_object_foreach(servers, name, v) {
-        r->path[1] = name;
-        r->path_n = 2;
-        enum status st = read_server(r, name, v);
+    json_t *def;
+    size_t n = json_object_size(map);
+    if (n > MCPJSON_SERVERS_MAX)
+        return wrong(r, where(r, NULL, NULL), "take out those that are not needed",
+                     "more than %d servers", MCPJSON_SERVERS_MAX);
+    f->servers = arena_alloc(&f->arena, (n + 1) * sizeof *f->servers);
+    if (!f->servers)
+        return full(r);
+    json_object_foreach((json_t *)(uintptr_t)map, name, def) {
+        struct mcp_server *s = &f->servers[f->n];
+        struct mcp_place at = where(r, name, NULL);
+        if (!good_name(name))
+            return wrong(r, at, "use letters, digits, '_', '-' and '.'; at most 64 characters",
+                         "a server cannot have this name");
+        *s = (struct mcp_server){ .command = "", .cwd = "", .url = "", .fix = "" };
+        s->line = at.line;
+        s->column = at.column;
+        s->name = arena_dup(&f->arena, name, strlen(name));
+        if (!s->name)
+            return full(r);
+        f->n++;
+        enum status st = read_server(r, def, s);
         if (st != OK)
             return st;
     }
     return OK;
 }
 
-/* "line 3, column 7: what" of js_parse, as our own place. */
-static enum status syntax(struct reader *r, const struct err *je)
+/* ---- the file -------------------------------------------------------------------------------- */
+
+static enum status read_root(struct reader *r, const json_t *root)
 {
-    const char *what = strstr(je->text, ": ");
-    if (sscanf(je->text, "line %d, column %d", &r->out->line, &r->out->column) != 2)
-        r->out->line = r->out->column = 1;
-    err_set(r->err, ERR_DATA, "%s:%d:%d: not valid JSON: %s", r->file, r->out->line, r->out->column,
-            what ? what + 2 : je->text);
-    err_fix(r->err, "Look at that place, and just before it, for a missing comma, quote or brace.");
-    return ERR_DATA;
+    if (!json_is_object(root))
+        return wrong(r, (struct mcp_place){ 1, 1 }, "write { \"mcpServers\": { … } }", "an object is expected");
+    r->root = json_object_get(root, "mcpServers") ? "mcpServers" : "servers";
+    const json_t *map = json_object_get(root, r->root);
+    if (!map)
+        return wrong(r, (struct mcp_place){ 1, 1 }, "write { \"mcpServers\": { … } }",
+                     "neither 'mcpServers' nor 'servers'");
+    if (!json_is_object(map))
+        return wrong(r, where(r, NULL, NULL), "write { \"NAME\": { \"command\": … } }",
+                     "'%s' has to be an object", r->root);
+    return read_servers(r, map);
 }
 
-enum status mcp_json_read(struct mcp_json *out, const char *file, struct str text, mcp_env_fn *env,
-                          void *ctx, struct err *err)
+/* "line 3, column 5: reason" of jsonc and jansson, as FILE:3:5: reason. */
+static enum status wrong_syntax(struct reader *r, const struct err *parse)
 {
-    struct reader r = { .out = out, .file = file, .env = env, .ctx = ctx, .err = err };
-    struct err je = { 0 };
-    *out = (struct mcp_json){ 0 };
-    arena_init(&out->arena, 16 << 20);
-    if (text.n > MCP_JSON_MAX) {
-        err_set(err, ERR_LIMIT, "%s: larger than %d bytes", file, MCP_JSON_MAX);
-        err_fix(err, "Is it the right file? analyze.mcp names it.");
-        return ERR_LIMIT;
-    }
-    char *plain = arena_dup(&out->arena, text.p ? text.p : "", text.n);
-    assert(plain);
-    jsonc_plain(plain, text.n);
-    r.text = (struct str){ plain, text.n };
-    json_t *root = js_parse(r.text, &je);
+    struct mcp_place at = { 1, 1 };
+    const char *reason = strstr(parse->text, ": ");
+    if (sscanf(parse->text, "line %d, column %d", &at.line, &at.column) != 2 || at.line < 1)
+        at = (struct mcp_place){ 1, 1 };
+    return wrong(r, at, "correct the JSON: every text in double quotes, a comma between entries", "%s",
+                 reason ? reason + 2 : parse->text);
+}
+
+static enum status parse(struct reader *r, struct str text)
+{
+    struct err bad = { 0 };
+    char *copy = arena_dup(&r->file->arena, text.p ? text.p : "", text.n);
+    if (!copy)
+        return full(r);
+    if (jsonc_blank(copy, text.n, &bad) != OK)
+        return wrong_syntax(r, &bad);
+    r->text = (struct str){ copy, text.n };
+    json_t *root = js_parse(r->text, &bad);
     if (!root)
-        return syntax(&r, &je);
-    enum status st = read_servers(&r, root);
+        return wrong_syntax(r, &bad);
+    enum status st = read_root(r, root);
     json_decref(root);
     return st;
 }
 
-void mcp_json_fini(struct mcp_json *j)
+enum status mcpjson_read(struct str text, const char *name, const struct mcp_vars *vars,
+                         struct mcp_file *out, struct mcp_place *place, struct err *err)
 {
-    arena_fini(&j->arena);
+    struct err mine = { 0 };
+    struct reader r = { .name = name, .vars = vars, .file = out, .err = err ? err : &mine };
+    *out = (struct mcp_file){ 0 };
+    arena_init(&out->arena, ARENA_MAX);
+    enum status st = text.n > MCPJSON_BYTES_MAX ?
+                         wrong(&r, (struct mcp_place){ 1, 1 }, "", "larger than %d bytes", MCPJSON_BYTES_MAX) :
+                         parse(&r, text);
+    if (place)
+        *place = r.place;
+    if (st != OK)
+        mcpjson_fini(out);
+    return st;
+}
+
+void mcpjson_fini(struct mcp_file *f)
+{
+    arena_fini(&f->arena);
+    *f = (struct mcp_file){ 0 };
+}
+
+const struct mcp_server *mcpjson_find(const struct mcp_file *f, const char *server)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        if (strcmp(f->servers[i].name, server) == 0)
+            return &f->servers[i];
+    }
+    return NULL;
 }

@@ -1,47 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef PAWL_MCP_MCPJSON_H
 #define PAWL_MCP_MCPJSON_H
-/* mcpjson: mcp.json as LM Studio, Claude Desktop and Cursor write it. One object per server below
- * `mcpServers` (or `servers`): command, args, env, cwd, timeout (ms), disabled; url and headers are
- * read and reported as not supported. Comments, trailing commas and a byte order mark are fine.
- * ${NAME}, ${NAME:-otherwise} and ${env:NAME} are replaced in command, args, env and cwd; bare
- * $NAME never is. Unknown keys are ignored. */
+/* mcpjson: the file in which hosts list MCP servers, as LM Studio, Claude Desktop, Cursor and VS
+ * Code write it. JSON with comments, trailing commas and a byte order mark; `mcpServers` or
+ * `servers`; per server: type, command, args, env, cwd (working_dir), url (http_url), headers,
+ * disabled (enabled), timeout (request_timeout_ms), startup_timeout_ms, protocol.
+ *
+ * Text values may hold ${NAME}, ${NAME:-otherwise}, ${env:NAME}, ${userHome}, ${workspaceFolder};
+ * $${ is a literal ${. A variable that is not set fails that one server: a literal "${TOKEN}" is
+ * never sent as a credential. Nothing here prints what a variable holds.
+ *
+ * A malformed file is an error with file:line:column. What is wrong with one server (unset variable,
+ * no command, transport that is not served) is that server's `fault`; the others work. */
 #include "common/arena.h"
 #include "common/js.h"
+#include "common/mcp/client.h"
 
 enum {
-    MCP_JSON_MAX = 1 << 20, /* bytes of the file */
-    MCP_SERVERS_MAX = 64,
-    MCP_ARGS_MAX = 1000,
-    MCP_ENV_MAX = 200,
-    MCP_NAME_MAX = 64, /* bytes of a server's name */
+    MCPJSON_BYTES_MAX = 1024 * 1024,
+    MCPJSON_SERVERS_MAX = 64,
+    MCPJSON_LIST_MAX = 256, /* arguments, environment variables of one server */
+    MCPJSON_VALUE_MAX = 65536,
 };
 
-/* One server. Strings live in the arena of the struct mcp_json. */
-struct mcp_server_conf {
-    const char *name;
-    char **argv; /* NULL-terminated; argv[0] is the command. NULL when fault is set */
-    char **env;  /* "NAME=value", NULL-terminated, beside the minimal environment */
-    const char *cwd; /* NULL: the worker's */
-    int64_t timeout_ms; /* 0: not said */
+struct mcp_server {
+    const char *name; /* 1 to 64 of [A-Za-z0-9_.-] */
+    const char *command;
+    const char *const *argv; /* argv[0] is command; NULL-terminated */
+    const char *const *env;  /* "NAME=value"; NULL-terminated */
+    const char *cwd;         /* as written, "" when absent */
+    const char *url;         /* "" when absent */
+    int64_t timeout_ms;      /* of a call; 0: not given */
+    int64_t start_ms;        /* until it is ready; 0: not given */
+    enum mcp_era era;
     bool disabled;
-    const char *fault, *fix; /* NULL, or why this server cannot be used */
-    int line, column;        /* where it is written */
+    int line, column;        /* of its name */
+    const char *fault;       /* why it cannot be started, NULL when it can: "FILE:LINE:COLUMN: …" */
+    const char *fix;         /* what to do about the fault, never NULL */
 };
 
-struct mcp_json {
-    struct arena arena;
-    struct mcp_server_conf servers[MCP_SERVERS_MAX];
-    size_t servers_n;
-    int line, column; /* of the error, when reading failed; 0: of the file as a whole */
+struct mcp_file {
+    struct arena arena; /* holds everything below */
+    struct mcp_server *servers;
+    size_t n;
+    const char *remarks[16]; /* unknown keys and the like, for the log; each with its place */
+    size_t remarks_n;
 };
 
-/* The value of an environment variable, or NULL. */
-typedef const char *mcp_env_fn(void *ctx, const char *name);
+/* What variables stand for. */
+struct mcp_vars {
+    const char *(*get)(void *ctx, const char *name); /* NULL: not set */
+    void *ctx;
+    const char *folder; /* ${workspaceFolder} */
+};
 
-/* Read the text of `file` (its name is for messages). ERR_DATA: err says file:line:column and what
- * to do. The caller calls mcp_json_fini() in any case. */
-enum status mcp_json_read(struct mcp_json *out, const char *file, struct str text, mcp_env_fn *env,
-                          void *ctx, struct err *err) MUST_USE;
-void mcp_json_fini(struct mcp_json *j);
+/* `name` is the file's name for messages. On failure *out is empty and *line and *column (which may
+ * be NULL) tell the place that the text of the error begins with. ERR_DATA, ERR_LIMIT. */
+struct mcp_place {
+    int line, column;
+};
+enum status mcpjson_read(struct str text, const char *name, const struct mcp_vars *vars,
+                         struct mcp_file *out, struct mcp_place *place, struct err *err) MUST_USE;
+void mcpjson_fini(struct mcp_file *f);
+const struct mcp_server *mcpjson_find(const struct mcp_file *f, const char *server);
 #endif

@@ -2,240 +2,277 @@
 #include "common/mcp/rpc.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-enum { KEEP_MAX = 64 << 10 }; /* a line buffer above this is given back after use */
+enum { FEED_MAX = 1024 * 1024, ID_DIGITS_MAX = 18 };
 
-void rpc_lines_init(struct rpc_lines *l, size_t line_max)
+/* ---- lines ----------------------------------------------------------------------------------- */
+
+void rpc_reader_init(struct rpc_reader *r, size_t line_max, size_t skip_max)
 {
-    assert(line_max >= RPC_HEAD_MAX);
-    *l = (struct rpc_lines){ .max = line_max };
-    buf_init(&l->line, line_max);
+    *r = (struct rpc_reader){ .line_max = line_max, .skip_max = skip_max };
+    buf_init(&r->in, line_max + FEED_MAX);
 }
 
-void rpc_lines_fini(struct rpc_lines *l)
+void rpc_reader_fini(struct rpc_reader *r)
 {
-    buf_fini(&l->line);
+    buf_fini(&r->in);
 }
 
-/* The last RPC_HEAD_MAX bytes of tail ++ piece. */
-static void keep_tail(struct rpc_lines *l, size_t had, struct str piece)
+enum status rpc_feed(struct rpc_reader *r, struct str bytes)
 {
-    size_t max = sizeof l->tail;
-    size_t n = piece.n < max ? piece.n : max;
-    size_t old = had < max ? had : max;
-    size_t stay = old + n > max ? max - n : old;
-    memmove(l->tail, l->tail + old - stay, stay);
-    memcpy(l->tail + stay, piece.p + piece.n - n, n);
+    if (r->start > 0) {
+        buf_consume(&r->in, r->start);
+        r->scanned -= r->start;
+        r->start = 0;
+    }
+    return buf_view(&r->in, bytes);
 }
 
-static size_t tail_len(uint64_t bytes)
+static void keep_head(struct rpc_reader *r, const char *p, size_t n)
 {
-    return bytes < RPC_HEAD_MAX ? (size_t)bytes : RPC_HEAD_MAX;
+    r->head_n = n < RPC_ENDS ? n : RPC_ENDS;
+    memcpy(r->head, p, r->head_n);
+    r->tail_n = 0;
 }
 
-static void add(struct rpc_lines *l, struct str piece)
+static void keep_tail(struct rpc_reader *r, const char *p, size_t n)
 {
-    if (piece.n == 0)
+    if (n >= RPC_ENDS) {
+        memcpy(r->tail, p + n - RPC_ENDS, RPC_ENDS);
+        r->tail_n = RPC_ENDS;
         return;
-    if (!l->too_long && l->bytes + piece.n <= l->max) {
-        buf_view(&l->line, piece);
-    } else if (!l->too_long) {
-        /* Give the megabytes back, keep the two ends. */
-        char head[RPC_HEAD_MAX];
-        struct str had = buf_get(&l->line);
-        size_t n = had.n < sizeof head ? had.n : sizeof head;
-        if (n > 0)
-            memcpy(head, had.p, n);
-        if (had.n > 0)
-            keep_tail(l, 0, had);
-        size_t more = piece.n < sizeof head - n ? piece.n : sizeof head - n;
-        memcpy(head + n, piece.p, more);
-        buf_fini(&l->line);
-        buf_init(&l->line, l->max);
-        buf_append(&l->line, head, n + more);
-        keep_tail(l, tail_len(l->bytes), piece);
-        l->too_long = true;
-    } else {
-        keep_tail(l, tail_len(l->bytes), piece);
     }
-    l->bytes += piece.n;
+    size_t old = r->tail_n < RPC_ENDS - n ? r->tail_n : RPC_ENDS - n;
+    memmove(r->tail, r->tail + r->tail_n - old, old);
+    memcpy(r->tail + old, p, n);
+    r->tail_n = old + n;
 }
 
-static void finish(struct rpc_lines *l, rpc_line_fn *fn, void *ctx)
+/* All bytes up to `end` belong to a line that is too long: note its ends, drop the rest. */
+static void skip_to(struct rpc_reader *r, size_t end)
 {
-    struct str text = buf_get(&l->line);
-    if (!l->too_long && text.n > 0 && text.p[text.n - 1] == '\r')
-        text.n--;
-    struct rpc_line line = { .text = text, .too_long = l->too_long, .bytes = l->bytes };
-    if (l->too_long)
-        line.tail = (struct str){ l->tail, tail_len(l->bytes) };
-    bool lost = l->line.status != OK; /* out of memory: said as too long */
-    line.too_long = line.too_long || lost;
-    if (text.n > 0 || lost)
-        fn(ctx, &line);
-    if (l->line.cap > KEEP_MAX || lost) {
-        buf_fini(&l->line);
-        buf_init(&l->line, l->max);
-    } else {
-        buf_clear(&l->line);
-    }
-    l->bytes = 0;
-    l->too_long = false;
+    const char *p = r->in.data + r->start;
+    size_t n = end - r->start;
+    if (r->skipped == 0)
+        keep_head(r, p, n);
+    keep_tail(r, p, n);
+    r->skipped += n;
+    r->start = r->scanned = end;
 }
 
-void rpc_lines_feed(struct rpc_lines *l, struct str bytes, rpc_line_fn *fn, void *ctx)
+enum rpc_found rpc_line(struct rpc_reader *r, struct str *line)
 {
-    const char *p = bytes.p, *end = bytes.p + bytes.n;
-    while (bytes.n > 0 && p < end) {
-        const char *nl = memchr(p, '\n', (size_t)(end - p));
-        add(l, (struct str){ p, (size_t)((nl ? nl : end) - p) });
-        if (!nl)
-            return;
-        finish(l, fn, ctx);
-        p = nl + 1;
+    if (r->skipped > r->skip_max)
+        return RPC_ENDLESS;
+    size_t rest = r->in.len - r->scanned;
+    const char *nl = rest ? memchr(r->in.data + r->scanned, '\n', rest) : NULL;
+    if (!nl) {
+        r->scanned = r->in.len;
+        if (r->skipped > 0 || r->in.len - r->start > r->line_max)
+            skip_to(r, r->in.len);
+        return r->skipped > r->skip_max ? RPC_ENDLESS : RPC_NOTHING;
     }
+    size_t end = (size_t)(nl - r->in.data);
+    if (r->skipped > 0 || end - r->start > r->line_max) {
+        skip_to(r, end);
+        r->start = r->scanned = end + 1;
+        r->skipped = 0;
+        return RPC_LONG;
+    }
+    *line = (struct str){ r->in.data + r->start, end - r->start };
+    r->start = r->scanned = end + 1;
+    if (line->n > 0 && line->p[line->n - 1] == '\r')
+        line->n--;
+    return RPC_LINE;
 }
 
-/* ---- messages -------------------------------------------------------------------------------- */
-
-static void read_error(const json_t *e, struct rpc_msg *out)
+static size_t digits(struct str s, int64_t *v)
 {
+    size_t n = 0;
+    *v = 0;
+    while (n < s.n && n < ID_DIGITS_MAX && s.p[n] >= '0' && s.p[n] <= '9')
+        *v = *v * 10 + (s.p[n++] - '0');
+    return n;
+}
+
+static bool skip_text(struct str *s, const char *z)
+{
+    size_t n = strlen(z);
+    if (s->n < n || memcmp(s->p, z, n) != 0)
+        return false;
+    *s = (struct str){ s->p + n, s->n - n };
+    return true;
+}
+
+/* {"jsonrpc":"2.0","id":7, or {"id":7, */
+static bool id_of_head(struct str s, int64_t *id)
+{
+    if (!skip_text(&s, "{"))
+        return false;
+    skip_text(&s, "\"jsonrpc\":\"2.0\",");
+    if (!skip_text(&s, "\"id\":"))
+        return false;
+    size_t n = digits(s, id);
+    return n > 0 && n < s.n && s.p[n] == ',';
+}
+
+/* ,"id":7} where the brace closes the message, so that the member before it is the message's. */
+static bool id_of_tail(struct str s, int64_t *id)
+{
+    while (s.n > 0 && (s.p[s.n - 1] == '\r' || s.p[s.n - 1] == ' '))
+        s.n--;
+    if (s.n == 0 || s.p[s.n - 1] != '}')
+        return false;
+    size_t from = s.n - 1;
+    while (from > 0 && s.p[from - 1] >= '0' && s.p[from - 1] <= '9')
+        from--;
+    static const char key[] = ",\"id\":";
+    size_t key_n = sizeof key - 1;
+    if (from < key_n || memcmp(s.p + from - key_n, key, key_n) != 0)
+        return false;
+    return digits((struct str){ s.p + from, s.n - 1 - from }, id) == s.n - 1 - from && from < s.n - 1;
+}
+
+bool rpc_id_of_ends(struct str head, struct str tail, int64_t *id)
+{
+    return id_of_head(head, id) || id_of_tail(tail, id);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static enum status read_answer(const json_t *v, struct rpc_msg *out, struct err *err)
+{
+    const json_t *error = json_object_get(v, "error");
+    out->result = json_object_get(v, "result");
+    if (error && out->result)
+        return err_set(err, ERR_DATA, "an answer with both result and error");
+    if (!error && !out->result)
+        return err_set(err, ERR_DATA, "neither method nor result nor error");
+    if (!error) {
+        out->kind = RPC_RESULT;
+        return out->id ? OK : err_set(err, ERR_DATA, "a result without id");
+    }
+    if (!json_is_object(error))
+        return err_set(err, ERR_DATA, "error is not an object");
     out->kind = RPC_ERROR;
-    out->code = js_int(e, "code", 0);
-    out->message = js_str(e, "message");
-    out->data = json_object_get(e, "data");
+    out->code = js_int(error, "code", 0);
+    out->message = js_str(error, "message");
+    out->data = json_object_get(error, "data");
+    return OK;
 }
 
 enum status rpc_read(const json_t *v, struct rpc_msg *out, struct err *err)
 {
-    *out = (struct rpc_msg){ .message = "" };
+    *out = (struct rpc_msg){ .number = -1, .method = "", .message = "" };
     if (!json_is_object(v))
-        return err_set(err, ERR_PROTOCOL, "not a JSON-RPC message: not an object");
-    if (strcmp(js_str(v, "jsonrpc"), "2.0") != 0)
-        return err_set(err, ERR_PROTOCOL, "not a JSON-RPC message: no \"jsonrpc\": \"2.0\"");
-    const json_t *id = json_object_get(v, "id"), *method = json_object_get(v, "method");
-    out->id = json_is_integer(id) || json_is_string(id) ? id : NULL;
-    if (json_is_string(method)) {
-        out->method = json_string_value(method);
-        out->params = js_obj(v, "params");
-        out->kind = out->id ? RPC_REQUEST : RPC_NOTE;
-        return OK;
+        return err_set(err, ERR_DATA, "not an object");
+    if (!str_is(js_view(v, "jsonrpc"), "2.0"))
+        return err_set(err, ERR_DATA, "jsonrpc is not \"2.0\"");
+    const json_t *id = json_object_get(v, "id");
+    if (id && !json_is_null(id)) {
+        if (!json_is_integer(id) && !json_is_string(id))
+            return err_set(err, ERR_DATA, "id is neither a string nor an integer");
+        out->id = id;
+        out->number = json_is_integer(id) ? json_integer_value(id) : -1;
     }
-    if (json_is_object(json_object_get(v, "error"))) {
-        read_error(json_object_get(v, "error"), out);
-        return OK;
-    }
-    out->result = json_object_get(v, "result");
-    if (!out->result || !out->id)
-        return err_set(err, ERR_PROTOCOL, "not a JSON-RPC message: neither method, result nor error");
-    out->kind = RPC_RESULT;
+    const json_t *method = json_object_get(v, "method");
+    if (!method)
+        return read_answer(v, out, err);
+    if (!json_is_string(method))
+        return err_set(err, ERR_DATA, "method is not a string");
+    out->method = json_string_value(method);
+    out->params = json_object_get(v, "params");
+    out->kind = out->id ? RPC_REQUEST : RPC_NOTIFICATION;
     return OK;
 }
 
-/* `"id":NUMBER` in s, the first or the last one; followed by , or } or the end. */
-static bool find_id(struct str s, bool last, int64_t *id)
-{
-    static const char key[] = "\"id\":";
-    size_t n = sizeof key - 1;
-    bool found = false;
-    for (size_t i = 0; i + n < s.n && !(found && !last); i++) {
-        if (memcmp(s.p + i, key, n) != 0)
-            continue;
-        size_t k = i + n;
-        while (k < s.n && s.p[k] == ' ')
-            k++;
-        int64_t v = 0;
-        size_t digits = 0;
-        for (; k < s.n && s.p[k] >= '0' && s.p[k] <= '9' && digits < 15; k++, digits++)
-            v = v * 10 + (s.p[k] - '0');
-        if (digits == 0 || (k < s.n && !strchr(",} \r\t", s.p[k])))
-            continue;
-        *id = v;
-        found = true;
-    }
-    return found;
-}
+/* ---- writing --------------------------------------------------------------------------------- */
 
-bool rpc_guess_id(struct str head, struct str tail, int64_t *id)
+void rpc_string(struct buf *out, struct str s)
 {
-    /* Before the payload: only where the members jsonrpc and id come first. */
-    struct str front = { head.p, head.n < 48 ? head.n : 48 };
-    struct str back = tail;
-    if (back.n > 48)
-        back = (struct str){ tail.p + tail.n - 48, 48 };
-    const char *payload = front.n ? memmem(front.p, front.n, "\"result\"", 8) : NULL;
-    if (payload)
-        front.n = (size_t)(payload - front.p);
-    return (front.n && front.p[0] == '{' && find_id(front, false, id)) || (back.n && find_id(back, true, id));
-}
-
-static enum status put(struct buf *out, json_t *v)
-{
+    json_t *v = js_string(s);
     js_dump(v, out);
     json_decref(v);
-    return buf_char(out, '\n');
 }
 
-static json_t *message(const json_t *id)
+/* Methods are our own constants, so they need no escaping. */
+void rpc_open(struct buf *out, int64_t id, const char *method)
 {
-    json_t *v = json_object();
-    assert(v);
-    js_set_z(v, "jsonrpc", "2.0");
+    buf_str(out, "{\"jsonrpc\":\"2.0\",");
+    if (id >= 0)
+        buf_printf(out, "\"id\":%" PRId64 ",", id);
+    buf_str(out, "\"method\":\"");
+    buf_str(out, method);
+    buf_str(out, "\",\"params\":");
+}
+
+void rpc_close(struct buf *out)
+{
+    buf_str(out, "}\n");
+}
+
+void rpc_request(struct buf *out, int64_t id, const char *method, struct str params)
+{
+    rpc_open(out, id, method);
+    buf_view(out, params.n ? params : str_of("{}"));
+    rpc_close(out);
+}
+
+void rpc_notify(struct buf *out, const char *method, struct str params)
+{
+    rpc_request(out, -1, method, params);
+}
+
+static void open_answer(struct buf *out, const json_t *id, const char *key)
+{
+    buf_str(out, "{\"jsonrpc\":\"2.0\",\"id\":");
     if (id)
-        js_set(v, "id", json_copy((json_t *)(uintptr_t)id));
-    return v;
+        js_dump(id, out);
+    else
+        buf_str(out, "null");
+    buf_printf(out, ",\"%s\":", key);
 }
 
-static void set_borrowed(json_t *v, const char *key, const json_t *member)
+void rpc_result(struct buf *out, const json_t *id, struct str result)
 {
-    if (member)
-        js_set(v, key, json_incref((json_t *)(uintptr_t)member));
+    assert(id);
+    open_answer(out, id, "result");
+    buf_view(out, result);
+    rpc_close(out);
 }
 
-enum status rpc_put_request(struct buf *out, int64_t id, const char *method, const json_t *params)
+void rpc_error(struct buf *out, const json_t *id, int64_t code, const char *message)
 {
-    json_t *v = message(NULL);
-    js_set_int(v, "id", id);
-    js_set_z(v, "method", method);
-    set_borrowed(v, "params", params);
-    return put(out, v);
+    open_answer(out, id, "error");
+    buf_printf(out, "{\"code\":%" PRId64 ",\"message\":", code);
+    rpc_string(out, str_of(message));
+    buf_str(out, "}");
+    rpc_close(out);
 }
 
-enum status rpc_put_note(struct buf *out, const char *method, const json_t *params)
+const char *rpc_code_text(int64_t code, char out[64])
 {
-    json_t *v = message(NULL);
-    js_set_z(v, "method", method);
-    set_borrowed(v, "params", params);
-    return put(out, v);
-}
-
-enum status rpc_put_result(struct buf *out, const json_t *id, const json_t *result)
-{
-    json_t *v = message(id);
-    set_borrowed(v, "result", result);
-    return put(out, v);
-}
-
-enum status rpc_put_error(struct buf *out, const json_t *id, int64_t code, const char *text)
-{
-    json_t *v = message(id), *e = json_object();
-    assert(e);
-    js_set_int(e, "code", code);
-    js_set_z(e, "message", text);
-    js_set(v, "error", e);
-    return put(out, v);
-}
-
-const char *rpc_code_text(int64_t code)
-{
-    switch (code) {
-    case RPC_PARSE: return "parse error";
-    case RPC_INVALID_REQUEST: return "invalid request";
-    case RPC_NO_METHOD: return "method not found";
-    case RPC_INVALID_PARAMS: return "invalid params";
-    case RPC_INTERNAL: return "internal error";
-    case RPC_VERSION: return "unsupported protocol version";
-    default: return "error";
+    static const struct {
+        int64_t code;
+        const char *text;
+    } known[] = {
+        { -32700, "parse error" },
+        { -32600, "invalid request" },
+        { RPC_METHOD_NOT_FOUND, "method not found" },
+        { -32602, "invalid params" },
+        { -32603, "internal error" },
+        { -32021, "a client capability is missing" },
+        { RPC_UNSUPPORTED_VERSION, "unsupported protocol version" },
+    };
+    for (size_t i = 0; i < COUNT(known); i++) {
+        if (known[i].code == code) {
+            snprintf(out, 64, "%" PRId64 " (%s)", code, known[i].text);
+            return out;
+        }
     }
+    snprintf(out, 64, "%" PRId64, code);
+    return out;
 }
