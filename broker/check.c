@@ -18,7 +18,7 @@ static void check_task(const struct core *c, const struct task *t, struct sums *
     uint32_t lane = t->def->lane;
     assert((t->ready_slot != HEAP_NONE) == (t->phase == PHASE_READY));
     assert(t->attempts <= t->def->attempts);
-    assert(t->crashes <= CRASHES_MAX + 1);
+    assert(t->crashes <= CRASHES_MAX);
     assert(t->steps_n <= PAWL_STEPS_MAX);
     s->timers += t->timer.slot != HEAP_NONE;
     if (t->phase == PHASE_READY) {

@@ -152,16 +152,18 @@ void lease_lost(struct core *c, struct task *t, const char *how, struct effects 
     task_drop(c, t, "expired", fx);
     c->counts.lost++;
     t->crashes++;
-    job_touch(c, t->job);
-    if (t->kind == TASK_STAGE)
-        job_move(c, t->job, t->job->hold ? JOB_PAUSED : JOB_QUEUED, how, fx);
-    if (t->crashes >= CRASHES_MAX && (t->kind != TASK_STAGE || t->job->state == JOB_QUEUED)) {
+    if (t->kind != TASK_CALL)
+        job_touch(c, t->job);
+    if (t->crashes >= CRASHES_MAX) {
         quarantine(c, t, fx);
         return;
     }
-    if (t->kind == TASK_STAGE && t->job->state == JOB_PAUSED)
+    bool hold = t->kind == TASK_STAGE && t->job->hold;
+    if (t->kind == TASK_STAGE) {
         t->job->hold = false;
-    else
+        job_move(c, t->job, hold ? JOB_PAUSED : JOB_QUEUED, how, fx);
+    }
+    if (!hold)
         task_ready(c, t);
 }
 
