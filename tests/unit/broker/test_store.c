@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store in Redis against its twin in memory, on the same random trace: the same answers, the
+ * same content. And what only Redis has: the leader's lease, versions of the functions. */
+#include "rig.h"
+
+#include "broker/redis_conn.h"
+#include "broker/store_fake.h"
+#include "broker/store_redis.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char prefix[] = "pawl:{s0}:";
+
+struct both {
+    struct rig rig;
+    struct mux *mux;
+    struct store_redis *redis;
+    struct store store;
+    struct store_fake fake;
+    struct epoch epoch, fake_epoch;
+    uint64_t turn, events, seed;
+    uint64_t versions[16]; /* of the jobs, 0: not there */
+    int answers;
+    enum status last;
+    char text[256];
+    bool lost;
+};
+
+static void on_committed(void *ctx, enum status st, const struct err *err)
+{
+    struct both *b = ctx;
+    b->answers++;
+    b->last = st;
+    snprintf(b->text, sizeof b->text, "%.250s", err->text);
+}
+
+static void on_lost(void *ctx, const struct err *err)
+{
+    struct both *b = ctx;
+    b->lost = true;
+    snprintf(b->text, sizeof b->text, "%.250s", err->text);
+}
+
+static enum status ignore(void *ctx, struct str bytes, struct err *err)
+{
+    int *n = ctx;
+    (void)bytes;
+    (void)err;
+    ++*n;
+    return OK;
+}
+
+static struct store_redis *open_store(struct both *b, const char *name)
+{
+    struct err err = { 0 };
+    struct store_redis_conf conf = { b->rig.redis_url, prefix, name };
+    struct store_events events = { b, on_committed, on_lost };
+    struct store_redis *s = store_redis_new(&conf, b->mux, &events, &err);
+    assert_non_null(s);
+    return s;
+}
+
+static void lead(struct both *b)
+{
+    struct err err = { 0 };
+    int n = 0;
+    b->epoch.incarnation = ++b->seed;
+    if (b->store.ops->lead(b->store.self, &b->epoch, &err) != OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(b->store.ops->load(b->store.self, ignore, ignore, &n, &err), OK);
+    struct store f = store_fake_ops(&b->fake);
+    b->fake_epoch.incarnation = b->epoch.incarnation;
+    assert_int_equal(f.ops->lead(f.self, &b->fake_epoch, &err), OK);
+    /* the two give their own generations; events carry Redis's */
+    b->turn = 0;
+}
+
+static int setup(void **s)
+{
+    struct both *b = calloc(1, sizeof *b);
+    struct err err = { 0 };
+    rig_open(&b->rig);
+    rig_redis_start(&b->rig);
+    b->mux = mux_new(&err);
+    b->seed = 42;
+    store_fake_init(&b->fake, "here", NULL);
+    b->redis = open_store(b, "ipc:///here");
+    b->store = store_redis_ops(b->redis);
+    lead(b);
+    *s = b;
+    return 0;
+}
+
+static int teardown(void **s)
+{
+    struct both *b = *s;
+    store_redis_free(b->redis);
+    mux_free(b->mux);
+    store_fake_fini(&b->fake);
+    rig_close(&b->rig);
+    free(b);
+    return 0;
+}
+
+static void wait_answer(struct both *b)
+{
+    struct err err = { 0 };
+    int before = b->answers;
+    for (int64_t until = mono_now().ms + 10000; b->answers == before;) {
+        assert_true(mono_now().ms < until);
+        assert_int_equal(mux_turn(b->mux, 100, &err), OK);
+    }
+}
+
+static uint32_t chance(struct both *b, uint32_t n)
+{
+    b->seed = b->seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(b->seed >> 33) % n;
+}
+
+/* ---- content ---------------------------------------------------------------------------------- */
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+struct lines {
+    char **v;
+    size_t n;
+};
+
+static void add_line(struct lines *l, const char *key, const char *field, struct str value)
+{
+    struct buf b;
+    char digest[17];
+    batch_digest(value, digest);
+    buf_init(&b, 4096);
+    buf_printf(&b, "%s|%s|%zu|%s", key, field, value.n, digest);
+    l->v = realloc(l->v, (l->n + 1) * sizeof *l->v);
+    l->v[l->n++] = strdup(buf_z(&b));
+    buf_fini(&b);
+}
+
+static void free_lines(struct lines *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->v[i]);
+    free(l->v);
+}
+
+static void dump_fake(const struct store_fake *f, struct lines *l)
+{
+    for (size_t i = 0; i < f->n; i++)
+        add_line(l, f->cells[i].key, f->cells[i].field, buf_get(&f->cells[i].value));
+}
+
+static struct str reply_str(const redisReply *r)
+{
+    return (struct str){ r->str, r->len };
+}
+
+static redisReply *ask(struct redis_conn *c, const char *a, const char *key, const char *x, const char *y)
+{
+    struct err err = { 0 };
+    struct str argv[] = { str_of(a), str_of(key), str_of(x), str_of(y), str_of("WITHSCORES") };
+    int n = !key ? 1 : !x ? 2 : !y ? 3 : strcmp(a, "ZRANGE") == 0 ? 5 : 4;
+    redisReply *r = redis_conn_ask(c, n, argv, &err);
+    assert_non_null(r);
+    assert_int_not_equal(r->type, REDIS_REPLY_ERROR);
+    return r;
+}
+
+static void dump_key(struct redis_conn *c, const char *key, struct lines *l)
+{
+    const char *shown = key + strlen(prefix);
+    redisReply *type = ask(c, "TYPE", key, NULL, NULL), *r;
+    if (strcmp(type->str, "string") == 0) {
+        r = ask(c, "GET", key, NULL, NULL);
+        add_line(l, shown, "", reply_str(r));
+    } else if (strcmp(type->str, "hash") == 0) {
+        r = ask(c, "HGETALL", key, NULL, NULL);
+        for (size_t i = 0; i + 1 < r->elements; i += 2)
+            add_line(l, shown, r->element[i]->str, reply_str(r->element[i + 1]));
+    } else if (strcmp(type->str, "zset") == 0) {
+        r = ask(c, "ZRANGE", key, "0", "-1");
+        for (size_t i = 0; i + 1 < r->elements; i += 2)
+            add_line(l, shown, r->element[i]->str, reply_str(r->element[i + 1]));
+    } else if (strcmp(type->str, "set") == 0) {
+        r = ask(c, "SMEMBERS", key, NULL, NULL);
+        for (size_t i = 0; i < r->elements; i++)
+            add_line(l, shown, r->element[i]->str, (struct str){ 0 });
+    } else {
+        r = ask(c, "XRANGE", key, "-", "+");
+        for (size_t i = 0; i < r->elements; i++)
+            add_line(l, shown, r->element[i]->element[0]->str, reply_str(r->element[i]->element[1]->element[1]));
+    }
+    freeReplyObject(r);
+    freeReplyObject(type);
+}
+
+static void dump_redis(struct both *b, struct lines *l)
+{
+    struct redis_url url;
+    struct err err = { 0 };
+    assert_int_equal(redis_url_parse(b->rig.redis_url, &url, &err), OK);
+    struct redis_conn *c = redis_conn_open(&url, &err);
+    assert_non_null(c);
+    redisReply *keys = ask(c, "KEYS", "*", NULL, NULL);
+    for (size_t i = 0; i < keys->elements; i++) {
+        const char *key = keys->element[i]->str;
+        assert_memory_equal(key, prefix, strlen(prefix));
+        if (strcmp(key + strlen(prefix), "lead") != 0 && strcmp(key + strlen(prefix), "lock") != 0)
+            dump_key(c, key, l);
+    }
+    freeReplyObject(keys);
+    redis_conn_close(c);
+}
+
+static void expect_same_content(struct both *b)
+{
+    struct lines a = { 0 }, r = { 0 };
+    dump_fake(&b->fake, &a);
+    dump_redis(b, &r);
+    if (a.n)
+        qsort(a.v, a.n, sizeof *a.v, by_text);
+    if (r.n)
+        qsort(r.v, r.n, sizeof *r.v, by_text);
+    for (size_t i = 0; i < a.n || i < r.n; i++) {
+        const char *x = i < a.n ? a.v[i] : "(nothing)", *y = i < r.n ? r.v[i] : "(nothing)";
+        if (strcmp(x, y) != 0)
+            fail_msg("memory has %s, Redis has %s", x, y);
+    }
+    free_lines(&a);
+    free_lines(&r);
+}
+
+/* ---- random batches --------------------------------------------------------------------------- */
+
+static const char *const blobs[] = { "aa", "bb", "cc" };
+
+static void add_record(struct both *b, struct batch *batch, uint64_t versions[16])
+{
+    uint32_t job = 1 + chance(b, 8);
+    uint64_t have = versions[job];
+    bool wrong = chance(b, 40) == 0;
+    static char bytes[3000];
+    memset(bytes, (int)chance(b, 256), sizeof bytes);
+    struct fx fx = { .kind = FX_RECORD, .job = job, .expect = wrong ? have + 7 : have, .version = have + 1,
+                     .bytes = { bytes, chance(b, sizeof bytes) }, .add = chance(b, 64), .del = chance(b, 64),
+                     .created_ms = 1700000000000 + job, .changed_ms = 1700000000000 + chance(b, 1000) };
+    fx.del &= ~fx.add;
+    if (have == 0 && chance(b, 2))
+        fx.workspace = str_of(blobs[chance(b, 3)]);
+    batch_add(batch, &fx, NULL);
+    versions[job] = wrong ? have : have + 1;
+}
+
+static void add_op(struct both *b, struct batch *batch, uint64_t versions[16])
+{
+    char field[64], data[2000];
+    uint32_t job = 1 + chance(b, 8), what = chance(b, 20);
+    memset(data, (int)chance(b, 256), sizeof data);
+    snprintf(field, sizeof field, "step/1/1/parse/0#%u", chance(b, 6));
+    struct fx doc = { .kind = FX_DOC, .job = job, .field = str_of(field), .bytes = { data, chance(b, sizeof data) } };
+    struct fx undoc = { .kind = FX_UNDOC, .job = job, .field = str_of("step/1/1/parse/0#0"), .count = 4 };
+    struct fx event = { .kind = FX_EVENT, .job = job, .name = "job.state", .bytes = str_of("\x80"), .project = str_of("p") };
+    struct fx forget = { .kind = FX_FORGET, .job = job };
+    if (what < 8) {
+        add_record(b, batch, versions);
+    } else if (what < 12) {
+        batch_add(batch, &doc, NULL);
+    } else if (what < 13) {
+        batch_add(batch, &undoc, NULL);
+    } else if (what < 16) {
+        batch_add(batch, &event, NULL);
+    } else if (what < 18) {
+        batch_blob(batch, str_of(blobs[chance(b, 3)]), (struct str){ data, 100 });
+    } else if (what == 18) {
+        if (chance(b, 2))
+            forget.workspace = str_of(blobs[chance(b, 3)]);
+        batch_add(batch, &forget, NULL);
+        versions[job] = 0;
+    } else if (chance(b, 2)) {
+        batch_sweep(batch, (int64_t)chance(b, 1000));
+    } else {
+        batch_pipeline(batch, chance(b, 3) + 1, (struct str){ data, 50 });
+    }
+}
+
+/* One operation that uses a version after forgetting in the same batch would be the shell's bug. */
+static void one_batch(struct both *b)
+{
+    struct batch batch;
+    struct buf bytes;
+    struct err err = { 0 };
+    uint64_t versions[16], turn = b->turn + 1;
+    memcpy(versions, b->versions, sizeof versions);
+    batch_init(&batch, &b->epoch, &b->events, (int64_t)chance(b, 1000), 1000000);
+    buf_init(&bytes, BATCH_MAX);
+    bool forgets = false;
+    for (uint32_t n = 1 + chance(b, 6); n > 0 && !forgets; n--) {
+        uint64_t sum = 0, then = 0;
+        for (int i = 0; i < 16; i++)
+            sum += versions[i];
+        add_op(b, &batch, versions);
+        for (int i = 0; i < 16; i++)
+            then += versions[i];
+        forgets = then < sum;
+    }
+    assert_int_equal(batch_encode(&batch, &bytes), OK);
+    if (chance(b, 30) == 0)
+        turn += 1 + chance(b, 3); /* a gap */
+    enum status fake = store_fake_commit(&b->fake, &b->fake_epoch, turn, buf_get(&bytes), &err);
+    assert_int_equal(b->store.ops->commit(b->store.self, turn, buf_get(&bytes)), OK);
+    wait_answer(b);
+    if ((fake == OK) != (b->last == OK))
+        fail_msg("memory: %s (%s); Redis: %s (%s)", status_name(fake), err.text, status_name(b->last), b->text);
+    if (fake == OK) {
+        memcpy(b->versions, versions, sizeof versions);
+        b->turn = turn;
+        if (chance(b, 10) == 0) { /* the identical batch again */
+            assert_int_equal(store_fake_commit(&b->fake, &b->fake_epoch, turn, buf_get(&bytes), &err), OK);
+            assert_int_equal(b->store.ops->commit(b->store.self, turn, buf_get(&bytes)), OK);
+            wait_answer(b);
+            assert_int_equal(b->last, OK);
+        }
+    }
+    batch_fini(&batch);
+    buf_fini(&bytes);
+}
+
+static void the_same_trace_gives_the_same_content(void **s)
+{
+    struct both *b = *s;
+    for (int i = 0; i < 1500; i++) {
+        one_batch(b);
+        if (i % 100 == 0)
+            expect_same_content(b);
+    }
+    expect_same_content(b);
+    lead(b); /* and under the next epoch */
+    for (int i = 0; i < 100; i++)
+        one_batch(b);
+    expect_same_content(b);
+}
+
+/* ---- the leader ------------------------------------------------------------------------------- */
+
+static void one_leader_at_a_time(void **s)
+{
+    struct both *b = *s;
+    struct err err = { 0 };
+    struct epoch other = { .incarnation = 777 };
+    struct store_redis *second = open_store(b, "ipc:///there");
+    struct store o = store_redis_ops(second);
+    uint64_t before = b->epoch.generation;
+    assert_int_equal(o.ops->lead(o.self, &other, &err), ERR_BUSY);
+    assert_non_null(strstr(err.text, "ipc:///here"));
+    b->store.ops->resign(b->store.self);
+    assert_int_equal(o.ops->lead(o.self, &other, &err), OK);
+    assert_true(other.generation > before);
+    struct str nothing = { "\x90", 1 };
+    assert_int_equal(b->store.ops->commit(b->store.self, b->turn + 1, nothing), OK);
+    wait_answer(b);
+    assert_int_equal(b->last, ERR_DENIED); /* deposed, and told by whom */
+    assert_non_null(strstr(b->text, "ipc:///there"));
+    store_redis_free(second);
+}
+
+static void rule8_store_code_has_a_version(void **s)
+{
+    struct both *b = *s;
+    struct redis_url url;
+    struct err err = { 0 };
+    assert_int_equal(redis_url_parse(b->rig.redis_url, &url, &err), OK);
+    struct redis_conn *c = redis_conn_open(&url, &err);
+    struct str other[] = { str_of("FUNCTION"), str_of("LOAD"),
+                           str_of("#!lua name=pawl_other\nredis.register_function('pawl_other_commit', function() return 1 end)") };
+    redisReply *r = redis_conn_ask(c, 3, other, &err);
+    assert_int_equal(r->type, REDIS_REPLY_STRING);
+    freeReplyObject(r);
+    lead(b); /* loads its own again: it is there, and the other one stays */
+    struct str list[] = { str_of("FUNCTION"), str_of("LIST") };
+    r = redis_conn_ask(c, 2, list, &err);
+    assert_int_equal(r->elements, 2);
+    for (size_t i = 0; i < r->elements; i++) {
+        const char *name = r->element[i]->element[1]->str;
+        assert_true(strcmp(name, "pawl_other") == 0 || strlen(name) == strlen("pawl_") + 12);
+    }
+    freeReplyObject(r);
+    redis_conn_close(c);
+}
+
+static void a_lost_connection_is_told_once(void **s)
+{
+    struct both *b = *s;
+    struct err err = { 0 };
+    struct str nothing = { "\x90", 1 };
+    rig_redis_stop(&b->rig, SIGKILL);
+    b->store.ops->commit(b->store.self, b->turn + 1, nothing);
+    for (int64_t until = mono_now().ms + 10000; !b->lost && mono_now().ms < until;)
+        assert_int_equal(mux_turn(b->mux, 100, &err), OK);
+    assert_true(b->lost);
+    assert_int_equal(b->answers, 0); /* neither accepted nor refused */
+    assert_int_equal(b->store.ops->commit(b->store.self, b->turn + 1, nothing), ERR_UNAVAILABLE);
+    assert_int_equal(b->store.ops->lead(b->store.self, &b->epoch, &err), ERR_UNAVAILABLE);
+    rig_redis_start(&b->rig);
+    lead(b);
+}
+
+static void addresses(void **s)
+{
+    struct redis_url u;
+    struct err err = { 0 };
+    (void)s;
+    assert_int_equal(redis_url_parse("unix:///run/redis.sock", &u, &err), OK);
+    assert_string_equal(u.path, "/run/redis.sock");
+    assert_int_equal(redis_url_parse("redis://me:p@ss@example.org:7000", &u, &err), OK);
+    assert_string_equal(u.user, "me");
+    assert_string_equal(u.password, "p@ss");
+    assert_string_equal(u.host, "example.org");
+    assert_int_equal(u.port, 7000);
+    assert_null(strstr(u.shown, "p@ss"));
+    assert_int_equal(redis_url_parse("redis://:secret@[::1]", &u, &err), OK);
+    assert_string_equal(u.host, "::1");
+    assert_int_equal(u.port, 6379);
+    static const char *const bad[] = { "", "redis://", "http://x", "redis://h:0", "redis://h:99999", "redis://h:6379/5", "unix://x" };
+    for (size_t i = 0; i < COUNT(bad); i++)
+        assert_int_equal(redis_url_parse(bad[i], &u, &err), ERR_CONFIG);
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(the_same_trace_gives_the_same_content),
+        TEST(one_leader_at_a_time),
+        TEST(rule8_store_code_has_a_version),
+        TEST(a_lost_connection_is_told_once),
+        cmocka_unit_test(addresses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
