@@ -66,7 +66,7 @@ static struct str choose(struct sim_words *w, struct str prompt)
             continue;
         }
         bool skip = starts(line, "Task") || starts(line, "Existing") || starts(line, "Tools") ||
-                    starts(line, "Names");
+                    starts(line, "Names") || starts(line, "Facts") || starts(line, "Answers") || starts(line, "Sentences");
         task = starts(line, "Task");
         bool told = starts(line, "Instructions") || starts(line, "Wishes");
         w->told = w->told || told;

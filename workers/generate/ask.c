@@ -42,7 +42,7 @@ static void put_excerpt(struct question *q, struct buf *b, const json_t *fact, c
         while (r.n > 0 && put < LINES_MAX && b->len < FACTS_BYTES) {
             const char *nl = memchr(r.p, '\n', r.n);
             size_t eaten = nl ? (size_t)(nl - r.p) + 1 : r.n;
-            struct str line = text_trim((struct str){ r.p, nl ? eaten - 1 : eaten });
+            struct str line = blank_trim((struct str){ r.p, nl ? eaten - 1 : eaten });
             r = (struct str){ r.p + eaten, r.n - eaten };
             struct words w = words_of(a, line);
             if (line.n == 0 || (pass == 0 && words_common(&w, about) == 0))

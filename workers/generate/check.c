@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { SENTENCE_MAX = 800, STEP_MAX = 300 };
+enum { SENTENCE_MAX = 800, STEP_MAX = 300, NAME_LONG = 60 };
 
 /* ---- the normative sentence -------------------------------------------------------------------- */
 
@@ -140,10 +140,31 @@ int check_sentence(const struct gen *g, const struct item *it, const char *text,
 
 /* ---- names ------------------------------------------------------------------------------------- */
 
+/* "LockAccountAfterFailures", as models that write code like to say it. */
+static char *split_camel(const struct gen *g, char *z)
+{
+    size_t humps = 0, n = 0;
+    if (strchr(z, ' '))
+        return z;
+    for (char *p = z; *p; p++) {
+        humps += p > z && isupper((unsigned char)p[0]) && islower((unsigned char)p[-1]);
+        if (*p == '_' || (*p == '-' && p > z))
+            *p = ' ';
+    }
+    char *out = arena_alloc(g->arena, strlen(z) + humps + 1);
+    for (char *p = z; out && *p; p++) {
+        bool hump = p > z && isupper((unsigned char)p[0]) && islower((unsigned char)p[-1]);
+        if (hump)
+            out[n++] = ' ';
+        out[n++] = hump && !isupper((unsigned char)p[1]) ? (char)tolower((unsigned char)*p) : *p;
+    }
+    return out ? out : z;
+}
+
 /* A header's name: one line without marks that Markdown or OpenSpec would read. */
 char *clean_name(const struct gen *g, struct str name, const char *otherwise)
 {
-    char *z = text_line(g->arena, name, NAME_MAX_SHOWN);
+    char *z = split_camel(g, text_line(g->arena, name, NAME_MAX_SHOWN));
     if (strncasecmp(z, "requirement:", 12) == 0)
         z = text_line(g->arena, str_of(z + 12), NAME_MAX_SHOWN);
     size_t from = strspn(z, "#*-_`\"' .0123456789)"), n;
@@ -154,6 +175,11 @@ char *clean_name(const struct gen *g, struct str name, const char *otherwise)
             *p = ' ';
     }
     z = text_line(g->arena, str_of(z), NAME_MAX_SHOWN);
+    char *space = strlen(z) > NAME_LONG ? strrchr(z, ' ') : NULL;
+    while (space && space - z > NAME_LONG) { /* end at a word */
+        *space = '\0';
+        space = strrchr(z, ' ');
+    }
     while ((n = strlen(z)) > 0 && strchr(".:;, ", z[n - 1]))
         z[n - 1] = '\0';
     if (strlen(z) < 3)
@@ -169,7 +195,7 @@ char *clean_name(const struct gen *g, struct str name, const char *otherwise)
 static char *step_text(const struct gen *g, struct str s)
 {
     static const char *const keywords[] = { "given", "when", "then", "and" };
-    s = text_trim(s);
+    s = blank_trim(s);
     for (bool again = true; again;) {
         again = false;
         while (s.n > 0 && strchr("-*#>: ", s.p[0]) && s.p[0]) {
@@ -187,11 +213,14 @@ static char *step_text(const struct gen *g, struct str s)
     return text_line(g->arena, s, STEP_MAX);
 }
 
-static json_t *steps_of(const struct gen *g, const json_t *list)
+/* Steps: a list of them, or a single one. */
+static json_t *steps_of(const struct gen *g, const json_t *said)
 {
     json_t *out = json_array();
-    for (size_t i = 0; i < js_count(list) && i < 6; i++) {
-        const json_t *v = js_at(list, i);
+    const json_t *list = json_is_array(said) ? said : NULL;
+    size_t n = list ? js_count(list) : json_is_string(said) ? 1 : 0;
+    for (size_t i = 0; i < n && i < 6; i++) {
+        const json_t *v = list ? js_at(list, i) : said;
         char *z = step_text(g, (struct str){ json_string_value(v), json_string_length(v) });
         bool seen = strlen(z) < 3;
         for (size_t k = 0; k < json_array_size(out); k++)
@@ -227,6 +256,12 @@ static const char *scenario_fault(const struct gen *g, const struct item *it, co
     if (effect.n < 2 || words_share(&effect, &cause) > 0.9)
         return "The result in then must be something new that one can observe, not the condition again.";
     struct words text = words_of(g->arena, str_of(it->text));
+    size_t shared = words_common(&effect, &text) + words_common(&cause, &text), figures = words_figures(&text);
+    const struct words *both[] = { &cause, &effect };
+    if (shared < 2 || words_common(&effect, &text) == 0)
+        return "The scenario must show this requirement, in its own words.";
+    if (figures > 0 && words_figures_missing(&text, both, 2, NULL) == figures)
+        return "Use the figures of the requirement as concrete values.";
     struct words target = it->target ? it->target->words : text;
     const struct words *given_sets[] = { &g->problem_words, &g->fact_words, &g->wish_words, &text, &target };
     if (words_figures_missing(&effect, given_sets, COUNT(given_sets), NULL) > 0)
@@ -236,20 +271,26 @@ static const char *scenario_fault(const struct gen *g, const struct item *it, co
 
 static json_t *clean_scenario(const struct gen *g, const struct item *it, const json_t *s, size_t number)
 {
-    json_t *out = json_object(), *given = steps_of(g, js_list(s, "given"));
+    json_t *out = json_object(), *given = steps_of(g, json_object_get(s, "given"));
     const char *otherwise = arena_printf(g->arena, number ? "%s, case %zu" : "%s", it->name, number + 1);
-    js_set_z(out, "name", clean_name(g, js_view(s, "name"), otherwise ? otherwise : it->name));
+    js_set_z(out, "name", "");
     if (json_array_size(given))
         js_set(out, "given", given);
     else
         json_decref(given);
-    js_set(out, "when", steps_of(g, js_list(s, "when")));
-    js_set(out, "then", steps_of(g, js_list(s, "then")));
+    js_set(out, "when", steps_of(g, json_object_get(s, "when")));
+    js_set(out, "then", steps_of(g, json_object_get(s, "then")));
     if (js_count(js_list(out, "when")) == 0 && js_count(js_list(out, "given")) > 0) {
         json_t *moved = json_incref(json_object_get(out, "given")); /* a condition is a condition */
         json_object_del(out, "given");
         js_set(out, "when", moved);
     }
+    /* Small models name every scenario "ordinary case": the event is a better name. */
+    const json_t *event = js_at(js_list(out, "when"), 0);
+    struct str name = js_view(s, "name");
+    if (name.n == 0 && event)
+        name = (struct str){ json_string_value(event), json_string_length(event) };
+    js_set_z(out, "name", clean_name(g, name, otherwise ? otherwise : it->name));
     return out;
 }
 

@@ -182,7 +182,19 @@ static const char *why_of(struct gen *g)
         return g->why;
     if (!g->anew && *old)
         return old;
-    return text_line(g->arena, g->problem, WHY_MAX - 4);
+    /* The problem's own words: what it says about how things are, else its beginning. */
+    struct buf b;
+    buf_init(&b, WHY_MAX * 4);
+    for (int pass = 0; pass < 2 && b.len < PURPOSE_MIN; pass++) {
+        for (size_t i = 0; i < g->sentences_n && b.len < (pass ? PURPOSE_MIN : WHY_MAX / 2); i++) {
+            const struct sentence *s = &g->sentences[i];
+            if ((s->kind == SENTENCE_BACKGROUND) == (pass == 0))
+                buf_printf(&b, "%s%s.", b.len ? " " : "", text_line(g->arena, s->text, WHY_MAX / 2));
+        }
+    }
+    char *z = arena_dup(g->arena, buf_z(&b), b.len);
+    buf_fini(&b);
+    return z && *z ? z : text_line(g->arena, g->problem, WHY_MAX - 4);
 }
 
 json_t *compose(struct gen *g)

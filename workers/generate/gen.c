@@ -18,6 +18,9 @@ enum {
 /* A step that would leave the draft without requirements, or with far too many, is not taken. */
 static const double planned_already = 0.75;
 
+/* So many words in common with the problem make a capability its home without asking. */
+static const size_t home_from = 3;
+
 /* ---- life ---------------------------------------------------------------------------------------- */
 
 void sources_add(struct item *it, const char *id)
@@ -55,7 +58,7 @@ static void load_facts(struct gen *g, const json_t *insight)
     struct str rest = js_view(insight, "excerpt");
     while (rest.n > 0 && g->facts_n < FACTS_MAX) {
         const char *nl = memchr(rest.p, '\n', rest.n);
-        struct str line = text_trim((struct str){ rest.p, nl ? (size_t)(nl - rest.p) : rest.n });
+        struct str line = blank_trim((struct str){ rest.p, nl ? (size_t)(nl - rest.p) : rest.n });
         size_t eaten = nl ? (size_t)(nl - rest.p) + 1 : rest.n;
         rest = (struct str){ rest.p + eaten, rest.n - eaten };
         struct words w = words_of(g->arena, line);
@@ -100,6 +103,71 @@ static void load_wish_words(struct gen *g)
     buf_fini(&b);
 }
 
+static bool has_word(struct str s, const char *const *words, size_t words_n)
+{
+    for (size_t i = 0; i < s.n;) {
+        size_t n = 0;
+        while (i + n < s.n && (isalpha((unsigned char)s.p[i + n]) || (unsigned char)s.p[i + n] >= 0x80))
+            n++;
+        for (size_t k = 0; n > 0 && k < words_n; k++) {
+            if (strlen(words[k]) == n && strncasecmp(s.p + i, words[k], n) == 0)
+                return true;
+        }
+        i += n ? n : 1;
+    }
+    return false;
+}
+
+/* Words that ask for something, in some languages: no model is needed to see it. */
+static bool asks(struct str s)
+{
+    static const char *const cues[] = {
+        "must", "shall", "should", "may", "can", "cannot", "only", "never", "need", "needs", "wants", "want",
+        "allow", "allowed", "soll", "sollen", "muss", "m\xc3\xbcssen", "darf", "d\xc3\xbcrfen", "kann",
+        "k\xc3\xb6nnen", "nur", "doit", "doivent", "peut", "peuvent", "debe", "deben", "puede", "pueden", "deve",
+        "devono",
+    };
+    return has_word(s, cues, COUNT(cues));
+}
+
+/* Words that tell how things are. */
+static bool tells(struct str s)
+{
+    static const char *const cues[] = { "today", "currently", "now", "often", "again", "heute", "derzeit", "momentan",
+                                        "oft", "aujourd", "actuellement", "souvent", "hoy", "actualmente", "oggi" };
+    return has_word(s, cues, COUNT(cues));
+}
+
+static bool in_list(const struct gen *g, struct str s)
+{
+    const char *p = s.p;
+    while (p > g->problem.p && (p[-1] == ' ' || p[-1] == '\t'))
+        p--;
+    return p > g->problem.p && p < s.p && strchr("-*+", p[-1]);
+}
+
+/* Statements begin with how things are and go on with what is wanted. So what asks for something, gives
+ * a figure, stands in a list or comes after such a sentence is a rule; the others are for the model. */
+static void load_sentences(struct gen *g)
+{
+    struct str all[SENTENCES_MAX];
+    size_t n = sentences_of(g->problem, all, SENTENCES_MAX);
+    bool begun = false;
+    for (size_t i = 0; i < n; i++) {
+        struct words w = words_of(g->arena, all[i]);
+        if (w.n >= 2)
+            {
+            bool rule = asks(all[i]) || words_figures(&w) > 0 ||
+                        ((begun || in_list(g, all[i])) && !tells(all[i]));
+            begun = begun || rule;
+            g->sentences[g->sentences_n++] =
+                (struct sentence){ all[i], w, rule ? SENTENCE_RULE : SENTENCE_OPEN };
+        }
+    }
+    if (g->sentences_n == 0) /* a language without blanks, or hardly a word */
+        g->sentences[g->sentences_n++] = (struct sentence){ .text = blank_trim(g->problem) };
+}
+
 struct gen *gen_new(struct arena *arena, const struct gen_input *in)
 {
     struct gen *g = arena_alloc(arena, sizeof *g);
@@ -108,6 +176,7 @@ struct gen *gen_new(struct arena *arena, const struct gen_input *in)
     *g = (struct gen){ .arena = arena, .in = *in, .extra = json_array(), .kept_asks = json_array() };
     g->problem = js_view(in->brief, "problem");
     g->problem_words = words_of(arena, g->problem);
+    load_sentences(g);
     const json_t *items = js_list(in->insights, "items");
     for (size_t i = 0; i < js_count(items); i++)
         load_facts(g, js_at(items, i));
@@ -143,28 +212,25 @@ static void put_instructions(struct buf *b, const char *instruct, const char *wi
         buf_printf(b, "Wishes of the user, to be fulfilled here:\n- %s\n\n", wish);
 }
 
-static const char *task_plan(const struct gen *g)
-{
-    return g->in.large
-        ? "List the behaviours that the problem asks for, one for each sentence or rule that asks for "
+static const char task_plan[] =
+          "List the behaviours that the problem asks for, one for each sentence or rule that asks for "
           "something. For each: in behaviour what the software will do; a name of two to six words; in "
           "requirement one sentence \"The system SHALL …\" with all figures, names and conditions that belong to it; "
           "one or two scenarios with concrete values: given (conditions), when (the event), then (a result that "
-          "one can observe). Leave out what only describes how things are today."
-        : "List the behaviours that the problem asks for, one for each sentence or rule that asks for "
-          "something. Say for each in one sentence what the software will do, with all figures, names and conditions "
-          "that belong to it, and give it a name of two to six words. Leave out what only describes how things are "
-          "today.";
-}
+          "one can observe). Leave out what only describes how things are today.";
 
 static const char task_more[] =
-    "The sentences above are not dealt with yet. List the behaviours that they ask for, each in one sentence "
-    "that says what the software will do, with all its figures and conditions, and a name of two to six words. "
-    "Give an empty list when they only describe how things are today.";
+    "The sentences above are not dealt with yet. List the behaviours that they ask for, each whole: behaviour, name, "
+    "requirement, scenarios. Give an empty list when they only describe how things are today.";
+
+static const char task_sort[] =
+    "For each sentence: is it a complaint about how things are today, or does it say what the new software does? Answer "
+    "\"complaint\" or \"new behaviour\".";
 
 static const char task_sentence[] =
-    "Write this one behaviour as a requirement: one sentence of at most 40 words, in the form \"The system SHALL …\". "
-    "It says what the software does, with the figures, names and conditions that belong to this behaviour.";
+    "Write a requirement from this sentence: one sentence in the form \"The system SHALL …\" that says what the software "
+    "does. Keep all figures, names and conditions of the sentence. Say what words such as \"it\", \"this\" or \"then\" "
+    "stand for, so that it can be understood alone. Then give it a title of two to five words that names the behaviour.";
 
 static const char task_place[] =
     "Decide: is the new requirement an additional rule beside the existing ones, or does it change what an existing "
@@ -174,21 +240,28 @@ static const char task_merge[] =
     "Write the existing requirement as it reads after the change: one to three sentences with the word SHALL. Keep "
     "what the change does not touch.";
 
+static const char task_scenario[] =
+    "Write one scenario that shows this requirement fulfilled: given (the situation before), when (the event), then (what "
+    "one can observe afterwards, because of the requirement). Each is one short sentence with concrete values.";
+
 static const char task_scenarios[] =
     "Write two scenarios by which one can check this requirement: an ordinary case, and a case at the limit or where "
     "it must not happen. Each has a short name, given (conditions), when (one event) and then (the result that one can "
     "observe afterwards). Use concrete values; every step is one short sentence.";
 
 static const char task_home[] =
-    "Choose the capability that these requirements belong to, or \"a new one\". Then give a short name and, in one or "
-    "two sentences, a purpose for the case of a new one.";
+    "To which existing capability do these requirements belong? Choose \"none of them\" only if they are about "
+    "something altogether different.";
+
+static const char task_name[] =
+    "These requirements found a new part of the software. Say in one or two sentences what this part is for, and give it "
+    "a name of one to three words.";
 
 static const char task_why[] =
     "Say in two or three plain sentences why this change is needed: what is wrong today, and what gets better.";
 
 static const char task_tasks[] =
-    "List the work to build these requirements: three to eight short tasks for a developer, in order, each a phrase "
-    "that starts with a verb.";
+    "Say for each requirement, by its number, what a developer has to build: one short phrase that starts with a verb.";
 
 static const char task_comment[] =
     "Decide what to do about the wish of the user: rewrite one of the requirements, add a new requirement, or leave "
@@ -205,11 +278,17 @@ static void put_requirements(const struct gen *g, struct buf *b)
     buf_char(b, '\n');
 }
 
-static void put_missed(const struct gen *g, struct buf *b)
+/* The next sentences that nobody has sorted. */
+static void put_sentences(struct gen *g, struct buf *b)
 {
+    g->chunk_n = 0;
     buf_str(b, "Sentences of the problem:\n");
-    for (size_t i = 0; i < g->missed_n; i++)
-        buf_printf(b, "- %s\n", text_line(g->arena, g->missed[i], LINE_MAX));
+    for (size_t i = 0; i < g->sentences_n && g->chunk_n < PLAN_CHUNK; i++) {
+        if (g->sentences[i].kind != SENTENCE_OPEN)
+            continue;
+        g->chunk[g->chunk_n++] = i;
+        buf_printf(b, "%zu. %s\n", g->chunk_n, text_line(g->arena, g->sentences[i].text, LINE_MAX));
+    }
     buf_char(b, '\n');
 }
 
@@ -234,7 +313,9 @@ static void put_near(const struct gen *g, const struct item *it, struct buf *b)
 /* Fill in one question. Takes the schema. */
 static void put(struct gen *g, struct gen_ask *out, const struct buf *sections, const char *task, json_t *schema)
 {
-    json_t *messages = prompt_messages(g, buf_z(sections), task), *both = json_array();
+    /* A small model takes what it is shown for what it is asked for: a scenario is about one requirement. */
+    bool alone = !g->in.large && task == task_scenario;
+    json_t *messages = prompt_messages(g, buf_z(sections), task, alone), *both = json_array();
     js_push(both, messages);
     js_push(both, schema);
     js_push(g->kept_asks, both);
@@ -252,27 +333,32 @@ static void ask_whole(struct gen *g, enum whole w, struct gen_ask *out)
     struct buf b;
     buf_init(&b, SECTIONS_MAX);
     out->id = (uint32_t)w;
-    out->seed = seed_of(g, out->id, g->whole[w].tries);
+    out->seed = seed_of(g, out->id, (int)g->items_n);
     g->whole[w].busy = true;
-    put_instructions(&b, g->whole[w].instruct, NULL);
     switch (w) {
     case WHOLE_PLAN:
-        out->name = "plan";
-        out->tokens_max = g->in.large ? 4000 : 900;
-        put(g, out, &b, task_plan(g), schema_plan(g));
-        break;
     case WHOLE_MORE:
-        out->name = "plan-more";
-        out->tokens_max = g->in.large ? 2000 : 500;
-        put_missed(g, &b);
-        put(g, out, &b, task_more, schema_plan(g));
+        out->name = "plan";
+        out->tokens_max = g->in.large ? 4000 : 300;
+        if (!g->in.large || w == WHOLE_MORE)
+            put_sentences(g, &b);
+        if (g->in.large)
+            put(g, out, &b, w == WHOLE_MORE ? task_more : task_plan, schema_plan(g));
+        else
+            put(g, out, &b, task_sort, schema_sort(g));
         break;
     case WHOLE_HOME:
         out->name = "capability";
-        out->tokens_max = 250;
+        out->tokens_max = 60;
         put_capabilities(g, &b);
         put_requirements(g, &b);
         put(g, out, &b, task_home, schema_home(g));
+        break;
+    case WHOLE_NAME:
+        out->name = "purpose";
+        out->tokens_max = 250;
+        put_requirements(g, &b);
+        put(g, out, &b, task_name, schema_name());
         break;
     case WHOLE_WHY:
         out->name = "why";
@@ -283,7 +369,7 @@ static void ask_whole(struct gen *g, enum whole w, struct gen_ask *out)
         out->name = "tasks";
         out->tokens_max = 500;
         put_requirements(g, &b);
-        put(g, out, &b, task_tasks, schema_tasks());
+        put(g, out, &b, task_tasks, schema_tasks(g));
         break;
     case WHOLE_COUNT: assert(false);
     }
@@ -304,7 +390,7 @@ static void ask_sentence(struct gen *g, struct item *it, struct gen_ask *out)
         put(g, out, &b, task_merge, schema_sentence());
     } else {
         buf_str(&b, prompt_facts_for(g, it));
-        buf_printf(&b, "Behaviour:\n%s\n\n", it->intent);
+        buf_printf(&b, "Sentence:\n%s\n\n", it->intent);
         put_instructions(&b, it->instruct, it->wish);
         put(g, out, &b, task_sentence, schema_sentence());
     }
@@ -331,10 +417,15 @@ static void ask_item(struct gen *g, struct item *it, struct gen_ask *out)
         break;
     case ITEM_SCENARIOS:
         out->name = "scenarios";
-        out->tokens_max = 700;
+        out->tokens_max = g->in.large ? 900 : 300;
+        if (!g->in.large && strcmp(it->intent, it->text) != 0)
+            buf_printf(&b, "The user wrote:\n%s\n\n", it->intent);
         buf_printf(&b, "Requirement:\n%s\n\n", it->text);
         put_instructions(&b, it->instruct, NULL);
-        put(g, out, &b, task_scenarios, schema_scenarios());
+        if (g->in.large)
+            put(g, out, &b, task_scenarios, schema_scenarios());
+        else
+            put(g, out, &b, task_scenario, schema_scenario());
         break;
     case ITEM_READY:
     case ITEM_OUT: assert(false);
@@ -365,6 +456,14 @@ static bool want(struct gen *g, enum whole w)
 {
     g->whole[w].wanted = true;
     return true;
+}
+
+static size_t sentences_open(const struct gen *g)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < g->sentences_n; i++)
+        n += g->sentences[i].kind == SENTENCE_OPEN;
+    return n;
 }
 
 static bool whole_open(const struct gen *g, enum whole w)
@@ -404,6 +503,18 @@ static bool needs_home(struct gen *g)
     return open && !g->home;
 }
 
+static void find_home(struct gen *g)
+{
+    size_t common;
+    const char *best = needs_home(g) ? place_home(g, &common) : NULL;
+    if (best && common >= home_from)
+        g->home = best;
+    else if (best)
+        want(g, WHOLE_HOME);
+    else if (needs_home(g))
+        want(g, WHOLE_NAME);
+}
+
 static void at_least_one(struct gen *g)
 {
     for (size_t i = 0; i < g->items_n; i++) {
@@ -422,7 +533,39 @@ static void at_least_one(struct gen *g)
     }
     if (g->items_n == ITEMS_MAX)
         g->items_n--; /* all of them are out */
-    item_new(g, text_trim(best), best);
+    item_new(g, blank_trim(best), best);
+}
+
+static bool planned(const struct gen *g, struct str text)
+{
+    struct words w = words_of(g->arena, text);
+    for (size_t i = 0; i < g->items_n; i++) {
+        struct words o = words_of(g->arena, str_of(g->items[i].intent));
+        if (g->items[i].state != ITEM_OUT && (words_share(&w, &o) > planned_already || w.n == 0))
+            return true;
+    }
+    return false;
+}
+
+static void take_sentence(struct gen *g, struct sentence *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < g->items_n; i++)
+        n += g->items[i].state != ITEM_OUT;
+    s->kind = SENTENCE_RULE;
+    if (n < PLAN_MAX && !planned(g, s->text))
+        item_new(g, s->text, s->text);
+}
+
+/* In the order of the problem. When nothing asks for anything, everything does. */
+static void plan_from_sentences(struct gen *g)
+{
+    for (int pass = 0; pass < 2 && g->items_n == 0; pass++) {
+        for (size_t i = 0; i < g->sentences_n; i++) {
+            if (pass || g->sentences[i].kind == SENTENCE_RULE)
+                take_sentence(g, &g->sentences[i]);
+        }
+    }
 }
 
 static void enter(struct gen *g, enum phase p)
@@ -430,23 +573,27 @@ static void enter(struct gen *g, enum phase p)
     g->phase = p;
     switch (p) {
     case PHASE_PLAN:
-        if (g->anew)
+        if (g->anew && (g->in.large || sentences_open(g)))
             want(g, WHOLE_PLAN);
         break;
     case PHASE_MORE:
-        if (missed_find(g) > 0 && g->items_n < ITEMS_MAX)
+        if ((g->in.large || !g->anew) && missed_find(g) > 0 && g->items_n < ITEMS_MAX)
             want(g, WHOLE_MORE);
         break;
-    case PHASE_ITEMS: at_least_one(g); break;
+    case PHASE_ITEMS:
+        if (g->anew && !g->in.large)
+            plan_from_sentences(g);
+        at_least_one(g);
+        break;
     case PHASE_END:
+        place_dedupe(g);
         at_least_one(g);
         if (g->items[g->items_n - 1].state < ITEM_READY) { /* just made: once more through the items */
             g->phase = PHASE_ITEMS;
             break;
         }
-        if (needs_home(g))
-            want(g, WHOLE_HOME);
-        if (g->anew)
+        find_home(g);
+        if (g->anew && g->in.large)
             want(g, WHOLE_WHY);
         want(g, WHOLE_TASKS);
         break;
@@ -471,7 +618,11 @@ static void item_quick(struct gen *g, struct item *it)
             it->state = ITEM_OUT;
         else {
             place_rank(g, it);
-            if (it->near_n == 0)
+            const struct known *old = place_contradicts(g, it);
+            if (old) {
+                place_change(g, it, old);
+                it->state = it->text_swapped ? ITEM_READY : ITEM_MERGE;
+            } else if (it->near_n == 0)
                 it->state = json_array_size(it->scenarios) && !it->instruct ? ITEM_READY : ITEM_SCENARIOS;
         }
     }
@@ -514,17 +665,6 @@ json_t *gen_draft(struct gen *g)
 
 /* ---- the replies ------------------------------------------------------------------------------------- */
 
-static bool planned(const struct gen *g, struct str text)
-{
-    struct words w = words_of(g->arena, text);
-    for (size_t i = 0; i < g->items_n; i++) {
-        struct words o = words_of(g->arena, str_of(g->items[i].intent));
-        if (g->items[i].state != ITEM_OUT && (words_share(&w, &o) > planned_already || w.n == 0))
-            return true;
-    }
-    return false;
-}
-
 /* A large model gave the whole requirement at once: what holds is taken, the rest is asked for. */
 static void take_large(struct gen *g, struct item *it, const json_t *b)
 {
@@ -549,17 +689,30 @@ static void give_plan(struct gen *g, const json_t *value)
     const json_t *list = js_list(value, "behaviours");
     for (size_t i = 0; i < js_count(list); i++) {
         const json_t *b = js_at(list, i);
-        struct str what = text_trim(js_view(b, "behaviour"));
+        struct str what = blank_trim(js_view(b, "behaviour"));
         if (what.n < 8 || planned(g, what))
             continue;
         struct item *it = item_new(g, js_view(b, "name"), what);
         if (it && g->in.large)
             take_large(g, it, b);
     }
-    struct str all[PLAN_MAX];
-    size_t n = g->items_n == 0 ? sentences_of(g->problem, all, COUNT(all)) : 0;
-    for (size_t i = 0; i < n; i++) /* no plan: the problem's own sentences */
-        item_new(g, all[i], all[i]);
+}
+
+/* Each sentence that asks for something becomes a requirement. True: there are more to sort. */
+static bool give_sorted(struct gen *g, enum whole w, const json_t *value)
+{
+    for (size_t i = 0; i < g->chunk_n; i++) {
+        struct sentence *s = &g->sentences[g->chunk[i]];
+        char key[24];
+        snprintf(key, sizeof key, "%zu", i + 1);
+        const char *kind = js_str(value, key);
+        /* Missed in an earlier round although it has a figure: it is about something after all. */
+        bool rule = strcmp(kind, "new behaviour") == 0 || (w == WHOLE_MORE && words_figures(&s->words) > 0);
+        s->kind = rule ? SENTENCE_RULE : SENTENCE_BACKGROUND;
+        if (rule && w == WHOLE_MORE)
+            take_sentence(g, s);
+    }
+    return sentences_open(g) > 0;
 }
 
 static char *kebab(struct gen *g, const char *name)
@@ -581,18 +734,21 @@ static char *kebab(struct gen *g, const char *name)
 
 static void give_home(struct gen *g, const json_t *value)
 {
-    const json_t *caps = js_list(g->in.brief, "capabilities"), *all = js_list(g->in.brief, "all_capabilities");
+    const json_t *caps = js_list(g->in.brief, "capabilities");
     const char *chosen = js_str(value, "capability");
     for (size_t i = 0; i < js_count(caps); i++) {
         if (strcmp(js_str(js_at(caps, i), "id"), chosen) == 0)
             g->home = js_str(js_at(caps, i), "id");
     }
-    if (g->home)
-        return;
-    if (!value && js_count(caps)) {
+    if (!g->home && !value && js_count(caps))
         g->home = js_str(js_at(caps, 0), "id");
-        return;
-    }
+    if (!g->home)
+        want(g, WHOLE_NAME);
+}
+
+static void give_name(struct gen *g, const json_t *value)
+{
+    const json_t *all = js_list(g->in.brief, "all_capabilities");
     g->home = kebab(g, js_str(value, "name"));
     if (!g->home)
         g->home = js_str(g->in.brief, "change_name");
@@ -606,11 +762,11 @@ static void give_home(struct gen *g, const json_t *value)
 
 static void give_tasks(struct gen *g, const json_t *value)
 {
-    const json_t *list = js_list(value, "tasks");
     json_t *out = json_array();
-    for (size_t i = 0; i < js_count(list) && i < 12; i++) {
-        const json_t *v = js_at(list, i);
-        char *z = text_line(g->arena, (struct str){ json_string_value(v), json_string_length(v) }, 250);
+    for (size_t i = 0; i < g->items_n; i++) {
+        char key[24];
+        snprintf(key, sizeof key, "%zu", i + 1);
+        char *z = text_line(g->arena, js_view(value, key), 250);
         z += strspn(z, "-*[] .0123456789)");
         bool seen = strlen(z) < 4;
         for (size_t k = 0; k < json_array_size(out); k++)
@@ -630,8 +786,14 @@ static void give_whole(struct gen *g, enum whole w, const json_t *value)
     g->whole[w].settled = true;
     switch (w) {
     case WHOLE_PLAN:
-    case WHOLE_MORE: give_plan(g, value); break;
+    case WHOLE_MORE:
+        if (g->in.large)
+            give_plan(g, value);
+        else
+            g->whole[w].settled = !give_sorted(g, w, value);
+        break;
     case WHOLE_HOME: give_home(g, value); break;
+    case WHOLE_NAME: give_name(g, value); break;
     case WHOLE_WHY: g->why = text_line(g->arena, js_view(value, "why"), 900); break;
     case WHOLE_TASKS: give_tasks(g, value); break;
     case WHOLE_COUNT: break;
@@ -660,6 +822,8 @@ static void give_sentence(struct gen *g, struct item *it, const json_t *value)
     if (*said && (first || faults < it->text_faults)) {
         it->text = text_line(g->arena, str_of(said), TEXT_MAX_BYTES);
         it->text_faults = faults;
+        if (strcmp(it->op, "added") == 0)
+            it->name = clean_name(g, js_view(value, "title"), it->name);
     } else if (first) {
         it->text_faults = 100;
     }
@@ -710,7 +874,12 @@ static void give_merge(struct gen *g, struct item *it, const json_t *value)
 static void give_scenarios(struct gen *g, struct item *it, const json_t *value)
 {
     char *instruct = NULL;
-    json_t *list = check_scenarios(g, it, js_list(value, "scenarios"), &instruct);
+    json_t *one = json_array();
+    if (js_str(value, "then")[0])
+        js_push(one, json_deep_copy(value));
+    const json_t *many = js_list(value, "scenarios");
+    json_t *list = check_scenarios(g, it, many ? many : one, &instruct);
+    json_decref(one);
     it->tries++;
     if (json_array_size(list) == 0 && it->tries < TRIES_MAX) {
         it->instruct = instruct;

@@ -132,8 +132,9 @@ static void generate_begin(struct generate *s, struct task *t)
         .seed = task_seed(t), .round = (int64_t)task_parts(t).round, .parent = js_int(task_facts(t), "parent", 0),
         .findings = conf_int(worker_conf(s->worker), CONF_MODEL_FINDINGS) != 0, .large = is_large(s),
     };
-    if (!j->in.best)
-        j->in.best = render_base(t, brief);
+    json_t *base = j->in.best ? NULL : base_draft(task_arena(t), brief);
+    if (base)
+        j->in.best = task_hold(t, base);
     struct held *h = task_user(t);
     if (!(j->gen = h->gen = gen_new(task_arena(t), &j->in))) {
         task_let_go(t);

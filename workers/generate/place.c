@@ -9,6 +9,8 @@
 /* Likeness above which a requirement is shown beside an existing one, is taken for the same, and
  * places a new one into the other's capability. */
 static const double near_from = 0.34, same_from = 0.8, place_from = 0.3;
+/* The same among a draft's own requirements; and what may be a new figure for an old rule. */
+static const double own_same_from = 0.65, contradicts_from = 0.5, nothing_else = 0.6;
 
 enum { KNOWN_MAX = 5000 };
 
@@ -81,14 +83,109 @@ bool place_repeats(const struct gen *g, const struct item *it)
         if (says_the_same(&mine, &g->known[i].words))
             return true;
     }
-    for (const struct item *o = g->items; o < it; o++) {
-        if (o->state == ITEM_OUT || !o->text)
+    return false;
+}
+
+/* One draft's own requirements are about one thing: less likeness is enough to be a repetition. */
+static bool within(const struct words *mine, const struct words *other)
+{
+    const struct words *sets[] = { other };
+    return mine->n >= 3 && words_share(mine, other) >= own_same_from &&
+           words_figures_missing(mine, sets, 1, NULL) == 0;
+}
+
+void place_dedupe(struct gen *g)
+{
+    for (size_t i = 0; i < g->items_n; i++) {
+        struct item *it = &g->items[i];
+        if (it->state != ITEM_READY || !it->text || strcmp(it->op, "added") != 0)
             continue;
-        struct words other = words_of(g->arena, str_of(o->text));
-        if (says_the_same(&mine, &other) || says_the_same(&other, &mine))
-            return true;
+        struct words mine = words_of(g->arena, str_of(it->text));
+        for (size_t k = 0; k < g->items_n && it->state == ITEM_READY; k++) {
+            const struct item *o = &g->items[k];
+            if (k == i || o->state != ITEM_READY || !o->text)
+                continue;
+            struct words other = words_of(g->arena, str_of(o->text));
+            if (!within(&mine, &other))
+                continue;
+            /* Either says the other: the one that is closer to the problem stays, then the earlier. */
+            size_t near = words_common(&mine, &g->problem_words), far = words_common(&other, &g->problem_words);
+            if (!within(&other, &mine) || far > near || (far == near && k < i))
+                it->state = ITEM_OUT;
+        }
+    }
+}
+
+/* The word after a figure, as its unit: "24 hours". */
+static uint64_t unit_of(const struct gen *g, struct str text, const struct word *figure)
+{
+    const char *from = figure->as.p + figure->as.n, *end = text.p + text.n;
+    size_t n = (size_t)(end - from) < 24 ? (size_t)(end - from) : 24;
+    struct str rest = { from, n };
+    while (rest.n && (isspace((unsigned char)rest.p[0]) || rest.p[0] == '-'))
+        rest = (struct str){ rest.p + 1, rest.n - 1 };
+    size_t len = 0;
+    while (len < rest.n && isalpha((unsigned char)rest.p[len]))
+        len++;
+    struct words w = words_of(g->arena, (struct str){ rest.p, len });
+    return w.n == 1 && !w.v[0].figure ? w.v[0].key : 0;
+}
+
+/* The text with one figure in place of another, wherever it stands as a word. */
+static char *swap_figure(const struct gen *g, struct str text, struct str old, struct str new)
+{
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    for (size_t i = 0; i < text.n;) {
+        bool here = text.n - i >= old.n && memcmp(text.p + i, old.p, old.n) == 0 &&
+                    (i == 0 || !isalnum((unsigned char)text.p[i - 1])) &&
+                    (i + old.n == text.n || !isdigit((unsigned char)text.p[i + old.n]));
+        if (here)
+            buf_view(&b, new);
+        else
+            buf_char(&b, text.p[i]);
+        i += here ? old.n : 1;
+    }
+    char *z = arena_dup(g->arena, buf_z(&b), b.len);
+    buf_fini(&b);
+    return z;
+}
+
+/* A figure of the item and one of the rule with the same unit, each missing on the other side. */
+static bool figures_differ(const struct gen *g, struct item *it, const struct known *k)
+{
+    struct words mine = words_of(g->arena, str_of(it->text)), theirs = words_of(g->arena, k->text);
+    for (size_t i = 0; i < mine.n; i++) {
+        uint64_t unit = mine.v[i].figure ? unit_of(g, str_of(it->text), &mine.v[i]) : 0;
+        if (unit == 0 || words_have(&theirs, mine.v[i].key))
+            continue;
+        for (size_t o = 0; o < theirs.n; o++) {
+            if (theirs.v[o].figure && !words_have(&mine, theirs.v[o].key) &&
+                unit_of(g, k->text, &theirs.v[o]) == unit) {
+                it->old_figure = theirs.v[o].as;
+                it->new_figure = mine.v[i].as;
+                return true;
+            }
+        }
     }
     return false;
+}
+
+const struct known *place_contradicts(struct gen *g, struct item *it)
+{
+    struct words mine = words_of(g->arena, str_of(it->text));
+    const struct known *k = it->near_n ? it->near[0] : NULL;
+    if (!k || words_like(&mine, &k->words) < contradicts_from || !figures_differ(g, it, k))
+        return NULL;
+    char *swapped = swap_figure(g, k->text, it->old_figure, it->new_figure);
+    struct words now = words_of(g->arena, str_of(swapped ? swapped : ""));
+    const struct words *sets[] = { &now };
+    if (swapped && js_count(k->scenarios) > 0 && words_share(&mine, &now) >= nothing_else &&
+        words_figures_missing(&mine, sets, 1, NULL) == 0) {
+        it->text = text_line(g->arena, str_of(swapped), TEXT_MAX_BYTES);
+        it->text_swapped = true;
+    }
+    return k;
 }
 
 const char *place_capability(const struct gen *g, const struct item *it)
@@ -101,6 +198,33 @@ const char *place_capability(const struct gen *g, const struct item *it)
         if (like >= most) {
             most = like;
             best = g->known[i].capability;
+        }
+    }
+    return best;
+}
+
+const char *place_home(const struct gen *g, size_t *common)
+{
+    const json_t *caps = js_list(g->in.brief, "capabilities");
+    const char *best = NULL;
+    *common = 0;
+    for (size_t i = 0; i < js_count(caps); i++) {
+        const json_t *c = js_at(caps, i);
+        struct buf b;
+        buf_init(&b, 1 << 22);
+        buf_printf(&b, "%s\n%s\n", js_str(c, "id"), js_str(c, "purpose"));
+        for (size_t k = 0; k < g->known_n; k++) {
+            if (strcmp(g->known[k].capability, js_str(c, "id")) == 0)
+                buf_printf(&b, "%s\n%.2000s\n", g->known[k].name, g->known[k].text.p ? g->known[k].text.p : "");
+        }
+        struct words w = words_of(g->arena, str_of(buf_z(&b)));
+        size_t n = 0;
+        for (size_t k = 0; k < w.n; k++)
+            n += !w.v[k].figure && words_have(&g->problem_words, w.v[k].key);
+        buf_fini(&b);
+        if (n > *common) {
+            *common = n;
+            best = js_str(c, "id");
         }
     }
     return best;
@@ -149,7 +273,7 @@ static json_t *parse_scenario(const struct gen *g, struct str text)
         struct str line = { text.p, nl ? (size_t)(nl - text.p) : text.n };
         size_t eaten = line.n + (nl ? 1 : 0), skip;
         text = (struct str){ text.p + eaten, text.n - eaten };
-        if (text_trim(line).n == 0)
+        if (blank_trim(line).n == 0)
             continue;
         if (first) {
             while (line.n && strchr("# ", line.p[0]))
@@ -168,6 +292,13 @@ static json_t *parse_scenario(const struct gen *g, struct str text)
         js_push_z(json_object_get(s, into), text_line(g->arena, (struct str){ line.p + skip, line.n - skip }, 1000));
     }
     return s;
+}
+
+static void keep_name(const struct gen *g, json_t *scenario, const json_t *text)
+{
+    json_t *plain = parse_scenario(g, (struct str){ json_string_value(text), json_string_length(text) });
+    js_set_z(scenario, "name", js_str(plain, "name"));
+    json_decref(plain);
 }
 
 static bool outdated(const struct gen *g, const struct item *it, struct str scenario)
@@ -193,7 +324,11 @@ json_t *place_scenarios(const struct gen *g, const struct item *it)
     for (size_t i = 0; i < js_count(it->target->scenarios); i++) {
         const json_t *v = js_at(it->target->scenarios, i);
         struct str text = { json_string_value(v), json_string_length(v) };
+        char *fitted = it->old_figure.n ? swap_figure(g, text, it->old_figure, it->new_figure) : NULL;
+        text = fitted ? str_of(fitted) : text;
         json_t *old = parse_scenario(g, text);
+        if (fitted) /* the name is what archive compares: it stays */
+            keep_name(g, old, v);
         if (next < fresh && outdated(g, it, text)) {
             json_t *s = json_deep_copy(json_array_get(it->scenarios, next++));
             js_set_z(s, "name", js_str(old, "name"));

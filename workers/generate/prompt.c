@@ -9,7 +9,7 @@ enum { PROMPT_MAX = 256 * 1024, FACTS_SHOWN = 3 };
 static const char system_text[] =
     "You turn a problem statement into requirements for software. You write short, plain sentences in "
     "the language of the problem statement. You keep its figures and names exactly and invent none. "
-    "You answer with JSON only.";
+    "You answer with JSON on one line.";
 
 /* ---- the beginning that all prompts share: servers keep it in their cache ---------------------- */
 
@@ -80,12 +80,12 @@ char *prompt_facts_for(const struct gen *g, const struct item *it)
     return z ? z : (char *)(uintptr_t)"";
 }
 
-json_t *prompt_messages(const struct gen *g, const char *sections, const char *task)
+json_t *prompt_messages(const struct gen *g, const char *sections, const char *task, bool alone)
 {
     struct buf b;
     json_t *list = json_array(), *system = json_object(), *user = json_object();
     buf_init(&b, PROMPT_MAX);
-    buf_printf(&b, "%s%sTask:\n%s", g->prefix, sections, task);
+    buf_printf(&b, "%s%sTask:\n%s", alone ? "" : g->prefix, sections, task);
     js_set_z(system, "role", "system");
     js_set_z(system, "content", system_text);
     js_set_z(user, "role", "user");
@@ -140,6 +140,14 @@ static json_t *object_of(size_t n, const char *const *names, json_t *const *valu
     return v;
 }
 
+/* One flat scenario: fewer tokens, and less to get wrong, than lists of steps. */
+json_t *schema_scenario(void)
+{
+    static const char *const names[] = { "given", "when", "then" };
+    json_t *const values[] = { string_of(300), string_of(300), string_of(300) };
+    return object_of(3, names, values);
+}
+
 static json_t *scenario_list(void)
 {
     static const char *const names[] = { "name", "given", "when", "then" };
@@ -157,27 +165,36 @@ json_t *schema_scenarios(void)
 
 json_t *schema_plan(const struct gen *g)
 {
-    static const char *const small[] = { "behaviour", "name" };
-    static const char *const large[] = { "behaviour", "name", "requirement", "scenarios" };
+    static const char *const names[] = { "behaviour", "name", "requirement", "scenarios" };
     static const char *const outer[] = { "behaviours" };
     bool more = g->phase == PHASE_MORE;
-    json_t *one;
-    if (g->in.large) {
-        json_t *const values[] = { string_of(500), string_of(120), string_of(900), scenario_list() };
-        one = object_of(4, large, values);
-    } else {
-        json_t *const values[] = { string_of(500), string_of(120) };
-        one = object_of(2, small, values);
-    }
-    json_t *const list[] = { list_of(one, more ? 0 : 1, more ? 3 : g->in.large ? PLAN_LARGE : PLAN_MAX) };
+    json_t *const values[] = { string_of(500), string_of(120), string_of(900), scenario_list() };
+    json_t *const list[] = { list_of(object_of(4, names, values), more ? 0 : 1, more ? 4 : PLAN_LARGE) };
     return object_of(1, outer, list);
+}
+
+/* {"1": "new behaviour" or "complaint", …}: a few tokens a sentence, and none can be forgotten. */
+json_t *schema_sort(const struct gen *g)
+{
+    const char *names[PLAN_CHUNK];
+    json_t *values[PLAN_CHUNK];
+    for (size_t i = 0; i < g->chunk_n; i++) {
+        json_t *kinds = json_array();
+        js_push_z(kinds, "new behaviour");
+        js_push_z(kinds, "complaint");
+        names[i] = arena_printf(g->arena, "%zu", i + 1);
+        values[i] = choice_of(kinds);
+        if (!names[i])
+            names[i] = "";
+    }
+    return object_of(g->chunk_n, names, values);
 }
 
 json_t *schema_sentence(void)
 {
-    static const char *const names[] = { "requirement" };
-    json_t *const values[] = { string_of(900) };
-    return object_of(1, names, values);
+    static const char *const names[] = { "requirement", "title" };
+    json_t *const values[] = { string_of(900), string_of(120) };
+    return object_of(2, names, values);
 }
 
 json_t *schema_place(const struct item *it)
@@ -194,14 +211,21 @@ json_t *schema_place(const struct item *it)
 
 json_t *schema_home(const struct gen *g)
 {
-    static const char *const names[] = { "capability", "name", "purpose" };
+    static const char *const names[] = { "capability" };
     const json_t *caps = js_list(g->in.brief, "capabilities");
     json_t *list = json_array();
     for (size_t i = 0; i < js_count(caps) && i < 4; i++)
         js_push_z(list, js_str(js_at(caps, i), "id"));
-    js_push_z(list, "a new one");
-    json_t *const values[] = { choice_of(list), string_of(60), string_of(400) };
-    return object_of(3, names, values);
+    js_push_z(list, "none of them");
+    json_t *const values[] = { choice_of(list) };
+    return object_of(1, names, values);
+}
+
+json_t *schema_name(void)
+{
+    static const char *const names[] = { "purpose", "name" };
+    json_t *const values[] = { string_of(400), string_of(60) };
+    return object_of(2, names, values);
 }
 
 json_t *schema_why(void)
@@ -211,11 +235,20 @@ json_t *schema_why(void)
     return object_of(1, names, values);
 }
 
-json_t *schema_tasks(void)
+/* {"1": "…", …}: one for each requirement that is new or changed. */
+json_t *schema_tasks(const struct gen *g)
 {
-    static const char *const names[] = { "tasks" };
-    json_t *const values[] = { list_of(string_of(250), 2, 10) };
-    return object_of(1, names, values);
+    const char *names[ITEMS_MAX];
+    json_t *values[ITEMS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < g->items_n; i++) {
+        if (g->items[i].state == ITEM_OUT)
+            continue;
+        char *z = arena_printf(g->arena, "%zu", i + 1);
+        names[n] = z ? z : "";
+        values[n++] = string_of(250);
+    }
+    return object_of(n, names, values);
 }
 
 json_t *schema_comment(const struct gen *g)

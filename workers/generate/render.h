@@ -8,6 +8,6 @@
  * changed requirement must keep, added or modified as the specs demand. Without the workspace among
  * the task's documents the brief stands in for it, and the change carries no fingerprints. */
 enum status render_change(struct task *t, const json_t *brief, json_t *draft, json_t **out, struct err *err) MUST_USE;
-/* A draft that says what the existing change in brief.base says; lives with the task. NULL: none. */
-const json_t *render_base(struct task *t, const json_t *brief);
+/* What the existing change in brief.base says, as a draft; new reference. NULL: there is none. */
+json_t *base_draft(struct arena *a, const json_t *brief);
 #endif

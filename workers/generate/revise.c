@@ -8,17 +8,13 @@
 /* A sentence of the problem counts as dealt with when this share of its words is in the draft. */
 static const double dealt_with = 0.34;
 
-enum { SENTENCES_MAX = 64, INSTRUCT_MAX = 300 };
+enum { INSTRUCT_MAX = 300 };
 
 /* ---- what is missing --------------------------------------------------------------------------- */
 
-/* Sentences of the problem with a figure that no requirement has, or about something that none is
- * about. Returns their number. */
-size_t missed_find(struct gen *g)
+static struct words words_so_far(struct gen *g)
 {
-    struct str all[SENTENCES_MAX];
     struct buf b;
-    size_t n = sentences_of(g->problem, all, SENTENCES_MAX);
     buf_init(&b, 1 << 20);
     for (size_t i = 0; i < g->items_n; i++) {
         const struct item *it = &g->items[i];
@@ -27,17 +23,22 @@ size_t missed_find(struct gen *g)
     }
     char *z = arena_dup(g->arena, buf_z(&b), b.len);
     buf_fini(&b);
-    struct words have = words_of(g->arena, str_of(z));
+    return words_of(g->arena, str_of(z ? z : ""));
+}
+
+size_t missed_find(struct gen *g)
+{
+    struct words have = words_so_far(g);
     const struct words *sets[] = { &have };
-    g->missed_n = 0;
-    for (size_t i = 0; i < n && g->missed_n < COUNT(g->missed); i++) {
-        struct words w = words_of(g->arena, all[i]);
-        if (w.n < 3)
-            continue;
-        if (words_figures_missing(&w, sets, 1, NULL) > 0 || words_share(&w, &have) < dealt_with)
-            g->missed[g->missed_n++] = all[i];
+    size_t open = 0;
+    for (size_t i = 0; i < g->sentences_n; i++) {
+        struct sentence *s = &g->sentences[i];
+        bool missed = s->words.n >= 2 && (words_figures_missing(&s->words, sets, 1, NULL) > 0 ||
+                                          words_share(&s->words, &have) < dealt_with);
+        s->kind = missed ? SENTENCE_OPEN : SENTENCE_BACKGROUND;
+        open += missed;
     }
-    return g->missed_n;
+    return open;
 }
 
 /* ---- starting from the best draft --------------------------------------------------------------- */
@@ -108,12 +109,47 @@ static size_t items_in(const struct gen *g)
     return n;
 }
 
+/* A sentence of the problem is not, or only partly, dealt with: the requirement that is nearest to it
+ * is written again from it, else it gets one of its own. */
+static void apply_coverage(struct gen *g, const char *message)
+{
+    const char *missing = strstr(message, "(missing: ");
+    for (size_t i = 0; i < g->sentences_n; i++) {
+        struct sentence *s = &g->sentences[i];
+        if (!memmem(message, strlen(message), s->text.p, s->text.n < 400 ? s->text.n : 400))
+            continue;
+        struct item *best = NULL;
+        double most = dealt_with;
+        for (size_t k = 0; k < g->items_n; k++) {
+            double share = words_share(&s->words, &g->items[k].words);
+            if (g->items[k].state != ITEM_OUT && share >= most) {
+                most = share;
+                best = &g->items[k];
+            }
+        }
+        if (!best)
+            best = item_new(g, s->text, s->text);
+        if (!best)
+            return;
+        best->intent = text_line(g->arena, s->text, LINE_MAX);
+        best->state = ITEM_TEXT;
+        if (missing) {
+            char *z = arena_printf(g->arena, "Say also: %.*s.", (int)strcspn(missing + 10, ")"), missing + 10);
+            best->instruct = z;
+        }
+        item_words(g, best);
+        return;
+    }
+}
+
 /* What a finding asks us to do with its requirement. A finding of a requirement that only restates
  * another is dealt with by leaving it out; asking a small model to rephrase does not help. */
 static void apply_finding(struct gen *g, const json_t *f)
 {
     struct item *it = item_of_finding(g, f);
     const char *code = js_str(f, "code"), *fix = js_str(f, "fix");
+    if (!it && strcasestr(code, "coverage") && strcmp(js_str(f, "severity"), "info") != 0)
+        apply_coverage(g, js_str(f, "message"));
     if (!it || it->state == ITEM_OUT || strcmp(js_str(f, "severity"), "info") == 0)
         return;
     bool leave = strcasestr(code, "repeat") || strcasestr(fix, "leave it out") || strcasestr(fix, "remove it");

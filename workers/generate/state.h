@@ -7,8 +7,10 @@
 
 enum {
     ITEMS_MAX = 40,       /* requirements that one round writes or keeps */
-    PLAN_MAX = 6,         /* behaviours of one plan of a small model */
-    PLAN_LARGE = 10,
+    SENTENCES_MAX = 64,   /* of the problem statement */
+    PLAN_CHUNK = 12,      /* sentences sorted in one step */
+    PLAN_MAX = 10,        /* requirements of one plan of a small model */
+    PLAN_LARGE = 14,
     FACTS_MAX = 40,       /* lines of tool results */
     NEAR_MAX = 2,         /* existing requirements shown in one step */
     TRIES_MAX = 3,        /* a question is asked at most so often */
@@ -33,7 +35,7 @@ struct item {
     bool busy;      /* asked, not answered */
     int tries;
     char *name;     /* header name */
-    char *intent;   /* what the plan says about it */
+    char *intent;   /* what it is about: a sentence of the problem, a behaviour, a wish */
     char *text;     /* the normative sentence(s) */
     int text_faults;
     char *instruct; /* what was wrong, for asking again; or NULL */
@@ -43,6 +45,8 @@ struct item {
     const struct known *near[NEAR_MAX];
     size_t near_n;
     const struct known *target; /* MODIFIED: what it changes */
+    struct str old_figure, new_figure;
+    bool text_swapped; /* text is the old rule with the new figure */
     json_t *scenarios;
     json_t *sources;
     struct words words; /* of name, intent and text */
@@ -57,19 +61,30 @@ struct fact {
 
 enum phase { PHASE_COMMENTS, PHASE_PLAN, PHASE_MORE, PHASE_ITEMS, PHASE_END, PHASE_DONE };
 
+/* A sentence of the problem: does it ask for something? */
+struct sentence {
+    struct str text;
+    struct words words;
+    enum { SENTENCE_OPEN, SENTENCE_RULE, SENTENCE_BACKGROUND } kind;
+};
+
 struct comment {
     const char *id, *text;
     bool busy, settled;
 };
 
 /* Steps of the draft as a whole: asked once each. */
-enum whole { WHOLE_PLAN, WHOLE_MORE, WHOLE_HOME, WHOLE_WHY, WHOLE_TASKS, WHOLE_COUNT };
+enum whole { WHOLE_PLAN, WHOLE_MORE, WHOLE_HOME, WHOLE_NAME, WHOLE_WHY, WHOLE_TASKS, WHOLE_COUNT };
 
 struct gen {
     struct arena *arena;
     struct gen_input in;
     enum phase phase;
-    struct { bool wanted, busy, settled; int tries; char *instruct; } whole[WHOLE_COUNT];
+    struct { bool wanted, busy, settled; } whole[WHOLE_COUNT];
+    struct sentence sentences[SENTENCES_MAX];
+    size_t sentences_n;
+    size_t chunk[PLAN_CHUNK]; /* the sentences being sorted */
+    size_t chunk_n;
     struct item items[ITEMS_MAX];
     size_t items_n;
     struct comment comments[COMMENTS_MAX];
@@ -82,27 +97,28 @@ struct gen {
     char *prefix;         /* the stable beginning of every prompt */
     struct str problem;
     struct words problem_words, fact_words, known_words, wish_words;
-    struct str missed[8]; /* sentences of the problem that nothing covers */
-    size_t missed_n;
     const char *home;     /* capability of new requirements */
     bool home_new;
     char *purpose, *why;
-    json_t *tasks;        /* list of strings */
+    json_t *tasks;        /* list of strings; NULL: none said */
     bool anew;            /* planned from scratch */
-    json_t *messages;     /* of the question being put */
     json_t *kept_asks;    /* messages and schemas in the model's hands */
 };
 
 /* ---- prompt.c: what is asked ------------------------------------------------------------------ */
 void prompt_prefix(struct gen *g);
-json_t *prompt_messages(const struct gen *g, const char *sections, const char *task);
-json_t *schema_plan(const struct gen *g);
+/* alone: without the problem, for what needs only its own sections. */
+json_t *prompt_messages(const struct gen *g, const char *sections, const char *task, bool alone);
+json_t *schema_plan(const struct gen *g);      /* a large model: behaviours, each whole */
+json_t *schema_sort(const struct gen *g);      /* a small one: which sentences ask for something */
 json_t *schema_sentence(void);
 json_t *schema_place(const struct item *it);
+json_t *schema_scenario(void);
 json_t *schema_scenarios(void);
 json_t *schema_home(const struct gen *g);
+json_t *schema_name(void);
 json_t *schema_why(void);
-json_t *schema_tasks(void);
+json_t *schema_tasks(const struct gen *g);
 json_t *schema_comment(const struct gen *g);
 char *prompt_facts_for(const struct gen *g, const struct item *it); /* section or "" */
 
@@ -118,15 +134,24 @@ json_t *scenario_from(const struct gen *g, const struct item *it);
 /* ---- place.c: against what exists -------------------------------------------------------------- */
 void known_load(struct gen *g);
 void place_rank(struct gen *g, struct item *it);
-/* The item says what an existing requirement, or an earlier item, says already. */
+/* The item says what an existing requirement says already. */
 bool place_repeats(const struct gen *g, const struct item *it);
+/* Leave out items that another one says as well, and more. */
+void place_dedupe(struct gen *g);
+/* The nearest rule, when the item only gives another figure for the same thing: no need to ask.
+ * When nothing else is new, the item takes the rule's words with its own figure. Else NULL. */
+const struct known *place_contradicts(struct gen *g, struct item *it);
 const char *place_capability(const struct gen *g, const struct item *it); /* NULL: no clear one */
+/* The capability that has most to do with the problem, and how many words they share; NULL: none. */
+const char *place_home(const struct gen *g, size_t *common);
 void place_change(struct gen *g, struct item *it, const struct known *target);
 json_t *place_scenarios(const struct gen *g, const struct item *it); /* MODIFIED: old ones kept, fitted */
 
 /* ---- revise.c: from the best draft and what is said about it ------------------------------------ */
 void revise_load(struct gen *g);
 void revise_comment(struct gen *g, struct comment *c, const json_t *value);
+/* Sentences of the problem with a figure that no requirement has, or about something that none is
+ * about, become SENTENCE_OPEN, others SENTENCE_BACKGROUND. Returns the number of open ones. */
 size_t missed_find(struct gen *g);
 
 /* ---- compose.c ---------------------------------------------------------------------------------- */

@@ -200,7 +200,7 @@ size_t words_figures(const struct words *a)
 
 /* ---- sentences ------------------------------------------------------------------------------- */
 
-struct str text_trim(struct str s)
+struct str blank_trim(struct str s)
 {
     while (s.n > 0 && isspace((unsigned char)s.p[0]))
         s = (struct str){ s.p + 1, s.n - 1 };
@@ -219,13 +219,13 @@ static size_t stop_at(struct str t, size_t i)
     }
     if (t.p[i] == '\n')
         return 1;
-    bool mark = t.p[i] == '.' || t.p[i] == '!' || t.p[i] == '?' || t.p[i] == ';';
+    bool mark = t.p[i] == '.' || t.p[i] == '!' || t.p[i] == '?';
     return mark && (i + 1 == t.n || isspace((unsigned char)t.p[i + 1])) ? 1 : 0;
 }
 
 static struct str without_bullet(struct str s)
 {
-    s = text_trim(s);
+    s = blank_trim(s);
     size_t i = 0;
     while (i < s.n && isdigit((unsigned char)s.p[i]))
         i++;
@@ -245,8 +245,10 @@ size_t sentences_of(struct str t, struct str *out, size_t max)
             i++;
             continue;
         }
-        struct str s = without_bullet((struct str){ t.p + from, i - from });
-        if (s.n >= 6)
+        struct str s = blank_trim((struct str){ t.p + from, i - from });
+        bool heading = s.n > 0 && s.p[0] == '#';
+        s = without_bullet(s);
+        if (s.n >= 6 && !heading)
             out[n++] = s;
         i += stop;
         from = i;
@@ -256,7 +258,7 @@ size_t sentences_of(struct str t, struct str *out, size_t max)
 
 static char *copy_clean(struct arena *a, struct str s, size_t max, bool lines)
 {
-    s = text_trim(s);
+    s = blank_trim(s);
     char *out = arena_alloc(a, (s.n < max ? s.n : max) + 1);
     size_t at = 0;
     if (!out)

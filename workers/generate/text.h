@@ -32,9 +32,10 @@ double words_like(const struct words *a, const struct words *b);
 size_t words_figures_missing(const struct words *a, const struct words *const *sets, size_t n, struct str *which);
 size_t words_figures(const struct words *a);
 
-/* Sentences and list items, without bullet and end mark; at most `max`. Returns their number. */
+/* Sentences and list items, without bullet and end mark, headings left out; at most `max`.
+ * Returns their number. */
 size_t sentences_of(struct str text, struct str *out, size_t max);
-struct str text_trim(struct str s); /* blanks off both ends */
+struct str blank_trim(struct str s); /* blanks off both ends */
 /* One line: blanks joined, control characters out, at most max bytes and never inside a UTF-8
  * sequence; in the arena. "" when out of memory. */
 char *text_line(struct arena *a, struct str s, size_t max);
