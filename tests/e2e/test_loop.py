@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""From a problem statement to a change that the real openspec CLI accepts, with real MCP servers."""
+import json
+import pathlib
+import unittest
+
+from rig import Case, ROOT, mcp_server, needs_node, main
+
+PROBLEM = (ROOT / "bench/samples/library/problem.md").read_text()
+EASY = {"PAWL_LOOP_TARGET_MEASURES": "0", "PAWL_LOOP_TARGET_JUDGE": "0"}
+HARD = {"PAWL_LOOP_TARGET_MEASURES": "1000", "PAWL_LOOP_TARGET_JUDGE": "1000"}
+
+
+class Loop(Case):
+    def probes(self, project):
+        """Three servers that nobody here wrote, one probe each."""
+        (project / "docs").mkdir()
+        (project / "docs/limits.md").write_text("The book drop in Gruenau is emptied once a day, at 10:00.\n")
+        memory = self.rig.dir / "memory.jsonl"
+        memory.write_text(json.dumps({"type": "entity", "name": "book drop", "entityType": "place",
+                                      "observations": ["340 fees were cancelled by hand"]}) + "\n")
+        servers = {"files": mcp_server("filesystem", project / "docs"),
+                   "memory": {**mcp_server("memory"), "env": {"MEMORY_FILE_PATH": str(memory)}},
+                   "all": mcp_server("everything")}
+        (self.rig.dir / "mcp.json").write_text(json.dumps({"mcpServers": servers}))
+        self.rig.configure({"analyze.probes": [
+            {"name": "limits", "server": "files", "tool": "read_text_file", "arguments": {"path": str(project / "docs/limits.md")}},
+            {"name": "known", "server": "memory", "tool": "search_nodes", "arguments": {"query": "book drop"}},
+            {"name": "echo", "server": "all", "tool": "echo", "arguments": {"message": "{{brief.title}}"}}]})
+
+    @needs_node
+    def test_accepted_with_real_probes(self):
+        project = self.rig.project()
+        self.probes(project)
+        self.rig.all("--seed", "1")
+        job = self.rig.pawl("submit", project / "problem.md", "-C", project, "-o", "id", env=EASY).out.strip()
+        self.assertEqual("accepted", self.rig.wait(job))
+        insights = self.rig.doc(job, "insights")["items"]
+        self.assertEqual({"files", "memory", "all"}, {i["server"] for i in insights}, insights)
+        texts = "\n".join(i["excerpt"] for i in insights)
+        self.assertIn("emptied once a day, at 10:00", texts)
+        self.assertIn("340 fees were cancelled by hand", texts)
+        change = self.rig.apply(job, project)
+        self.rig.check_change(project, change.name)
+        for name in ("proposal.md", "tasks.md"):
+            self.assertTrue((change / name).is_file(), name)
+
+    def test_exhausted_delivers_the_best(self):
+        project = self.rig.project()
+        self.rig.all("--seed", "2")
+        job = self.rig.pawl("submit", project / "problem.md", "-C", project, "-o", "id", "--rounds", "3", env=HARD).out.strip()
+        self.assertEqual("exhausted", self.rig.wait(job))
+        shown = self.rig.show(job)
+        ledger = shown["ledger"]
+        self.assertTrue(1 <= len(ledger) <= 3, ledger)
+        kept = [e for e in ledger if e["kept"]]
+        self.assertEqual(kept[-1]["round"], shown["best"]["round"])
+        scores = [(e["verdict"]["gates"], e["verdict"]["measures"]) for e in kept]
+        self.assertEqual(sorted(scores), scores, "kept candidates only grow")
+        self.assertTrue(self.rig.apply(job, project).is_dir())
+
+    @needs_node
+    def test_every_delivered_change_is_valid_and_archives(self):
+        self.rig.all("--seed", "3")
+        delivered = 0
+        for sample in ("library", "telemetry"):
+            project = self.rig.project(sample)
+            jobs = [self.rig.pawl("submit", p, "-C", project, "-o", "id", "--rounds", "2").out.strip()
+                    for p in sorted((ROOT / "bench/problems" / sample).glob("*.md"))]
+            for job in jobs:
+                state = self.rig.wait(job)
+                self.assertIn(state, ("accepted", "exhausted"), self.rig.pawl("show", job).out)
+                change = self.rig.apply(job, project)
+                self.rig.check_change(project, change.name)
+                delivered += 1
+        self.assertEqual(10, delivered)
+
+    def test_same_key_is_the_same_job(self):
+        project = self.rig.project()
+        self.rig.all()
+        first = self.rig.submit("Late fees of one household shall be capped at 25 euros.", "--key", "k1")
+        again = self.rig.submit("Late fees of one household shall be capped at 25 euros.", "--key", "k1")
+        self.assertEqual(first, again)
+        self.assertEqual(1, len(self.rig.jobs()))
+        self.rig.wait(first)
+        self.assertTrue(self.rig.apply(first, project))
+
+    def test_apply_never_overwrites_and_sees_that_specs_moved(self):
+        project = self.rig.project()
+        self.rig.all()
+        job = self.rig.submit(PROBLEM)
+        self.rig.wait(job)
+        change = self.rig.apply(job, project)
+        proposal = change / "proposal.md"
+        proposal.write_text("mine\n")
+        refused = self.rig.pawl("apply", job, "-C", project, code=73)
+        self.assertIn("--force", refused.err)
+        self.assertEqual("mine\n", proposal.read_text())
+        self.rig.pawl("apply", job, "-C", project, "--force")
+        self.assertNotEqual("mine\n", proposal.read_text())
+
+    def test_an_existing_change_is_improved(self):
+        project = self.rig.project()
+        self.rig.all()
+        job = self.rig.submit(PROBLEM)
+        self.rig.wait(job)
+        change = self.rig.apply(job, project)
+        better = self.rig.submit("Name the branch and the mail within 30 minutes.", "--change", change.name)
+        self.assertIn(self.rig.wait(better), ("accepted", "exhausted"))
+        self.assertEqual(change.name, self.rig.doc(better, "change")["name"])
+
+    def test_output_forms(self):
+        self.rig.project()
+        self.rig.all()
+        job = self.rig.submit(PROBLEM)
+        lines = self.rig.pawl("watch", job, "-o", "jsonl", code=(0, 1)).out.splitlines()
+        events = [json.loads(line) for line in lines]
+        self.assertTrue(events)
+        piped = self.rig.pawl("watch", job, code=(0, 1))
+        self.assertNotIn("\x1b", piped.out + piped.err)
+        for words in (["ps"], ["show", job], ["workers"], ["doctor"], ["version"], ["config", "show"], ["submit", "x y", "-C", "library"]):
+            out = self.rig.pawl(*words, "-o", "json", code=(0, 1)).out
+            self.assertIsInstance(json.loads(out), dict, words)
+
+
+if __name__ == "__main__":
+    main()
