@@ -234,29 +234,33 @@ bool conf_find(const char *path, enum conf_key *k)
     return false;
 }
 
-static size_t min3(size_t a, size_t b, size_t c)
+static size_t least(size_t a, size_t b)
 {
-    size_t m = a < b ? a : b;
-    return m < c ? m : c;
+    return a < b ? a : b;
 }
 
 size_t conf_distance(const char *a, const char *b)
 {
-    size_t row[80], n = strlen(b);
-    if (n >= COUNT(row))
+    enum { MOST = 64 };
+    size_t rows[3][MOST + 1], n = strlen(b);
+    if (n > MOST)
         return n;
+    size_t *before = rows[0], *above = rows[1], *row = rows[2];
     for (size_t j = 0; j <= n; j++)
-        row[j] = j;
+        above[j] = j;
     for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
         row[0] = i;
         for (size_t j = 1; j <= n; j++) {
-            size_t above = row[j];
-            row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-            diagonal = above;
+            row[j] = least(least(above[j], row[j - 1]) + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = least(row[j], before[j - 2] + 1);
         }
+        size_t *oldest = before;
+        before = above;
+        above = row;
+        row = oldest;
     }
-    return row[n];
+    return above[n];
 }
 
 void conf_suggest(const char *path, struct err *err)

@@ -30,7 +30,8 @@ enum status conf_set(struct conf *c, enum conf_key k, const char *text, const ch
 void conf_value_free(struct conf_value *v);
 bool conf_find(const char *path, enum conf_key *k);
 void conf_suggest(const char *path, struct err *err); /* "did you mean …" into err->fix */
-size_t conf_distance(const char *a, const char *b);   /* Levenshtein */
+/* Edit distance for suggestions: letters added, lost, changed, or two swapped. */
+size_t conf_distance(const char *a, const char *b);
 
 /* Read a YAML file into c. Errors say file:line:column and show the line with a caret. */
 enum status conf_read_file(struct conf *c, const char *path, struct err *err) MUST_USE;

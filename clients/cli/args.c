@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "clients/cli/args.h"
 
+#include "common/conf_in.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,26 +37,6 @@ bool command_takes(const struct command *c, enum flag_id flag)
             return true;
     }
     return false;
-}
-
-size_t text_distance(const char *a, const char *b)
-{
-    size_t row[64], n = strlen(b);
-    if (n >= COUNT(row))
-        return n;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t above = row[j], best = diagonal + (a[i - 1] != b[j - 1]);
-            best = above + 1 < best ? above + 1 : best;
-            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            diagonal = above;
-        }
-    }
-    return row[n];
 }
 
 bool duration_parse(const char *text, int64_t *ms)
@@ -96,7 +78,7 @@ static enum status unknown_flag(const struct args *a, const char *word, struct e
     snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
     const char *bare = name + strspn(name, "-");
     for (int i = 0; i < FLAG_COUNT; i++) {
-        size_t d = text_distance(bare, flag_table[i].name);
+        size_t d = conf_distance(bare, flag_table[i].name);
         if (command_takes(a->command, (enum flag_id)i) && d < best) {
             best = d;
             nearest = flag_table[i].name;
@@ -196,7 +178,7 @@ static enum status unknown_command(const char *name, struct err *err)
     size_t best = 3 + strlen(name) / 4;
     const char *nearest = NULL;
     for (size_t i = 0; i < command_count; i++) {
-        size_t d = text_distance(name, command_table[i].name);
+        size_t d = conf_distance(name, command_table[i].name);
         if (d < best) {
             best = d;
             nearest = command_table[i].name;

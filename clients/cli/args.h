@@ -66,6 +66,4 @@ const struct command *command_find(const char *name);
 bool command_takes(const struct command *c, enum flag_id flag);
 /* "500ms", "30s", "5m", "2h" to milliseconds. */
 bool duration_parse(const char *text, int64_t *ms);
-/* Edit distance, for suggestions. */
-size_t text_distance(const char *a, const char *b);
 #endif

@@ -83,7 +83,7 @@ static void check_environment(struct exam *x)
             snprintf(name, sizeof name, "%s", conf_rows[i].path);
             for (char *p = name; *p; p++)
                 *p = *p == '.' ? '_' : (char)(*p >= 'a' && *p <= 'z' ? *p - 32 : *p);
-            size_t d = text_distance(path, name);
+            size_t d = conf_distance(path, name);
             if (d < best) {
                 best = d;
                 nearest = conf_rows[i].path;
@@ -127,12 +127,23 @@ static void check_store(struct exam *x, const json_t *status)
 static void check_stages(struct exam *x, const json_t *status)
 {
     const json_t *stages = js_list(status, "stages");
+    struct buf idle;
+    int64_t waiting = 0;
+    buf_init(&idle, 65536);
     for (size_t i = 0; i < js_count(stages); i++) {
         const json_t *s = js_at(stages, i);
-        if (js_int(s, "workers", 0) == 0)
-            notef(x, js_int(s, "ready", 0) > 0 ? FAIL : WARN, "workers", "`pawl up` starts one, or start one on another machine",
-                  "no worker serves %s, %" PRId64 " tasks wait", js_str(s, "stage"), js_int(s, "ready", 0));
+        if (js_int(s, "workers", 0) > 0)
+            continue;
+        buf_printf(&idle, "%s%s", idle.len ? ", " : "", js_str(s, "stage"));
+        waiting += js_int(s, "ready", 0);
     }
+    if (idle.len)
+        notef(x, waiting ? FAIL : WARN, "workers", "`pawl up` starts one of each, or start them on another machine",
+              "no worker serves %s; %" PRId64 " tasks wait for one", buf_z(&idle), waiting);
+    else
+        notef(x, PASS, "workers", "", "every stage is served, %" PRId64 " connected",
+              js_int(js_obj(status, "peers"), "workers", 0));
+    buf_fini(&idle);
 }
 
 static void check_broker(struct exam *x)

@@ -156,10 +156,10 @@ static enum status tell(struct cli *cli, struct talk *t, struct msg *m, const ch
         m->COMMENT.job = job;
     else
         m->ANSWER.job = job;
-    if (st == OK)
-        st = talk_ask(t, m, NULL, 0, false, err);
-    if (st != OK) {
-        err_prefix(err, "%s", typed);
+    if (st != OK)
+        return st;
+    if ((st = talk_ask(t, m, NULL, 0, false, err)) != OK) {
+        err_prefix(err, "%s", id);
         return st;
     }
     out_note(cli, "%s %s", id, done);

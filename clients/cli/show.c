@@ -358,8 +358,6 @@ int cmd_show(struct cli *cli)
         printf("%s\n", js_str(p.job, "id"));
     else if (st == OK)
         print_page(&p);
-    if (st == ERR_NOT_FOUND && !err.fix[0])
-        err_fix(&err, "`pawl ps --state all` lists the jobs that are kept");
     talk_close(&p.talk);
     json_t *const docs[] = { p.job, p.problem, p.review, p.change, p.insights, p.findings, p.draft };
     for (size_t i = 0; i < COUNT(docs); i++)

@@ -368,6 +368,11 @@ enum status supervise(struct supervisor *s, struct err *err)
     mux_free(s->mux);
     if (*s->redis_socket)
         unlink(s->redis_socket);
+    if (*s->broker_lock && lock_is_free(s->broker_lock)) { /* the socket of a killed broker */
+        char socket_path[512];
+        snprintf(socket_path, sizeof socket_path, "%.*s", (int)(strlen(s->broker_lock) - strlen(".lock")), s->broker_lock);
+        unlink(socket_path);
+    }
     if (st == OK && s->err.status != OK) {
         *err = s->err;
         st = err->status;

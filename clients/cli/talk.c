@@ -164,6 +164,10 @@ enum status talk_show(struct talk *t, const char *job, json_t **out, struct err 
 {
     struct msg m = { .type = MSG_SHOW, .SHOW = { 0, str_of(job) } };
     enum status st = talk_ask(t, &m, NULL, 0, true, err);
+    if (st == ERR_NOT_FOUND) {
+        err_prefix(err, "%.60s", job);
+        err_fix(err, "`pawl ps --state all` lists the jobs that are kept");
+    }
     return st == OK ? talk_map(t, out, err) : st;
 }
 

@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program against a scripted broker: this test is the broker. Every wait is for a message or for
+ * the program's end, with a deadline. */
+#include "tests/unit/unit.h"
+
+#include "common/clock.h"
+#include "common/doc.h"
+#include "common/hash.h"
+#include "common/peer.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zmq.h>
+
+enum { PATIENCE_MS = 10000, OUTPUT_MAX = 1 << 20 };
+#define JOB_ID "4k2m00000000"
+
+struct stage {
+    char dir[64], endpoint[96];
+    struct peer *broker;
+    uint64_t epoch;
+    struct peer_in in; /* the last message */
+    struct msg m;
+    char client[ROUTING_ID_MAX];
+    size_t client_n;
+    pid_t pid;
+};
+
+/* ---- the program ----------------------------------------------------------------------------- */
+
+static void start(struct stage *s, const char *const *words)
+{
+    const char *argv[32] = { PAWL_EXE, "--broker", s->endpoint, "--no-input" };
+    char out[96], err[96];
+    size_t n = 4;
+    while (*words)
+        argv[n++] = *words++;
+    snprintf(out, sizeof out, "%s/out", s->dir);
+    snprintf(err, sizeof err, "%s/err", s->dir);
+    pid_t parent = getpid();
+    s->pid = fork();
+    if (s->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent || chdir(s->dir) != 0)
+            _exit(99);
+        dup2(open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
+        dup2(open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
+        setenv("XDG_STATE_HOME", s->dir, 1);
+        setenv("XDG_CONFIG_HOME", s->dir, 1);
+        execv(PAWL_EXE, (char *const *)argv);
+        _exit(98);
+    }
+    assert_true(s->pid > 0);
+}
+
+/* What it wrote; the caller frees. */
+static char *output(const struct stage *s, const char *name)
+{
+    char path[96], *text = calloc(1, OUTPUT_MAX);
+    snprintf(path, sizeof path, "%s/%s", s->dir, name);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    (void)!fread(text, 1, OUTPUT_MAX - 1, f);
+    fclose(f);
+    return text;
+}
+
+static void wrote(const struct stage *s, const char *name, const char *part)
+{
+    char *text = output(s, name);
+    if (!strstr(text, part))
+        fail_msg("%s lacks: %s\nit is: %s", name, part, text);
+    free(text);
+}
+
+/* ---- the broker ------------------------------------------------------------------------------ */
+
+static void say(struct stage *s, struct msg *m, const struct buf *frame)
+{
+    struct str f = frame ? buf_get(frame) : (struct str){ 0 };
+    m->epoch = s->epoch;
+    assert_int_equal(peer_send(s->broker, (struct str){ s->client, s->client_n }, m, &f, frame != NULL), OK);
+}
+
+static bool hear_any(struct stage *s, int wait_ms)
+{
+    zmq_pollitem_t item = { .socket = peer_socket(s->broker), .events = ZMQ_POLLIN };
+    if (zmq_poll(&item, 1, wait_ms) <= 0)
+        return false;
+    peer_in_free(&s->in);
+    if (peer_recv(s->broker, &s->in) != OK)
+        return false;
+    s->client_n = s->in.from.n;
+    memcpy(s->client, s->in.from.p, s->client_n);
+    return msg_decode(peer_frame(&s->in, 0), &s->m, NULL) == OK;
+}
+
+static void welcome(struct stage *s)
+{
+    struct msg m = { .type = MSG_WELCOME };
+    m.WELCOME.version = str_of("test");
+    m.WELCOME.heartbeat_ms = 200;
+    m.WELCOME.silence_ms = 1000;
+    say(s, &m, NULL);
+}
+
+/* Wait for a message of this type; greet and answer pings on the way. */
+static void hear(struct stage *s, enum msg_type type)
+{
+    int64_t until = mono_now().ms + PATIENCE_MS;
+    while (mono_now().ms < until) {
+        if (!hear_any(s, 100))
+            continue;
+        if (s->m.type == type)
+            return;
+        if (s->m.type == MSG_HELLO) {
+            welcome(s);
+        } else if (s->m.type == MSG_PING) {
+            struct msg m = { .type = MSG_PONG, .PONG = { s->m.PING.req } };
+            say(s, &m, NULL);
+        } else if (s->m.type != MSG_UNWATCH && s->m.type != MSG_WATCH) {
+            fail_msg("%s came instead of %s", msg_name(s->m.type), msg_name(type));
+        }
+    }
+    fail_msg("no %s within %d s", msg_name(type), PATIENCE_MS / 1000);
+}
+
+static json_t *tree(const char *text)
+{
+    char json[4096];
+    struct err err = { 0 };
+    snprintf(json, sizeof json, "%s", text);
+    for (char *p = json; *p; p++)
+        *p = *p == '\'' ? '"' : *p;
+    json_t *v = js_parse(str_of(json), &err);
+    if (!v)
+        fail_msg("%s: %s", json, err.text);
+    return v;
+}
+
+static void answer_map(struct stage *s, enum msg_type type, const char *text)
+{
+    struct buf frame;
+    struct msg m = { .type = type };
+    json_t *v = tree(text);
+    buf_init(&frame, 1 << 20);
+    assert_int_equal(js_to_mp(v, &frame), OK);
+    m.JOB.req = s->m.SHOW.req;
+    say(s, &m, &frame);
+    buf_fini(&frame);
+    json_decref(v);
+}
+
+static void answer_doc(struct stage *s, const char *name, const char *text)
+{
+    struct buf frame;
+    struct err err = { 0 };
+    struct msg m = { .type = MSG_DOC, .DOC = { .req = s->m.GET.req, .name = str_of(name) } };
+    json_t *v = tree(text);
+    buf_init(&frame, 1 << 20);
+    if (doc_pack(name, v, &frame, &err) != OK)
+        fail_msg("%s", err.text);
+    say(s, &m, &frame);
+    buf_fini(&frame);
+    json_decref(v);
+}
+
+static void refuse(struct stage *s, uint64_t req, const char *code, const char *text, uint64_t retry_ms)
+{
+    struct msg m = { .type = MSG_REFUSED };
+    m.REFUSED = (struct msg_REFUSED){ req, str_of(code), str_of(text), str_of("do this"), retry_ms };
+    say(s, &m, NULL);
+}
+
+static void okay(struct stage *s, const char *id)
+{
+    struct msg m = { .type = MSG_OKAY, .OKAY = { s->m.PUT.req, str_of(id) } };
+    say(s, &m, NULL);
+}
+
+static void event(struct stage *s, uint64_t req, const char *id, const char *kind, const char *facts)
+{
+    struct buf raw;
+    json_t *v = tree(facts);
+    buf_init(&raw, 65536);
+    assert_int_equal(js_to_mp(v, &raw), OK);
+    struct msg m = { .type = MSG_EVENT };
+    m.EVENT = (struct msg_EVENT){ req, str_of(id), str_of(kind), str_of(JOB_ID), 1000, buf_get(&raw) };
+    say(s, &m, NULL);
+    buf_fini(&raw);
+    json_decref(v);
+}
+
+/* The program's exit code; greets and answers pings until it is gone. */
+static int ended(struct stage *s)
+{
+    int64_t until = mono_now().ms + PATIENCE_MS;
+    int status;
+    while (mono_now().ms < until) {
+        if (waitpid(s->pid, &status, WNOHANG) == s->pid) {
+            s->pid = 0;
+            return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+        }
+        hear_any(s, 20);
+    }
+    fail_msg("the program does not end");
+    return -1;
+}
+
+static int setup(void **state)
+{
+    struct stage *s = calloc(1, sizeof *s);
+    struct err err = { 0 };
+    char path[96];
+    snprintf(s->dir, sizeof s->dir, "/tmp/pawl-talk-XXXXXX");
+    assert_non_null(mkdtemp(s->dir));
+    snprintf(s->endpoint, sizeof s->endpoint, "ipc://%s/b.sock", s->dir);
+    s->epoch = 7;
+    s->broker = peer_bind(s->endpoint, NULL, NULL, &err);
+    if (!s->broker)
+        fail_msg("%s", err.text);
+    snprintf(path, sizeof path, "%s/openspec", s->dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    *state = s;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct stage *s = *state;
+    char command[128];
+    if (s->pid > 0) {
+        kill(s->pid, SIGKILL);
+        waitpid(s->pid, NULL, 0);
+    }
+    peer_in_free(&s->in);
+    peer_close(s->broker);
+    snprintf(command, sizeof command, "rm -rf %s", s->dir);
+    assert_int_equal(system(command), 0);
+    free(s);
+    return 0;
+}
+
+#define WORDS(...) (const char *const[]){ __VA_ARGS__, NULL }
+#define RUNNING "{'id':'" JOB_ID "','state':'running','run':1,'round':1,'rounds_max':4,'stage':'generate'}"
+#define ACCEPTED "{'id':'" JOB_ID "','state':'accepted','reason':'target met','run':1,'round':2,'tokens_in':10,'tokens_out':5,'wall_ms':61000," \
+                 "'best':{'run':1,'round':2,'verdict':{'gates':true,'measures':840,'judge':620,'errors':0,'warnings':0,'candidate':'x'}}}"
+
+/* ---- watch ----------------------------------------------------------------------------------- */
+
+static void watching_survives_another_broker(void **state)
+{
+    struct stage *s = *state;
+    start(s, WORDS("watch", JOB_ID));
+    hear(s, MSG_WATCH);
+    uint64_t req = s->m.WATCH.req;
+    assert_true(str_is(s->m.WATCH.since, "0"));
+    assert_true(s->m.WATCH.credit > 0);
+    hear(s, MSG_SHOW);
+    answer_map(s, MSG_JOB, RUNNING);
+    event(s, req, "5-0", "job.state", "{'to':'running','run':1,'round':1,'stage':'generate'}");
+    event(s, req, "5-1", "round", "{'run':1,'round':1,'kept':true,'reason':'first','verdict':{'gates':true,'measures':500,'judge':-1}}");
+    event(s, req, "", "task.tokens", "{'task':'t','offset':0,'text':'xyz'}");
+    s->epoch = 8; /* a restarted broker: what it says makes the client greet it */
+    event(s, req, "9-9", "job.state", "{'to':'failed','run':1}");
+    hear(s, MSG_HELLO);
+    welcome(s);
+    hear(s, MSG_WATCH);
+    assert_true(str_is(s->m.WATCH.since, "5-1")); /* no gap, no repetition */
+    assert_true(s->m.WATCH.req != req);
+    event(s, s->m.WATCH.req, "6-0", "job.state", "{'to':'accepted','run':1,'round':2,'stage':'','reason':'target met'}");
+    hear(s, MSG_SHOW);
+    answer_map(s, MSG_JOB, ACCEPTED);
+    assert_int_equal(ended(s), 0);
+    wrote(s, "out", "1970-01-01T00:00:01.000Z " JOB_ID " running   generate round 1\n");
+    wrote(s, "out", JOB_ID " round 1 kept: first (gates ok, measures 0.50)\n");
+    wrote(s, "out", JOB_ID " accepted: target met (gates ok, measures 0.84, judge 0.62), round 2, 15 tokens, 1:01 min\n");
+    wrote(s, "err", "pawl apply " JOB_ID);
+    char *out = output(s, "out");
+    assert_null(strstr(out, "failed"));
+    free(out);
+}
+
+static void an_old_end_is_not_the_end(void **state)
+{
+    struct stage *s = *state;
+    start(s, WORDS("watch", "-o", "jsonl", JOB_ID));
+    hear(s, MSG_WATCH);
+    uint64_t req = s->m.WATCH.req;
+    hear(s, MSG_SHOW);
+    answer_map(s, MSG_JOB, "{'id':'" JOB_ID "','state':'running','run':2,'round':1}");
+    event(s, req, "1-0", "job.state", "{'to':'exhausted','run':1}");
+    event(s, req, "2-0", "job.state", "{'to':'queued','run':2}");
+    event(s, req, "3-0", "job.state", "{'to':'failed','run':2,'reason':'no attempts left'}");
+    hear(s, MSG_SHOW);
+    answer_map(s, MSG_JOB, "{'id':'" JOB_ID "','state':'failed','run':2,'round':1}");
+    assert_int_equal(ended(s), 2);
+    wrote(s, "out", "{\"facts\":{\"run\":1,\"to\":\"exhausted\"},\"job\":\"" JOB_ID "\",\"seq\":\"1-0\",\"t\":\"1970-01-01T00:00:01.000Z\",\"type\":\"job.state\"}\n");
+    wrote(s, "out", "\"kind\":\"Job\"");
+}
+
+static void ctrl_c_stops_the_watching_only(void **state)
+{
+    struct stage *s = *state;
+    start(s, WORDS("watch", JOB_ID));
+    hear(s, MSG_SHOW);
+    answer_map(s, MSG_JOB, RUNNING);
+    kill(s->pid, SIGINT);
+    assert_int_equal(ended(s), 130);
+    wrote(s, "err", JOB_ID " goes on; `pawl watch " JOB_ID "` follows it");
+}
+
+static void time_runs_out(void **state)
+{
+    struct stage *s = *state;
+    start(s, WORDS("watch", JOB_ID, "--timeout", "200ms", "-o", "json"));
+    hear(s, MSG_SHOW);
+    answer_map(s, MSG_JOB, RUNNING);
+    assert_int_equal(ended(s), 124);
+    wrote(s, "out", "{\"status\":[{\"code\":\"timeout\"");
+}
+
+/* ---- submit ---------------------------------------------------------------------------------- */
+
+static void submitting_waits_and_brings_what_is_needed(void **state)
+{
+    struct stage *s = *state;
+    char key[PAWL_KEY_MAX + 1], hash[HASH_BYTES];
+    start(s, WORDS("submit", "Users wait too long.", "--rounds", "3", "--label", "slow"));
+    hear(s, MSG_SUBMIT);
+    snprintf(key, sizeof key, "%.*s", STR_ARG(s->m.SUBMIT.key));
+    assert_int_equal(strlen(key), 24);
+    assert_int_equal(s->m.SUBMIT.workspace.n, HASH_BYTES);
+    memcpy(hash, s->m.SUBMIT.workspace.p, HASH_BYTES);
+    json_t *budget = NULL, *problem = NULL;
+    assert_int_equal(js_from_mp(s->m.SUBMIT.budget, &budget, NULL), OK);
+    assert_int_equal(json_object_size(budget), 1); /* defaults are the broker's business */
+    assert_int_equal(js_int(budget, "rounds", 0), 3);
+    assert_int_equal(doc_unpack("problem", peer_frame(&s->in, 1), &problem, NULL), OK);
+    assert_string_equal(js_str(problem, "text"), "Users wait too long.");
+    json_decref(budget);
+    json_decref(problem);
+    refuse(s, s->m.SUBMIT.req, "busy", "too many open jobs", 30);
+    hear(s, MSG_SUBMIT);
+    assert_true(str_is(s->m.SUBMIT.key, key)); /* the same submission, not another */
+    struct msg need = { .type = MSG_NEED, .NEED = { s->m.SUBMIT.req, { hash, HASH_BYTES } } };
+    say(s, &need, NULL);
+    hear(s, MSG_PUT);
+    struct buf plain;
+    buf_init(&plain, 1 << 20);
+    assert_int_equal(blob_unpack(peer_frame(&s->in, 1), 1 << 20, &plain), OK);
+    struct hash h = hash_of(buf_get(&plain));
+    assert_memory_equal(h.b, hash, HASH_BYTES);
+    assert_memory_equal(s->m.PUT.hash.p, hash, HASH_BYTES);
+    buf_fini(&plain);
+    okay(s, "");
+    hear(s, MSG_SUBMIT);
+    assert_true(str_is(s->m.SUBMIT.key, key));
+    struct msg done = { .type = MSG_SUBMITTED };
+    done.SUBMITTED.req = s->m.SUBMIT.req;
+    done.SUBMITTED.job = str_of(JOB_ID);
+    done.SUBMITTED.unserved.v[0] = str_of("generate");
+    done.SUBMITTED.unserved.n = 1;
+    say(s, &done, NULL);
+    assert_int_equal(ended(s), 0);
+    char *out = output(s, "out");
+    assert_string_equal(out, JOB_ID "\n");
+    free(out);
+    wrote(s, "err", "too many open jobs");
+    wrote(s, "err", "no worker serves generate now");
+    wrote(s, "err", JOB_ID " is queued: Users wait too long.");
+}
+
+static void a_restart_in_the_middle_of_submitting(void **state)
+{
+    struct stage *s = *state;
+    char key[PAWL_KEY_MAX + 1];
+    start(s, WORDS("submit", "Users wait too long.", "-q"));
+    hear(s, MSG_SUBMIT);
+    snprintf(key, sizeof key, "%.*s", STR_ARG(s->m.SUBMIT.key));
+    s->epoch = 8;
+    struct msg pong = { .type = MSG_PONG };
+    say(s, &pong, NULL);
+    hear(s, MSG_SUBMIT);
+    assert_true(str_is(s->m.SUBMIT.key, key));
+    struct msg done = { .type = MSG_SUBMITTED };
+    done.SUBMITTED.req = s->m.SUBMIT.req;
+    done.SUBMITTED.job = str_of(JOB_ID);
+    done.SUBMITTED.existing = true;
+    say(s, &done, NULL);
+    assert_int_equal(ended(s), 0);
+}
+
+/* ---- refusals -------------------------------------------------------------------------------- */
+
+static void being_refused_is_an_exit_code(void **state)
+{
+    struct stage *s = *state;
+    start(s, WORDS("ps", "-o", "json"));
+    while (!hear_any(s, 100) || s->m.type != MSG_HELLO)
+        assert_true(s->pid > 0);
+    refuse(s, 0, "denied", "not in the allow file", 0);
+    assert_int_equal(ended(s), 77);
+    wrote(s, "out", "{\"status\":[{\"code\":\"denied\",\"fix\":\"do this\",\"message\":\"not in the allow file\",\"severity\":\"error\"}]}");
+}
+
+static void what_may_not_be_said_twice_is_not(void **state)
+{
+    struct stage *s = *state;
+    start(s, WORDS("comment", JOB_ID, "keep the limit"));
+    hear(s, MSG_SHOW);
+    answer_map(s, MSG_JOB, RUNNING);
+    hear(s, MSG_COMMENT);
+    assert_true(str_is(s->m.COMMENT.text, "keep the limit"));
+    s->epoch = 8; /* restarted before it answered: was it done? */
+    struct msg pong = { .type = MSG_PONG };
+    say(s, &pong, NULL);
+    hear(s, MSG_HELLO);
+    welcome(s);
+    assert_int_equal(ended(s), 69);
+    wrote(s, "err", "the broker was restarted before it answered");
+}
+
+static void an_unknown_job_is_not_found(void **state)
+{
+    struct stage *s = *state;
+    start(s, WORDS("show", "zzzz"));
+    hear(s, MSG_SHOW);
+    refuse(s, s->m.SHOW.req, "not-found", "there is no such job", 0);
+    assert_int_equal(ended(s), 66);
+    wrote(s, "err", "pawl: zzzz: there is no such job\n  fix: `pawl ps --state all`");
+}
+
+/* A broker that does not know us (any more): greet again, then ask again. */
+static void a_forgetful_broker_is_greeted_again(void **state)
+{
+    struct stage *s = *state;
+    start(s, WORDS("show", "-o", "id", JOB_ID));
+    hear(s, MSG_SHOW);
+    refuse(s, s->m.SHOW.req, "protocol", "say HELLO first", 0);
+    hear(s, MSG_HELLO);
+    welcome(s);
+    hear(s, MSG_SHOW);
+    answer_map(s, MSG_JOB, RUNNING);
+    assert_int_equal(ended(s), 0);
+    wrote(s, "out", JOB_ID "\n");
+}
+
+/* ---- ask, apply ------------------------------------------------------------------------------ */
+
+static void an_answer_is_read_from_the_record(void **state)
+{
+    struct stage *s = *state;
+    start(s, WORDS("ask", JOB_ID, "why?"));
+    hear(s, MSG_SHOW);
+    answer_map(s, MSG_JOB, RUNNING);
+    hear(s, MSG_ASK);
+    okay(s, "a1");
+    s->epoch = 8; /* the event of the reply is lost with the old broker */
+    struct msg pong = { .type = MSG_PONG };
+    say(s, &pong, NULL);
+    hear(s, MSG_GET);
+    assert_true(str_is(s->m.GET.name, "reply/a1"));
+    answer_doc(s, "reply", "{'id':'a1','question':'why?','text':'Because of i1.','sources':['i1']}");
+    assert_int_equal(ended(s), 0);
+    char *out = output(s, "out");
+    assert_string_equal(out, "Because of i1.\n");
+    free(out);
+    wrote(s, "err", "from: i1");
+}
+
+static void apply_once(struct stage *s, const char *flag, const char *change)
+{
+    start(s, flag ? WORDS("apply", JOB_ID, flag) : WORDS("apply", JOB_ID));
+    hear(s, MSG_SHOW);
+    answer_map(s, MSG_JOB, ACCEPTED);
+    hear(s, MSG_GET);
+    assert_true(str_is(s->m.GET.name, "change@best"));
+    answer_doc(s, "change", change);
+}
+
+static void a_change_is_applied_once(void **state)
+{
+    struct stage *s = *state;
+    static const char change[] = "{'name':'add-otp','files':[{'path':'proposal.md','text':'# why'},{'path':'specs/a/spec.md','text':'x'}]}";
+    char path[128];
+    apply_once(s, NULL, change);
+    assert_int_equal(ended(s), 0);
+    wrote(s, "out", "/openspec/changes/add-otp\n");
+    wrote(s, "err", "openspec validate add-otp --strict");
+    snprintf(path, sizeof path, "%s/openspec/changes/add-otp/specs/a/spec.md", s->dir);
+    assert_int_equal(access(path, F_OK), 0);
+    apply_once(s, NULL, change);
+    assert_int_equal(ended(s), 73);
+    wrote(s, "err", "exists already");
+    apply_once(s, "--force", change);
+    assert_int_equal(ended(s), 0);
+    apply_once(s, "--force", "{'name':'../../evil','files':[{'path':'a','text':''}]}");
+    assert_int_equal(ended(s), 65);
+}
+
+/* ---- bad input, before anybody is asked ------------------------------------------------------ */
+
+static void bad_input_is_told_at_once(void **state)
+{
+    struct stage *s = *state;
+    static const struct {
+        const char *words[5];
+        int code;
+        const char *says;
+    } cases[] = {
+        { { "submit", " " }, 65, "the problem statement is empty" },
+        { { "submit", "big.md" }, 65, "may be 1 MiB" },
+        { { "submit", "bad.md" }, 65, "bad.md:2: byte 2 (0xff) is not UTF-8" },
+        { { "submit", "none.md" }, 66, "no such file" },
+        { { "submit", "two words", "--change", "nope" }, 66, "no such change" },
+        { { "submit", "two words", "--rounds", "0" }, 64, "less than 1" },
+        { { "submit", "two words", "-C", "/" }, 66, "is not an OpenSpec repository" },
+        { { "submit", "two words", "--set", "loop.rouds=3" }, 78, "did you mean 'loop.rounds'?" },
+        { { "ps", "--state", "done" }, 64, "unknown" },
+        { { "ps", "--broker", "ipc:///tmp/pawl-no-such.sock" }, 69, "`pawl up` starts a broker" },
+    };
+    char path[96];
+    snprintf(path, sizeof path, "%s/big.md", s->dir);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    for (int i = 0; i < 10 * 1024; i++)
+        fprintf(f, "%01023d\n", i);
+    fclose(f);
+    snprintf(path, sizeof path, "%s/bad.md", s->dir);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("a\n\xff", f);
+    fclose(f);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        start(s, cases[i].words);
+        assert_int_equal(ended(s), cases[i].code);
+        wrote(s, "err", cases[i].says);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(watching_survives_another_broker, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_old_end_is_not_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(ctrl_c_stops_the_watching_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(time_runs_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(submitting_waits_and_brings_what_is_needed, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_restart_in_the_middle_of_submitting, setup, teardown),
+        cmocka_unit_test_setup_teardown(being_refused_is_an_exit_code, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_may_not_be_said_twice_is_not, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_unknown_job_is_not_found, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_forgetful_broker_is_greeted_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_answer_is_read_from_the_record, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_change_is_applied_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(bad_input_is_told_at_once, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
