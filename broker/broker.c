@@ -111,6 +111,8 @@ bool broker_recover(struct broker *b, struct err *err)
     core_loaded(b->core, ev.now_ms, ev.wall_ms);
     b->fx.epoch = b->epoch.incarnation;
     b->turn_no = b->event_no = 0;
+    /* before the first event of this epoch, after all earlier ones */
+    snprintf(b->last_event, sizeof b->last_event, "%" PRIu64 "-0", b->epoch.generation);
     b->broken = false;
     b->state.up = true;
     b->state.reason[0] = b->state.fix[0] = '\0';

@@ -21,6 +21,7 @@ struct conn {
     size_t routing_n;
     char role[PAWL_NAME_MAX + 1]; /* of its key, "" without CURVE */
     bool worker, client;          /* as it said HELLO */
+    bool gone;                    /* unreachable: forgotten at the end of the turn */
     char name[PAWL_NAME_MAX + 1], version[PAWL_NAME_MAX + 1];
     int64_t heard_ms;
     struct conn *chain; /* same hash of the routing id */
@@ -99,6 +100,7 @@ struct broker {
     struct out *extra_outs;
     struct idmap conns_by_id, conns_by_hash;
     uint64_t conn_no;
+    bool some_gone;
     struct sub *subs;
     char last_event[EVENT_ID_MAX]; /* the newest durable one, "": none known */
     struct store_state state;
@@ -159,6 +161,7 @@ enum status frame_plain(struct str frame, size_t max, struct buf *plain, struct 
 struct conn *conn_of(struct broker *b, const struct peer_in *in); /* made on first use; NULL: full */
 struct conn *conn_find(const struct broker *b, uint64_t id);
 void conn_forget(struct broker *b, uint64_t id);
+void conns_bury(struct broker *b);  /* forget those that are gone: outside of every callback */
 void conns_sweep(struct broker *b); /* probe silent ones, forget unknown ones */
 void conns_greet(struct broker *b); /* after a recovery: everybody is to say HELLO again */
 void conns_free(struct broker *b);

@@ -70,6 +70,27 @@ static uint64_t *all_ids(const struct broker *b, size_t *n)
     return ids;
 }
 
+void conns_bury(struct broker *b)
+{
+    size_t n;
+    if (!b->some_gone)
+        return;
+    b->some_gone = false;
+    uint64_t *ids = all_ids(b, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct conn *c = conn_find(b, ids[i]);
+        struct event ev = broker_event(b, EV_GONE);
+        ev.peer = ids[i];
+        if (!c || !c->gone)
+            continue;
+        if (b->core && !b->broken && core_peer_known(b->core, c->id))
+            broker_step(b, &ev); /* the core's FX_GONE forgets it */
+        else
+            conn_forget(b, c->id);
+    }
+    free(ids);
+}
+
 static void probe(struct broker *b, struct conn *c)
 {
     struct msg m = { .type = MSG_PONG };
@@ -87,7 +108,6 @@ void conns_sweep(struct broker *b)
         struct conn *c = conn_find(b, ids[i]);
         if (c)
             probe(b, c);
-        c = conn_find(b, ids[i]);
         bool known = c && b->core && core_peer_known(b->core, c->id);
         if (c && b->core && !known && b->now_ms - c->heard_ms > 2 * b->core_conf.silence_ms)
             conn_forget(b, c->id);

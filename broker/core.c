@@ -498,10 +498,10 @@ bool core_peer_worker(const struct core *c, uint64_t peer)
 void core_peer_heard(struct core *c, uint64_t peer, int64_t now_ms)
 {
     struct peer_state *p = roster_find(c, peer);
-    if (!p || now_ms < c->now_ms)
+    if (!p)
         return;
-    p->heard_ms = now_ms;
-    timer_set(&c->timers, &p->timer, TIMER_PEER, now_ms + c->conf.silence_ms);
+    p->heard_ms = now_ms > c->now_ms ? now_ms : c->now_ms;
+    timer_set(&c->timers, &p->timer, TIMER_PEER, p->heard_ms + c->conf.silence_ms);
 }
 
 static bool may_see(const struct job *j, struct str access)

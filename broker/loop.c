@@ -63,21 +63,19 @@ static struct out *out_new(const struct fx *f)
     return o;
 }
 
-static void peer_gone(struct broker *b, uint64_t peer)
+/* Not forgotten here: whoever sends may be walking over connections or subscriptions. */
+static enum status sent(struct broker *b, struct conn *c, enum status st)
 {
-    struct event ev = broker_event(b, EV_GONE);
-    ev.peer = peer;
-    if (b->core && core_peer_known(b->core, peer))
-        broker_step(b, &ev);
-    else
-        conn_forget(b, peer);
+    if (st == ERR_NOT_FOUND)
+        c->gone = b->some_gone = true;
+    return st;
 }
 
 enum status loop_send(struct broker *b, uint64_t peer, struct str header, const struct buf *frames, uint32_t n)
 {
     struct conn *c = conn_find(b, peer);
     struct str views[PAWL_FRAMES_MAX];
-    if (!c)
+    if (!c || c->gone)
         return ERR_NOT_FOUND;
     assert(n < PAWL_FRAMES_MAX);
     for (uint32_t i = 0; i < n; i++) {
@@ -85,23 +83,18 @@ enum status loop_send(struct broker *b, uint64_t peer, struct str header, const 
         if (views[i].n == 0)
             views[i] = (struct str){ "\0\xc0", 2 }; /* absent: nil */
     }
-    enum status st = peer_send_raw(b->peer, (struct str){ c->routing, c->routing_n }, header, views, n);
-    if (st == ERR_NOT_FOUND)
-        peer_gone(b, peer);
-    return st;
+    return sent(b, c, peer_send_raw(b->peer, (struct str){ c->routing, c->routing_n }, header, views, n));
 }
 
 /* Answers that promise nothing: refusals, what was read. */
 void loop_say(struct broker *b, uint64_t peer, struct msg *m, const struct str *frames, uint32_t n)
 {
     struct conn *c = conn_find(b, peer);
-    if (!c)
+    if (!c || c->gone)
         return;
     m->epoch = b->epoch.incarnation;
-    enum status st = peer_send(b->peer, (struct str){ c->routing, c->routing_n }, m, frames, n);
-    if (st == ERR_NOT_FOUND)
-        peer_gone(b, peer);
-    else if (st != OK)
+    enum status st = sent(b, c, peer_send(b->peer, (struct str){ c->routing, c->routing_n }, m, frames, n));
+    if (st != OK && st != ERR_NOT_FOUND)
         log_line(&b->log, LOG_WARN, "message not sent", "type", msg_name(m->type), "peer", c->name, "why",
                  status_text(st), NULL);
 }
@@ -321,7 +314,8 @@ void loop_on_socket(void *ctx, void *socket)
 {
     struct broker *b = ctx;
     (void)socket;
-    b->now_ms = mux_now(b->mux).ms;
+    if (mux_now(b->mux).ms > b->now_ms)
+        b->now_ms = mux_now(b->mux).ms;
     for (int i = 0; i < GATHER_MAX && take_one(b); i++)
         ;
 }
@@ -472,6 +466,8 @@ static void say_all_now(struct broker *b)
 static void set_due(struct broker *b)
 {
     int64_t at = b->core ? core_deadline(b->core) : INT64_MAX;
+    if (b->some_gone)
+        at = 0; /* in the next turn, which is now */
     if (at == INT64_MAX)
         mux_timer_stop(b->mux, &b->due);
     else
@@ -481,6 +477,7 @@ static void set_due(struct broker *b)
 void loop_seal(void *ctx)
 {
     struct broker *b = ctx;
+    conns_bury(b);
     if (b->core && !b->broken) {
         say_all_now(b);
         core_seal(b->core, &b->fx);
@@ -580,7 +577,6 @@ void loop_committed(void *ctx, enum status st, const struct err *err)
     struct turn *t = take_oldest(b);
     assert(t);
     b->state.last_turn_us = mono_now_us() - t->sent_us;
-    b->now_ms = mux_now(b->mux).ms;
     release(b, t);
     turn_free(t);
 }

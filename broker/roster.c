@@ -39,7 +39,7 @@ uint32_t roster_serving(const struct core *c, uint32_t lane)
 {
     uint32_t n = 0;
     for (const struct peer_state *p = c->workers; p; p = p->next)
-        n += p->serves >> lane & 1;
+        n += (uint32_t)(p->serves >> lane & 1);
     return n;
 }
 
@@ -167,16 +167,6 @@ static void say_welcome(struct core *c, const struct peer_state *p, struct effec
     say(fx, p->id, &m, false);
 }
 
-/* A worker under the same name on another connection: this one replaces it. */
-static struct peer_state *namesake(struct core *c, const struct peer_state *p)
-{
-    for (struct peer_state *o = c->workers; o; o = o->next) {
-        if (o != p && strcmp(o->name, p->name) == 0)
-            return o;
-    }
-    return NULL;
-}
-
 static void take_lease(struct core *c, struct task *t, struct peer_state *p, struct fence fence, struct effects *fx)
 {
     bool held = t->phase == PHASE_LEASED;
@@ -251,12 +241,10 @@ void on_hello(struct core *c, const struct event *ev, struct effects *fx)
     p->heard_ms = c->now_ms;
     timer_set(&c->timers, &p->timer, TIMER_PEER, c->now_ms + c->conf.silence_ms);
     say_welcome(c, p, fx);
-    if (!worker)
-        return;
-    on_holds(c, p, &m->holds, fx);
-    struct peer_state *old = p->name[0] ? namesake(c, p) : NULL;
-    if (old)
-        roster_gone(c, old, "its worker started again", fx);
+    /* Leases follow their worker to its new connection. One that it does not name any more is lost
+     * with the old connection: two workers under one name must not throw each other out. */
+    if (worker)
+        on_holds(c, p, &m->holds, fx);
 }
 
 /* ---- READY, BEAT, BYE ------------------------------------------------------------------------ */

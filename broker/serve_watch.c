@@ -18,6 +18,7 @@ struct sub {
     char project[PAWL_NAME_MAX + 1]; /* "": all */
     uint64_t credit;
     char at[EVENT_ID_MAX]; /* everything up to here is said; "": nothing of the history yet */
+    char newest[EVENT_ID_MAX]; /* the newest durable event when the last read began */
     bool live, reading, gone;
     bool check_gap; /* `since` was given: is it still in the history? */
 };
@@ -102,12 +103,11 @@ static void on_events(void *ctx, enum status st, const struct str *v, uint32_t n
         all = pass(s, v[i], v[i + 1]);
     if (!all)
         return; /* goes on with the next credit */
-    if (n < 2 * PAGE && event_id_compare(str_of(s->at), str_of(s->b->last_event)) >= 0)
+    /* Nothing more to read, and nothing became durable while we read: from now on live. */
+    if (n == 0 && strcmp(s->newest, s->b->last_event) == 0)
         s->live = true;
-    else if (n > 0)
-        read_on(s);
     else
-        s->live = true; /* what is newer than the history's end was trimmed already */
+        read_on(s);
 }
 
 /* Is the place that was left still there? If the oldest event is newer, something may be missing. */
@@ -127,6 +127,7 @@ static void read_on(struct sub *s)
     if (s->live || s->reading || s->credit == 0 || !s->b->core || s->b->broken)
         return;
     struct str from = str_of(s->at);
+    memcpy(s->newest, s->b->last_event, sizeof s->newest);
     struct store_get g = { .kind = s->check_gap ? GET_OLDEST : GET_EVENTS, .names = &from, .names_n = 1, .limit = PAGE };
     s->reading = s->b->store.ops->get(s->b->store.self, &g, s->check_gap ? on_oldest : on_events, s) == OK;
 }
@@ -153,7 +154,7 @@ static struct sub *sub_new(struct broker *b, struct conn *c, const struct msg_WA
     snprintf(s->project, sizeof s->project, "%.*s", STR_ARG(access_project(c->role)));
     if (m->since.n == 0) {
         memcpy(s->at, b->last_event, sizeof s->at);
-        s->live = b->last_event[0] != '\0';
+        s->live = true;
     } else if (!str_is(m->since, "0")) {
         set_at(s, m->since);
         s->check_gap = true;

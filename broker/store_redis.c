@@ -243,9 +243,24 @@ static void library_text(const struct store_redis *s, struct buf *out)
     buf_str(out, at);
 }
 
-/* Our own library beside those of other versions; an existing one of this name is this text. */
+static bool has_library(struct store_redis *s, struct err *err)
+{
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, "pawl_%s", s->hash);
+    struct str argv[] = { str_of("FUNCTION"), str_of("LIST"), str_of("LIBRARYNAME"), str_of(name) };
+    redisReply *r = redis_conn_ask(s->writer, 4, argv, err);
+    bool has = r && r->type == REDIS_REPLY_ARRAY && r->elements == 1;
+    if (r)
+        freeReplyObject(r);
+    return has;
+}
+
+/* Our own library beside those of other versions; an existing one of this name is this text. It is
+ * not loaded again: that would fail on a Redis without free memory, where the functions still run. */
 static enum status load_library(struct store_redis *s, struct err *err)
 {
+    if (has_library(s, err))
+        return OK;
     struct buf text;
     buf_init(&text, 1 << 20);
     library_text(s, &text);

@@ -375,6 +375,54 @@ static void redis_that_cannot_write(void **state)
     rig_close(&rig);
 }
 
+static bool submission_passes(struct party *c, const char *key)
+{
+    struct buf doc;
+    struct str frame = problem(&doc);
+    struct msg m = { .type = MSG_SUBMIT, .SUBMIT = { .req = ++c->req, .key = str_of(key) } };
+    m.SUBMIT.docs.v[m.SUBMIT.docs.n++] = str_of("problem");
+    party_say(c, &m, &frame, 1);
+    while (party_poll(c, 10000)) {
+        if (c->m.type == MSG_SUBMITTED && c->m.SUBMITTED.req == c->req)
+            break;
+        if (c->m.type != MSG_REFUSED || c->m.REFUSED.req != c->req)
+            continue;
+        assert_true(str_is(c->m.REFUSED.code, "busy"));
+        assert_true(c->m.REFUSED.retry_after_ms > 0);
+        break;
+    }
+    buf_fini(&doc);
+    return c->m.type == MSG_SUBMITTED;
+}
+
+/* Above 90 % of maxmemory submissions are refused; what runs goes on, even above the limit. */
+static void redis_out_of_memory(void **state)
+{
+    struct rig rig;
+    struct party c, w;
+    char id[16], cmd[512];
+    (void)state;
+    rig_open(&rig);
+    rig_redis_start(&rig);
+    rig_broker_start(&rig, NULL);
+    party_open(&c, &rig, "client", "cli", "");
+    submit(&c, "k1", id);
+    snprintf(cmd, sizeof cmd, "redis-cli -s %s/redis.sock config set maxmemory 100000 >/dev/null", rig.dir);
+    assert_int_equal(system(cmd), 0);
+    for (int64_t until = mono_now().ms + 15000; submission_passes(&c, "k1");)
+        assert_true(mono_now().ms < until);
+    party_open(&w, &rig, "worker", "w1", "parse analyze generate review");
+    party_ready(&w, 1);
+    do_task(&w, "parse", (struct result){ "brief", -1 });
+    snprintf(cmd, sizeof cmd, "redis-cli -s %s/redis.sock config set maxmemory 0 >/dev/null", rig.dir);
+    assert_int_equal(system(cmd), 0);
+    for (int64_t until = mono_now().ms + 15000; !submission_passes(&c, "k2");)
+        assert_true(mono_now().ms < until);
+    party_close(&w);
+    party_close(&c);
+    rig_close(&rig);
+}
+
 static void a_second_broker_is_refused(void **state)
 {
     struct rig rig;
@@ -516,6 +564,7 @@ int main(void)
         cmocka_unit_test(a_killed_broker_comes_back),
         cmocka_unit_test(redis_gone_and_back),
         cmocka_unit_test(redis_that_cannot_write),
+        cmocka_unit_test(redis_out_of_memory),
         cmocka_unit_test(a_second_broker_is_refused),
         cmocka_unit_test(no_redis_at_start),
         cmocka_unit_test(a_public_address_needs_keys),

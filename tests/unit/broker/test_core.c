@@ -225,7 +225,7 @@ static void credit_is_absolute_and_tagged(void **s)
     struct world *w = *s;
     struct held h[4];
     for (int i = 0; i < 4; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof key, "k%d", i);
         submit(w, key);
     }
@@ -363,7 +363,7 @@ static void a_task_that_kills_three_workers_is_quarantined(void **s)
     struct held h;
     struct job_id id = submit(w, "k");
     for (uint64_t i = 1; i <= 3; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "w%d", (int)i);
         hello(w, i, name, all_stages);
         assert_true(take(w, i, &h));
@@ -631,7 +631,7 @@ static void ended_jobs_are_kept_by_count_and_age(void **s)
     w->conf.retain_jobs = 2;
     world_restart(w);
     for (int i = 0; i < 3; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof key, "k%d", i);
         id[i] = submit(w, key);
         struct msg m = { .type = MSG_CANCEL, .CANCEL = { 1, str_of(id[i].text), str_of("") } };

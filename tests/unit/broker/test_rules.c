@@ -475,7 +475,7 @@ static void run_chaos(uint64_t seed)
     c->w = w;
     c->seed = seed * 0x9e3779b97f4a7c15u + 1;
     for (int i = 0; i < 8; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof key, "k%d", i);
         c->jobs[c->jobs_n++] = submit(w, key);
     }
