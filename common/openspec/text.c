@@ -376,20 +376,17 @@ static size_t fence(struct str line, char *marker, struct str *rest)
 
 static void mask_fences(struct lines *l)
 {
-    char open = 0, marker = 0;
-    size_t open_n = 0;
+    char mark = 0;
     struct str rest = { 0 };
     for (size_t i = 0; i < l->n; i++) {
-        size_t n = fence(l->at[i], &marker, &rest);
-        if (open_n == 0) {
-            open = marker;
-            open_n = n;
-            l->fenced[i] = n > 0;
-            continue;
+        size_t n = fence(l->at[i], &mark, &rest);
+        l->fenced[i] = n > 0 || l->open_n > 0;
+        if (l->open_n == 0) {
+            l->open = mark;
+            l->open_n = n;
+        } else if (n >= l->open_n && mark == l->open && text_blank(rest)) {
+            l->open_n = 0;
         }
-        l->fenced[i] = true;
-        if (n >= open_n && marker == open && text_blank(rest))
-            open_n = 0;
     }
 }
 

@@ -45,6 +45,8 @@ struct lines {
     struct str *at;
     bool *fenced; /* inside a code fence, or its first or last line */
     size_t n;
+    char open; /* the mark of a fence that is never closed */
+    size_t open_n; /* its length; 0: all are closed */
 };
 
 struct lines lines_of(struct pool *p, struct str s);
