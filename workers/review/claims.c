@@ -160,7 +160,7 @@ static void headings(struct arena *a, struct claims *c, struct str problem)
     for (size_t i = 0; i < problem.n;) {
         const char *nl = memchr(problem.p + i, '\n', problem.n - i);
         size_t end = nl ? (size_t)(nl - problem.p) : problem.n;
-        struct str line = text_trim((struct str){ problem.p + i, end - i });
+        struct str line = blank_trim((struct str){ problem.p + i, end - i });
         if (line.n > 0 && line.p[0] == '#')
             claim_add(a, c, line);
         i = end + 1;
