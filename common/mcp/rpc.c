@@ -107,33 +107,73 @@ static bool skip_text(struct str *s, const char *z)
     return true;
 }
 
+static void skip_blanks(struct str *s)
+{
+    while (s->n > 0 && s->p[0] == ' ') {
+        s->p++;
+        s->n--;
+    }
+}
+
+/* A member's name and colon; some writers put blanks around the punctuation. */
+static bool skip_key(struct str *s, const char *quoted)
+{
+    struct str t = *s;
+    skip_blanks(&t);
+    if (!skip_text(&t, quoted))
+        return false;
+    skip_blanks(&t);
+    if (!skip_text(&t, ":"))
+        return false;
+    skip_blanks(&t);
+    *s = t;
+    return true;
+}
+
 /* {"jsonrpc":"2.0","id":7, or {"id":7, */
 static bool id_of_head(struct str s, int64_t *id)
 {
     if (!skip_text(&s, "{"))
         return false;
-    skip_text(&s, "\"jsonrpc\":\"2.0\",");
-    if (!skip_text(&s, "\"id\":"))
+    if (skip_key(&s, "\"jsonrpc\"") && !(skip_text(&s, "\"2.0\"") && (skip_blanks(&s), skip_text(&s, ","))))
+        return false;
+    if (!skip_key(&s, "\"id\""))
         return false;
     size_t n = digits(s, id);
-    return n > 0 && n < s.n && s.p[n] == ',';
+    s = (struct str){ s.p + n, s.n - n };
+    skip_blanks(&s);
+    return n > 0 && s.n > 0 && s.p[0] == ',';
+}
+
+/* The end of s without trailing blanks. */
+static void cut_blanks(struct str *s)
+{
+    while (s->n > 0 && (s->p[s->n - 1] == '\r' || s->p[s->n - 1] == ' '))
+        s->n--;
+}
+
+static bool cut_text(struct str *s, const char *z)
+{
+    size_t n = strlen(z);
+    cut_blanks(s);
+    if (s->n < n || memcmp(s->p + s->n - n, z, n) != 0)
+        return false;
+    s->n -= n;
+    return true;
 }
 
 /* ,"id":7} where the brace closes the message, so that the member before it is the message's. */
 static bool id_of_tail(struct str s, int64_t *id)
 {
-    while (s.n > 0 && (s.p[s.n - 1] == '\r' || s.p[s.n - 1] == ' '))
+    if (!cut_text(&s, "}"))
+        return false;
+    cut_blanks(&s);
+    size_t end = s.n;
+    while (s.n > 0 && s.p[s.n - 1] >= '0' && s.p[s.n - 1] <= '9')
         s.n--;
-    if (s.n == 0 || s.p[s.n - 1] != '}')
-        return false;
-    size_t from = s.n - 1;
-    while (from > 0 && s.p[from - 1] >= '0' && s.p[from - 1] <= '9')
-        from--;
-    static const char key[] = ",\"id\":";
-    size_t key_n = sizeof key - 1;
-    if (from < key_n || memcmp(s.p + from - key_n, key, key_n) != 0)
-        return false;
-    return digits((struct str){ s.p + from, s.n - 1 - from }, id) == s.n - 1 - from && from < s.n - 1;
+    struct str number = { s.p + s.n, end - s.n };
+    return number.n > 0 && cut_text(&s, ":") && cut_text(&s, "\"id\"") && cut_text(&s, ",") &&
+           digits(number, id) == number.n;
 }
 
 bool rpc_id_of_ends(struct str head, struct str tail, int64_t *id)
