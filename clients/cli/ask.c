@@ -20,7 +20,7 @@ struct asking {
     struct talk talk;
     char id[32], ask[PAWL_NAME_MAX + 1]; /* job, "a1" */
     char task[PAWL_KEY_MAX + 1];         /* the task whose text was streamed */
-    bool streamed, done, checking;
+    bool streamed, done, checking, check_again;
     struct err err;
 };
 
@@ -76,6 +76,8 @@ static void print_reply(struct asking *a, const json_t *reply)
     buf_fini(&b);
 }
 
+static void look(struct asking *a);
+
 static void on_got(void *ctx, const struct link_reply *r)
 {
     struct asking *a = ctx;
@@ -86,6 +88,10 @@ static void on_got(void *ctx, const struct link_reply *r)
     else if (!r->m && r->err->status != ERR_NOT_FOUND)
         a->err = *r->err;
     json_decref(reply);
+    if (a->check_again) {
+        a->check_again = false;
+        look(a);
+    }
 }
 
 /* Read the answer from the record: it is there before its event, and after any restart. */
@@ -93,8 +99,10 @@ static void look(struct asking *a)
 {
     char name[PAWL_NAME_MAX + 8];
     struct msg m = { .type = MSG_GET };
-    if (a->checking || !*a->ask || a->done)
+    if (a->checking || !*a->ask || a->done) {
+        a->check_again = a->checking; /* what is on its way may be older than the answer */
         return;
+    }
     snprintf(name, sizeof name, "reply/%s", a->ask);
     m.GET.job = str_of(a->id);
     m.GET.name = str_of(name);
@@ -142,6 +150,7 @@ static enum status ask(struct asking *a, struct err *err)
         return st;
     snprintf(a->ask, sizeof a->ask, "%.*s", STR_ARG(a->talk.m.OKAY.id));
     link_on_change(a->talk.link, on_link, a);
+    look(a); /* the broker may have been restarted since it said OKAY */
     while (st == OK && !a->done && a->err.status == OK) {
         int64_t left = until - mono_now().ms;
         if (left <= 0)

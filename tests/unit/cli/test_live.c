@@ -133,23 +133,21 @@ static void streamed_text_is_bounded(void **state)
 {
     struct live l;
     struct buf b;
-    char facts[3000], wide[1600] = "";
+    char facts[3000], wide[1501];
     (void)state;
     buf_init(&b, 65536);
     fill(&l);
-    for (int i = 0; i < 500; i++)
-        strcat(wide, "ä€");
     uint64_t offset = 0;
-    for (int i = 0; i < 20; i++) {
-        wide[(i * 5) % 1500 / 5 * 5 + 5] = '\0';
+    for (int i = 0; i < 40; i++) {
+        int pieces = 1 + i * 37 % 300; /* of five bytes: two characters */
+        for (int k = 0; k < pieces; k++)
+            memcpy(wide + k * 5, "ä€", 5);
+        wide[pieces * 5] = '\0';
         snprintf(facts, sizeof facts, "{'task':'k','offset':%llu,'text':'%s'}", (unsigned long long)offset, wide);
         feed(&l, "task.tokens", 6000 + i, facts, NULL);
         offset += strlen(wide) + (i % 3 == 0 ? 7 : 0); /* pieces are lost on the way */
         assert_true(l.tail_n <= LIVE_TAIL);
         painted(&l, 40, 12, false, &b);
-        memset(wide, 0, sizeof wide);
-        for (int k = 0; k < 300; k++)
-            memcpy(wide + k * 5, "ä€", 5);
     }
     feed(&l, "task.tokens", 9000, "{'task':'k','offset':0,'text':'again'}", NULL); /* another attempt */
     assert_int_equal(l.tail_n, 5);
