@@ -6,12 +6,14 @@
 #include <string.h>
 #include <strings.h>
 
-enum { SENTENCES_MAX = 64, SENTENCE_MIN = 8, DEPTH_MAX = 12, TEXT_MAX = 4096, LIST_DEFAULT = 3 };
+enum { SENTENCES_MAX = 64, SENTENCE_MIN = 8, DEPTH_MAX = 12, TEXT_MAX = 4096, LIST_DEFAULT = 3, FACTS_MAX = 6 };
 
 struct sim_words {
     uint64_t rng;
     struct str sentences[SENTENCES_MAX];
     size_t n;
+    struct str facts[FACTS_MAX]; /* lines below a heading that begins with Facts */
+    size_t facts_n;
     bool told;      /* instructions or wishes are in the prompt */
     bool normative; /* the task asks for SHALL */
     bool results;   /* a tool has answered */
@@ -54,11 +56,14 @@ static struct str choose(struct sim_words *w, struct str prompt)
 {
     struct str rest = prompt, problem = { 0 }, focus = { 0 };
     struct str *into = &problem;
-    bool task = false;
+    bool task = false, facts = false;
     while (rest.n > 0) {
         struct str line = next_line(&rest);
         if (!is_heading(line)) {
             w->normative = w->normative || (task && memmem(line.p, line.n, "SHALL", 5));
+            bool label = line.n > 0 && (line.p[0] == '[' || line.p[line.n - 1] == ':'); /* a source, not a fact */
+            if (facts && line.n > 0 && !label && w->facts_n < FACTS_MAX)
+                w->facts[w->facts_n++] = line;
             if (into && line.n > 0) {
                 into->p = into->p ? into->p : line.p;
                 into->n = (size_t)(line.p + line.n - into->p);
@@ -68,6 +73,7 @@ static struct str choose(struct sim_words *w, struct str prompt)
         bool skip = starts(line, "Task") || starts(line, "Existing") || starts(line, "Tools") ||
                     starts(line, "Names") || starts(line, "Facts") || starts(line, "Answers") || starts(line, "Sentences");
         task = starts(line, "Task");
+        facts = starts(line, "Facts");
         bool told = starts(line, "Instructions") || starts(line, "Wishes");
         w->told = w->told || told;
         w->results = w->results || starts(line, "Results");
@@ -174,6 +180,11 @@ static void put_behaviour(struct sim_words *w, struct buf *out, struct str s)
     buf_view(out, less ? words_of(s, 0, n * 2 / 3) : s);
     if (out->len > from && w->normative && from > 0 && !(s.n > 1 && isupper((unsigned char)s.p[1])))
         out->data[from] = (char)tolower((unsigned char)out->data[from]);
+    for (size_t i = 0; i < w->facts_n && i < 1 && w->normative; i++) {
+        struct str f = w->facts[i];
+        size_t skip = f.n > 2 && f.p[0] == '-' ? 2 : 0;
+        buf_printf(out, ", where %.*s holds", (int)(f.n - skip), f.p + skip);
+    }
     buf_char(out, '.');
 }
 
@@ -279,4 +290,6 @@ void sim_text(struct sim_words *w, struct buf *out)
     buf_str(out, "(simulated)");
     for (size_t i = 0; i < w->n && i < 4; i++)
         buf_printf(out, " %.*s.", STR_ARG(w->sentences[i]));
+    for (size_t i = 0; i < w->facts_n; i++)
+        buf_printf(out, " The facts say %.*s.", STR_ARG(w->facts[i]));
 }

@@ -25,7 +25,7 @@ static bool is_header(struct str line, struct str *title)
 {
     if (line.n < 4 || memcmp(line.p, "## ", 3) != 0)
         return false;
-    *title = text_trim((struct str){ line.p + 3, line.n - 3 });
+    *title = blank_trim((struct str){ line.p + 3, line.n - 3 });
     return true;
 }
 
@@ -71,7 +71,7 @@ static json_t *scenario_of(struct reading *r, const struct spec_scenario *from)
     const char *into = "when";
     js_set_str(s, "name", from->name);
     while (rest.n > 0) {
-        struct str line = text_trim(next_line(&rest));
+        struct str line = blank_trim(next_line(&rest));
         while (line.n && strchr("-*+ _", line.p[0]) && line.p[0])
             line = (struct str){ line.p + 1, line.n - 1 };
         for (size_t k = 0; k < COUNT(keys); k++) {
@@ -94,7 +94,7 @@ static json_t *scenario_of(struct reading *r, const struct spec_scenario *from)
 static struct str after_mark(struct str text, const char *mark)
 {
     while (text.n > 0) {
-        struct str line = text_trim(next_line(&text));
+        struct str line = blank_trim(next_line(&text));
         while (line.n && strchr("*_- ", line.p[0]) && line.p[0])
             line = (struct str){ line.p + 1, line.n - 1 };
         size_t n = strlen(mark);
@@ -146,7 +146,7 @@ static void put_renames(struct reading *r, struct str body)
         struct str name = { at + sizeof mark - 1, (size_t)(line.p + line.n - at) - (sizeof mark - 1) };
         while (name.n && (name.p[name.n - 1] == '`' || name.p[name.n - 1] == ' '))
             name.n--;
-        name = text_trim(name);
+        name = blank_trim(name);
         if (memmem(line.p, line.n, "FROM", 4)) {
             from = name;
             continue;
@@ -185,12 +185,12 @@ static void on_delta(void *ctx, struct str title, struct str body)
 static void put_bullets(struct reading *r, json_t *list, struct str body)
 {
     while (body.n > 0 && json_array_size(list) < BULLETS_MAX) {
-        struct str line = text_trim(next_line(&body));
+        struct str line = blank_trim(next_line(&body));
         if (line.n < 3 || !strchr("-*+", line.p[0]))
             continue;
-        line = text_trim((struct str){ line.p + 1, line.n - 1 });
+        line = blank_trim((struct str){ line.p + 1, line.n - 1 });
         if (line.n > 4 && line.p[0] == '[' && line.p[2] == ']')
-            line = text_trim((struct str){ line.p + 3, line.n - 3 });
+            line = blank_trim((struct str){ line.p + 3, line.n - 3 });
         js_push_z(list, text_line(r->a, line, 2000));
     }
 }

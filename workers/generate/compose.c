@@ -155,8 +155,8 @@ static json_t *purposes_of(struct gen *g)
     json_t *out = json_array();
     bool used = false;
     for (size_t i = 0; i < g->items_n; i++)
-        used = used || (written(&g->items[i]) && strcmp(capability_of(g, &g->items[i]), g->home) == 0);
-    if (used && g->home_new) {
+        used = used || (g->home_new && written(&g->items[i]) && strcmp(capability_of(g, &g->items[i]), g->home) == 0);
+    if (used) {
         json_t *p = json_object();
         const char *text = g->purpose ? g->purpose : "";
         if (strlen(text) < PURPOSE_MIN) {
