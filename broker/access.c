@@ -39,11 +39,13 @@ static enum status check_hello(const char *role, const struct msg_HELLO *m, stru
 {
     bool worker = str_is(m->role, "worker");
     if (!is_role(role, worker ? "worker" : "client"))
-        return err_set(err, ERR_DENIED, "the key of this connection has the role %s, not %s", role, worker ? "worker" : "client");
+        return err_set(err, ERR_DENIED, "the key of this connection has the role %s, not %s", role,
+                       worker ? "worker" : "client");
     struct str stages = role_part(role);
     for (uint32_t i = 0; worker && stages.n && i < m->stages.n; i++) {
         if (!listed(stages, m->stages.v[i]))
-            return err_set(err, ERR_DENIED, "the key of this worker is not for the stage %.*s", STR_ARG(m->stages.v[i]));
+            return err_set(err, ERR_DENIED, "the key of this worker is not for the stage %.*s",
+                           STR_ARG(m->stages.v[i]));
     }
     return OK;
 }
@@ -57,12 +59,14 @@ enum status access_check(const char *role, const struct msg *m, struct err *err)
     bool request = m->type >= MSG_SUBMIT;
     if (is_role(role, request ? "client" : "worker"))
         return OK;
-    return err_set(err, ERR_DENIED, "the key of this connection has the role %s: it may not say %s", role, msg_name(m->type));
+    return err_set(err, ERR_DENIED, "the key of this connection has the role %s: it may not say %s",
+                   role, msg_name(m->type));
 }
 
 static bool is_loopback(const char *endpoint)
 {
-    static const char *const local[] = { "tcp://127.", "tcp://localhost:", "tcp://[::1]:", "ipc://", "inproc://" };
+    static const char *const local[] = { "tcp://127.", "tcp://localhost:", "tcp://[::1]:", "ipc://",
+                                         "inproc://" };
     for (size_t i = 0; i < COUNT(local); i++) {
         if (strncmp(endpoint, local[i], strlen(local[i])) == 0)
             return true;
@@ -70,12 +74,14 @@ static bool is_loopback(const char *endpoint)
     return false;
 }
 
-enum status access_bind(const char *endpoint, const struct peer_keys *keys, const char *allow, struct err *err)
+enum status access_bind(const char *endpoint, const struct peer_keys *keys, const char *allow,
+                        struct err *err)
 {
     if (is_loopback(endpoint) || (keys->secret_key[0] && allow[0]))
         return OK;
     err_set(err, ERR_CONFIG, "%s is a public address, and %s is not set", endpoint,
             keys->secret_key[0] ? "broker.allow" : "broker.secret_file");
-    err_fix(err, "make keys with `pawl keys new` and list the peers in broker.allow, or listen on ipc:// or 127.0.0.1");
+    err_fix(err, "make keys with `pawl keys new` and list the peers in broker.allow, or listen on "
+                 "ipc:// or 127.0.0.1");
     return ERR_CONFIG;
 }

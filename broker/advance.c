@@ -59,7 +59,8 @@ static void set_reason(struct job *j, const char *reason)
     j->reason[n] = '\0';
 }
 
-void job_move(struct core *c, struct job *j, enum job_state to, const char *reason, struct effects *fx)
+void job_move(struct core *c, struct job *j, enum job_state to, const char *reason,
+              struct effects *fx)
 {
     enum job_state from = j->state;
     assert(job_may(from, to));
@@ -155,9 +156,16 @@ static void append_entry(struct core *c, struct job *j, const struct entry *e, s
 {
     struct buf b;
     int64_t ms = c->wall_ms > j->round_from_ms ? c->wall_ms - j->round_from_ms : 0;
-    const struct { const char *key; int64_t v; } numbers[] = {
-        { "run", j->run }, { "round", j->round }, { "parent", j->has_best ? j->best_round : 0 },
-        { "tokens_in", (int64_t)j->round_in }, { "tokens_out", (int64_t)j->round_out }, { "ms", ms },
+    const struct {
+        const char *key;
+        int64_t v;
+    } numbers[] = {
+        { "run", j->run },
+        { "round", j->round },
+        { "parent", j->has_best ? j->best_round : 0 },
+        { "tokens_in", (int64_t)j->round_in },
+        { "tokens_out", (int64_t)j->round_out },
+        { "ms", ms },
     };
     buf_init(&b, ENTRY_MAX);
     mp_map(&b, COUNT(numbers) + 2 + j->has_last);
@@ -212,7 +220,8 @@ static void stop_main(struct core *c, struct job *j, const char *drop, struct ef
     task_drop(c, &j->main, drop, fx);
 }
 
-static void finish(struct core *c, struct job *j, enum job_state state, const char *reason, struct effects *fx)
+static void finish(struct core *c, struct job *j, enum job_state state, const char *reason,
+                   struct effects *fx)
 {
     stop_main(c, j, "cancelled", fx);
     timer_stop(&c->timers, &j->main.timer);
@@ -220,7 +229,8 @@ static void finish(struct core *c, struct job *j, enum job_state state, const ch
     job_move(c, j, state, reason, fx);
 }
 
-void job_end(struct core *c, struct job *j, enum job_state state, const char *reason, struct effects *fx)
+void job_end(struct core *c, struct job *j, enum job_state state, const char *reason,
+             struct effects *fx)
 {
     assert(!job_state_ended(j->state) && job_state_ended(state));
     struct entry e = { .why = "", .end = reason };
@@ -262,7 +272,8 @@ static struct question question_new(struct core *c, struct job *j, const struct 
     struct question q = { .id = strndup(a->id.p, a->id.n),
                           .text = strndup(a->text.p, a->text.n),
                           .otherwise = strndup(a->otherwise.p, a->otherwise.n),
-                          .raw = malloc(a->raw.n + 1), .raw_n = a->raw.n };
+                          .raw = malloc(a->raw.n + 1),
+                          .raw_n = a->raw.n };
     assert(q.id && q.text && q.otherwise && q.raw);
     memcpy(q.raw, a->raw.p, a->raw.n);
     q.raw[a->raw.n] = '\0';
@@ -270,7 +281,8 @@ static struct question question_new(struct core *c, struct job *j, const struct 
     return q;
 }
 
-static void take_questions(struct core *c, struct job *j, const struct event *ev, struct effects *fx)
+static void take_questions(struct core *c, struct job *j, const struct event *ev,
+                           struct effects *fx)
 {
     assert(ev->asked_n <= QUESTIONS_MAX);
     job_questions_clear(j);
@@ -350,7 +362,8 @@ void core_retain(struct core *c, struct effects *fx)
 {
     struct timer *oldest;
     while ((oldest = heap_top(&c->ended)) != NULL) {
-        if (c->ended.len <= c->conf.retain_jobs && oldest->at_ms + c->conf.retain_age_ms > c->wall_ms)
+        if (c->ended.len <= c->conf.retain_jobs &&
+            oldest->at_ms + c->conf.retain_age_ms > c->wall_ms)
             return;
         job_forget(c, oldest->owner, fx);
     }

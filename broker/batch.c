@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-void batch_init(struct batch *b, const struct epoch *epoch, uint64_t *event_no, int64_t now_ms, uint32_t events_max)
+void batch_init(struct batch *b, const struct epoch *epoch, uint64_t *event_no, int64_t now_ms,
+                uint32_t events_max)
 {
-    *b = (struct batch){ .now_ms = now_ms, .events_max = events_max, .epoch = *epoch, .event_no = event_no };
+    *b = (struct batch){
+        .now_ms = now_ms, .events_max = events_max, .epoch = *epoch, .event_no = event_no
+    };
     buf_init(&b->ops, BATCH_MAX);
 }
 
@@ -203,7 +206,8 @@ static bool parse_id(struct str s, uint64_t out[2])
     memcpy(text, s.p, s.n);
     text[s.n] = '\0';
     int end = 0;
-    return sscanf(text, "%20" SCNu64 "-%20" SCNu64 "%n", &out[0], &out[1], &end) == 2 && (size_t)end == s.n;
+    return sscanf(text, "%20" SCNu64 "-%20" SCNu64 "%n", &out[0], &out[1], &end) == 2 &&
+           (size_t)end == s.n;
 }
 
 int event_id_compare(struct str a, struct str b)

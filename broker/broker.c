@@ -8,8 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEARTBEAT_MS = 2000, SILENCE_MS = 15000, RETRY_FIRST_MS = 50, RETRY_MOST_MS = 1000, INFO_MS = 2000,
-       SWEEP_MS = 60000, BLOB_AGE_MS = 3600000 };
+enum {
+    HEARTBEAT_MS = 2000,
+    SILENCE_MS = 15000,
+    RETRY_FIRST_MS = 50,
+    RETRY_MOST_MS = 1000,
+    INFO_MS = 2000,
+    SWEEP_MS = 60000,
+    BLOB_AGE_MS = 3600000
+};
 
 void broker_complain(struct broker *b, const struct err *err)
 {
@@ -31,12 +38,13 @@ void broker_step(struct broker *b, const struct event *ev)
     core_step(b->core, ev, &b->fx);
 }
 
-/* ---- the store comes and goes ------------------------------------------------------------------ */
+/* ---- the store comes and goes ------------------------------------------------------------- */
 
 static void set_reason(struct broker *b, const struct err *err)
 {
     snprintf(b->state.reason, sizeof b->state.reason, "%s", err->text);
-    snprintf(b->state.fix, sizeof b->state.fix, "%s", err->fix[0] ? err->fix : "pawl resumes by itself");
+    snprintf(b->state.fix, sizeof b->state.fix, "%s",
+             err->fix[0] ? err->fix : "pawl resumes by itself");
 }
 
 /* The chain of turns is broken: nothing that is in flight is said. Called from anywhere, also from
@@ -126,8 +134,10 @@ static void log_lead(struct broker *b)
 {
     char jobs[24], epoch[48];
     snprintf(jobs, sizeof jobs, "%" PRIu64, core_counts(b->core).jobs);
-    snprintf(epoch, sizeof epoch, "%" PRIu64 "-%016" PRIx64, b->epoch.generation, b->epoch.incarnation);
-    log_line(&b->log, LOG_INFO, "leading", "store", store_redis_shown(b->redis), "epoch", epoch, "jobs", jobs, NULL);
+    snprintf(epoch, sizeof epoch, "%" PRIu64 "-%016" PRIx64, b->epoch.generation,
+             b->epoch.incarnation);
+    log_line(&b->log, LOG_INFO, "leading", "store", store_redis_shown(b->redis), "epoch", epoch,
+             "jobs", jobs, NULL);
 }
 
 static void on_retry(void *ctx)
@@ -155,7 +165,7 @@ static void on_retry(void *ctx)
     mux_timer_in(b->mux, &b->retry, b->retry_ms);
 }
 
-/* ---- timers ------------------------------------------------------------------------------------ */
+/* ---- timers ------------------------------------------------------------------------------- */
 
 static void on_due(void *ctx)
 {
@@ -233,7 +243,7 @@ static void on_signal(void *ctx, int signo)
     mux_stop(b->mux);
 }
 
-/* ---- start and stop ---------------------------------------------------------------------------- */
+/* ---- start and stop ----------------------------------------------------------------------- */
 
 static void fill_core_conf(struct broker *b)
 {
@@ -246,13 +256,16 @@ static void fill_core_conf(struct broker *b)
                     .tokens = (uint64_t)conf_int(c, CONF_LOOP_TOKENS),
                     .wall_ms = conf_int(c, CONF_LOOP_WALL),
                     .question_ms = conf_int(c, CONF_LOOP_QUESTION) },
-        .heartbeat_ms = HEARTBEAT_MS, .silence_ms = SILENCE_MS,
-        .retain_jobs = (uint32_t)conf_int(c, CONF_RETAIN_JOBS), .retain_age_ms = conf_int(c, CONF_RETAIN_AGE),
+        .heartbeat_ms = HEARTBEAT_MS,
+        .silence_ms = SILENCE_MS,
+        .retain_jobs = (uint32_t)conf_int(c, CONF_RETAIN_JOBS),
+        .retain_age_ms = conf_int(c, CONF_RETAIN_AGE),
         .open_jobs_max = (uint32_t)conf_int(c, CONF_LIMIT_OPEN_JOBS),
     };
 }
 
-static enum status check_number(struct broker *b, enum conf_key k, int64_t least, int64_t most, struct err *err)
+static enum status check_number(struct broker *b, enum conf_key k, int64_t least, int64_t most,
+                                struct err *err)
 {
     int64_t v = conf_int(b->conf, k);
     if (v >= least && v <= most)
@@ -263,12 +276,21 @@ static enum status check_number(struct broker *b, enum conf_key k, int64_t least
 
 static enum status check_conf(struct broker *b, struct err *err)
 {
-    static const struct { enum conf_key key; int64_t least, most; } limits[] = {
-        { CONF_LOOP_ROUNDS, 1, PAWL_ROUNDS_MAX }, { CONF_LOOP_PATIENCE, 1, PAWL_ROUNDS_MAX },
-        { CONF_LOOP_MEASURES, 0, 1000 }, { CONF_LOOP_JUDGE, 0, 1000 }, { CONF_LOOP_TOKENS, 1, (int64_t)1 << 40 },
-        { CONF_LOOP_WALL, 1, (int64_t)1 << 40 }, { CONF_LOOP_QUESTION, 1, (int64_t)1 << 40 },
-        { CONF_RETAIN_JOBS, 0, 100000000 }, { CONF_RETAIN_AGE, 0, (int64_t)1 << 45 },
-        { CONF_RETAIN_EVENTS, 1, 100000000 }, { CONF_LIMIT_OPEN_JOBS, 1, 100000000 },
+    static const struct {
+        enum conf_key key;
+        int64_t least, most;
+    } limits[] = {
+        { CONF_LOOP_ROUNDS, 1, PAWL_ROUNDS_MAX },
+        { CONF_LOOP_PATIENCE, 1, PAWL_ROUNDS_MAX },
+        { CONF_LOOP_MEASURES, 0, 1000 },
+        { CONF_LOOP_JUDGE, 0, 1000 },
+        { CONF_LOOP_TOKENS, 1, (int64_t)1 << 40 },
+        { CONF_LOOP_WALL, 1, (int64_t)1 << 40 },
+        { CONF_LOOP_QUESTION, 1, (int64_t)1 << 40 },
+        { CONF_RETAIN_JOBS, 0, 100000000 },
+        { CONF_RETAIN_AGE, 0, (int64_t)1 << 45 },
+        { CONF_RETAIN_EVENTS, 1, 100000000 },
+        { CONF_LIMIT_OPEN_JOBS, 1, 100000000 },
     };
     enum status st = OK;
     for (size_t i = 0; st == OK && i < COUNT(limits); i++)
@@ -302,7 +324,8 @@ static enum status wait_store(struct broker *b, int64_t wait_ms, struct err *err
         memset(err, 0, sizeof *err);
         if (broker_recover(b, err))
             return OK;
-        bool again = err->status == ERR_UNAVAILABLE || (err->status == ERR_BUSY && strstr(err->fix, "lease"));
+        bool again = err->status == ERR_UNAVAILABLE ||
+                     (err->status == ERR_BUSY && strstr(err->fix, "lease"));
         if (!again || b->stopping || mono_now().ms + delay > until)
             return err->status == ERR_BUSY ? ERR_UNAVAILABLE : err->status;
         if (strcmp(said, err->text) != 0)
@@ -349,18 +372,21 @@ static void broker_init(struct broker *b)
 static enum status broker_open(struct broker *b, const struct broker_options *o, struct err *err)
 {
     enum status st;
-    if ((st = check_conf(b, err)) != OK || (st = pipeline_from_conf(b->conf, &b->pipeline, err)) != OK)
+    if ((st = check_conf(b, err)) != OK ||
+        (st = pipeline_from_conf(b->conf, &b->pipeline, err)) != OK)
         return st;
     fill_core_conf(b);
     if (!(b->mux = mux_new(err)))
         return err->status;
     /* Before ZeroMQ starts its thread, so that the thread inherits the mask. */
-    if ((st = mux_signal(b->mux, SIGTERM, on_signal, b)) != OK || (st = mux_signal(b->mux, SIGINT, on_signal, b)) != OK)
+    if ((st = mux_signal(b->mux, SIGTERM, on_signal, b)) != OK ||
+        (st = mux_signal(b->mux, SIGINT, on_signal, b)) != OK)
         return err_set(err, st, "signals cannot be caught");
     /* The endpoint first: two brokers of one machine are told apart at once. */
     if ((st = open_peer(b, err)) != OK || (st = open_store(b, err)) != OK)
         return st;
-    mux_socket_remove(b->mux, peer_socket(b->peer)); /* nobody is heard before the jobs are loaded */
+    mux_socket_remove(b->mux,
+                      peer_socket(b->peer)); /* nobody is heard before the jobs are loaded */
     if ((st = wait_store(b, o->wait_store_ms, err)) != OK)
         return b->stopping ? OK : st;
     if ((st = mux_socket(b->mux, peer_socket(b->peer), loop_on_socket, b)) != OK)
@@ -436,7 +462,8 @@ int broker_main(const struct broker_options *o)
         free(b);
         return status_exit(st);
     }
-    log_init(&b->log, "broker", conf_str(conf, CONF_LOG_LEVEL), strcmp(conf_str(conf, CONF_LOG_FORMAT), "json") == 0);
+    log_init(&b->log, "broker", conf_str(conf, CONF_LOG_LEVEL),
+             strcmp(conf_str(conf, CONF_LOG_FORMAT), "json") == 0);
     b->conf = conf;
     broker_init(b);
     int code = run(b, o);

@@ -132,14 +132,19 @@ void broker_lost(struct broker *b, enum status st, const struct err *err); /* th
 bool broker_recover(struct broker *b, struct err *err);
 void broker_complain(struct broker *b, const struct err *err);
 
-/* loop.c: the turn */
+/* gather.c: messages in */
 void loop_on_socket(void *ctx, void *socket);
+void loop_free_inputs(struct broker *b);
+
+/* loop.c: the turn */
 void loop_seal(void *ctx);
 void loop_committed(void *ctx, enum status st, const struct err *err);
 void loop_drop_turns(struct broker *b, const char *why); /* nothing of them is said */
-enum status loop_send(struct broker *b, uint64_t peer, struct str header, const struct buf *frames, uint32_t n);
+enum status loop_send(struct broker *b, uint64_t peer, struct str header, const struct buf *frames,
+                      uint32_t n);
 void loop_say(struct broker *b, uint64_t peer, struct msg *m, const struct str *frames, uint32_t n);
-void loop_refuse(struct broker *b, uint64_t peer, uint64_t req, enum status code, const char *text, const char *fix);
+void loop_refuse(struct broker *b, uint64_t peer, uint64_t req, enum status code, const char *text,
+                 const char *fix);
 void loop_keep_input(struct broker *b, struct peer_in *in); /* takes the frames */
 void out_free(struct out *o);
 
@@ -151,14 +156,15 @@ struct edge {
     struct buf plain; /* unpacked document */
 };
 /* Fill in the parts that the core cannot read itself. Errors go into err; then refuse. */
-enum status edge_fill(struct broker *b, struct edge *e, const struct msg *m, const struct str *frames,
-                      uint32_t n, struct err *err) MUST_USE;
+enum status edge_fill(struct broker *b, struct edge *e, const struct msg *m,
+                      const struct str *frames, uint32_t n, struct err *err) MUST_USE;
 void edge_fini(struct edge *e);
 /* Plain msgpack of a document frame ([codec][bytes]); may point into frame or into plain. */
 enum status frame_plain(struct str frame, size_t max, struct buf *plain, struct str *out) MUST_USE;
 
 /* conns.c */
-struct conn *conn_of(struct broker *b, const struct peer_in *in); /* made on first use; NULL: full */
+struct conn *conn_of(struct broker *b,
+                     const struct peer_in *in); /* made on first use; NULL: full */
 struct conn *conn_find(const struct broker *b, uint64_t id);
 void conn_forget(struct broker *b, uint64_t id);
 void conns_bury(struct broker *b);  /* forget those that are gone: outside of every callback */
@@ -171,12 +177,14 @@ enum status access_check(const char *role, const struct msg *m, struct err *err)
 /* The project that a role is bound to; empty: any. View into role. */
 struct str access_project(const char *role);
 /* A public address without keys is refused. */
-enum status access_bind(const char *endpoint, const struct peer_keys *keys, const char *allow, struct err *err) MUST_USE;
+enum status access_bind(const char *endpoint, const struct peer_keys *keys, const char *allow,
+                        struct err *err) MUST_USE;
 
 /* fetch.c: documents out of the store */
 typedef void fetch_fn(void *ctx, enum status st, struct buf *frames, uint32_t n);
 /* One frame per need, in order; an absent one is empty (data NULL). frames are fetch's own. */
-void fetch_docs(struct broker *b, uint64_t job, const struct need *needs, uint32_t n, fetch_fn *fn, void *ctx);
+void fetch_docs(struct broker *b, uint64_t job, const struct need *needs, uint32_t n, fetch_fn *fn,
+                void *ctx);
 
 /* serve.c: requests that change nothing; false: not one of them */
 bool serve(struct broker *b, struct conn *c, const struct msg *m);

@@ -41,7 +41,8 @@ void calls_cancel(struct core *c, struct task *caller, struct effects *fx)
     }
 }
 
-static void say_called(uint64_t peer, const struct msg_CALLED *called, struct str frame, struct effects *fx)
+static void say_called(uint64_t peer, const struct msg_CALLED *called, struct str frame,
+                       struct effects *fx)
 {
     struct msg m = { .type = MSG_CALLED, .CALLED = *called };
     struct fx *f = say(fx, peer, &m, true);
@@ -57,15 +58,19 @@ static void say_called(uint64_t peer, const struct msg_CALLED *called, struct st
 }
 
 /* The call is over: tell its caller, if it is still there under the same lease. */
-void call_answer(struct core *c, struct task *call, const char *fault, struct str text, struct str frame,
-                 struct effects *fx)
+void call_answer(struct core *c, struct task *call, const char *fault, struct str text,
+                 struct str frame, struct effects *fx)
 {
     const struct task *caller = call->call->caller;
-    if (caller->phase == PHASE_LEASED && caller->peer && fence_eq(caller->fence, call->call->fence)) {
+    if (caller->phase == PHASE_LEASED && caller->peer &&
+        fence_eq(caller->fence, call->call->fence)) {
         char key[PAWL_KEY_MAX + 1];
         task_key_write(caller, key);
-        struct msg_CALLED m = { .task = str_of(key), .fence = caller->fence, .call = str_of(call->call->id),
-                                .fault = str_of(fault), .text = text };
+        struct msg_CALLED m = { .task = str_of(key),
+                                .fence = caller->fence,
+                                .call = str_of(call->call->id),
+                                .fault = str_of(fault),
+                                .text = text };
         say_called(caller->peer, &m, frame, fx);
     }
     task_drop(c, call, "cancelled", fx);
@@ -89,7 +94,9 @@ static struct task *call_new(struct core *c, struct task *caller, const struct e
     t->round = caller->round;
     t->pass = (uint32_t)(++c->running_calls % 999999999u) + 1;
     memcpy(frame, ev->frames[0].p, ev->frames[0].n);
-    *call = (struct call){ .caller = caller, .fence = m->fence, .frame = frame, .frame_n = ev->frames[0].n };
+    *call = (struct call){
+        .caller = caller, .fence = m->fence, .frame = frame, .frame_n = ev->frames[0].n
+    };
     memcpy(call->id, m->call.p, m->call.n);
     t->call = call;
     t->next = caller->calls;
@@ -100,7 +107,10 @@ static struct task *call_new(struct core *c, struct task *caller, const struct e
 static void refuse(const struct event *ev, const char *fault, const char *text, struct effects *fx)
 {
     const struct msg_CALL *m = &ev->msg->CALL;
-    struct msg_CALLED out = { .task = m->task, .fence = m->fence, .call = m->call, .fault = str_of(fault),
+    struct msg_CALLED out = { .task = m->task,
+                              .fence = m->fence,
+                              .call = m->call,
+                              .fault = str_of(fault),
                               .text = str_of(text) };
     say_called(ev->peer, &out, (struct str){ 0 }, fx);
 }
@@ -139,7 +149,8 @@ void on_call(struct core *c, const struct event *ev, struct effects *fx)
     } else if (n >= CALLS_PER_TASK_MAX) {
         refuse(ev, "overloaded", "too many calls of one task at once", fx);
     } else if (roster_serving(c, def->lane) == 0) {
-        refuse(ev, "retryable", "no worker serves tool calls: start pawl-analyze with an mcp.json", fx);
+        refuse(ev, "retryable", "no worker serves tool calls: start pawl-analyze with an mcp.json",
+               fx);
     } else {
         struct task *t = call_new(c, caller, ev);
         if (t)

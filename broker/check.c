@@ -52,7 +52,8 @@ static void check_phase(const struct job *j)
 
 static void check_job(const struct core *c, const struct job *j, struct sums *s)
 {
-    bool ended = job_state_ended(j->state), still = ended || j->state == JOB_WAITING || j->state == JOB_PAUSED;
+    bool ended = job_state_ended(j->state),
+         still = ended || j->state == JOB_WAITING || j->state == JOB_PAUSED;
     assert(idmap_get(&c->jobs, j->id) == j);
     check_phase(j);
     assert(j->run >= 1 && j->round >= 1 && j->round <= j->budget.rounds);
@@ -71,7 +72,8 @@ static void check_job(const struct core *c, const struct job *j, struct sums *s)
     s->timers += !ended && j->wall.slot != HEAP_NONE;
     check_task(c, &j->main, s);
     for (const struct task *t = j->asks; t; t = t->next) {
-        assert(t->kind == TASK_ASK && t->phase != PHASE_IDLE && t->pass >= 1 && t->pass <= j->asks_n);
+        assert(t->kind == TASK_ASK && t->phase != PHASE_IDLE && t->pass >= 1 &&
+               t->pass <= j->asks_n);
         check_task(c, t, s);
     }
 }

@@ -115,14 +115,16 @@ void conns_sweep(struct broker *b)
     free(ids);
 }
 
-/* Clients need not notice: what they said in their HELLO is known. Workers must say what they hold. */
+/* Clients need not notice: their HELLO is known. Workers must say what they hold. */
 static void greet(struct broker *b, struct conn *c)
 {
     if (c->worker) {
         loop_refuse(b, c->id, 0, ERR_PROTOCOL, "the broker has a new epoch: say HELLO", "");
     } else if (c->client) {
         struct msg m = { .type = MSG_HELLO };
-        m.HELLO = (struct msg_HELLO){ .role = str_of("client"), .name = str_of(c->name), .version = str_of(c->version) };
+        m.HELLO = (struct msg_HELLO){ .role = str_of("client"),
+                                      .name = str_of(c->name),
+                                      .version = str_of(c->version) };
         struct event ev = broker_event(b, EV_MSG);
         ev.peer = c->id;
         ev.msg = &m;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- life ------------------------------------------------------------------------------------ */
+/* ---- life --------------------------------------------------------------------------------- */
 
 uint32_t lane_of(struct core *c, const char *name)
 {
@@ -44,7 +44,8 @@ static enum status take_pipeline(struct core *c, struct pipeline *p, struct err 
         p->stages[i].lane = lane_of(c, p->stages[i].name);
         if (p->stages[i].lane == LANES_MAX) {
             pipeline_free(p);
-            return err_set(err, ERR_LIMIT, "more than %d different stages in all pipelines", LANES_MAX);
+            return err_set(err, ERR_LIMIT, "more than %d different stages in all pipelines",
+                           LANES_MAX);
         }
     }
     if (!idmap_put(&c->pipelines, p->id, p)) {
@@ -149,7 +150,7 @@ void core_free(struct core *c)
     free(c);
 }
 
-/* ---- recovery -------------------------------------------------------------------------------- */
+/* ---- recovery ----------------------------------------------------------------------------- */
 
 const struct pipeline *core_find_pipeline(void *ctx, uint64_t id)
 {
@@ -159,7 +160,10 @@ const struct pipeline *core_find_pipeline(void *ctx, uint64_t id)
 
 static enum task_phase phase_of(enum job_state s)
 {
-    return s == JOB_QUEUED ? PHASE_READY : s == JOB_RUNNING ? PHASE_LEASED : s == JOB_DELAYED ? PHASE_DELAYED : PHASE_IDLE;
+    return s == JOB_QUEUED    ? PHASE_READY
+           : s == JOB_RUNNING ? PHASE_LEASED
+           : s == JOB_DELAYED ? PHASE_DELAYED
+                              : PHASE_IDLE;
 }
 
 enum status core_load_job(struct core *c, struct str record, struct err *err)
@@ -218,7 +222,8 @@ static void arm(struct core *c, struct job *j)
         if (!j->questions[i].settled && j->questions[i].due_ms < due)
             due = j->questions[i].due_ms;
     }
-    timer_set(&c->timers, &j->main.timer, TIMER_QUESTION, c->now_ms + (due > c->wall_ms ? due - c->wall_ms : 0));
+    timer_set(&c->timers, &j->main.timer, TIMER_QUESTION,
+              c->now_ms + (due > c->wall_ms ? due - c->wall_ms : 0));
 }
 
 void core_loaded(struct core *c, int64_t now_ms, int64_t wall_ms)
@@ -237,7 +242,7 @@ struct str core_pipeline(const struct core *c, uint64_t *id)
     return c->conf.pipeline;
 }
 
-/* ---- the step -------------------------------------------------------------------------------- */
+/* ---- the step ----------------------------------------------------------------------------- */
 
 static void on_lease_due(struct core *c, struct task *t, struct effects *fx)
 {
@@ -275,7 +280,9 @@ static void expire(struct core *c, struct effects *fx)
         case TIMER_DELAY: on_delay_over(c, t->owner, fx); break;
         case TIMER_QUESTION: questions_due(c, ((struct task *)t->owner)->job, fx); break;
         case TIMER_WALL: on_wall_over(c, t->owner, fx); break;
-        case TIMER_PEER: roster_gone(c, t->owner, "nothing was heard of its worker for too long", fx); break;
+        case TIMER_PEER:
+            roster_gone(c, t->owner, "nothing was heard of its worker for too long", fx);
+            break;
         }
     }
 }
@@ -305,12 +312,15 @@ static const struct {
     enum who who;
     handler *fn;
 } handlers[] = {
-    { MSG_READY, WORKER, on_ready },     { MSG_BEAT, WORKER, on_beat },       { MSG_STEP, WORKER, on_step },
-    { MSG_DONE, WORKER, on_done },       { MSG_FAIL, WORKER, on_fail },       { MSG_RELEASE, WORKER, on_release },
-    { MSG_TOKENS, WORKER, on_tokens },   { MSG_CALL, WORKER, on_call },       { MSG_BYE, ANYBODY, on_bye },
-    { MSG_PING, ANYBODY, on_ping },      { MSG_SUBMIT, ANYBODY, on_submit },  { MSG_ANSWER, ANYBODY, on_answer },
-    { MSG_COMMENT, ANYBODY, on_comment }, { MSG_ASK, ANYBODY, on_ask },       { MSG_CANCEL, ANYBODY, on_cancel },
-    { MSG_RETRY, ANYBODY, on_retry },    { MSG_PAUSE, ANYBODY, on_pause },
+    { MSG_READY, WORKER, on_ready },      { MSG_BEAT, WORKER, on_beat },
+    { MSG_STEP, WORKER, on_step },        { MSG_DONE, WORKER, on_done },
+    { MSG_FAIL, WORKER, on_fail },        { MSG_RELEASE, WORKER, on_release },
+    { MSG_TOKENS, WORKER, on_tokens },    { MSG_CALL, WORKER, on_call },
+    { MSG_BYE, ANYBODY, on_bye },         { MSG_PING, ANYBODY, on_ping },
+    { MSG_SUBMIT, ANYBODY, on_submit },   { MSG_ANSWER, ANYBODY, on_answer },
+    { MSG_COMMENT, ANYBODY, on_comment }, { MSG_ASK, ANYBODY, on_ask },
+    { MSG_CANCEL, ANYBODY, on_cancel },   { MSG_RETRY, ANYBODY, on_retry },
+    { MSG_PAUSE, ANYBODY, on_pause },
 };
 
 /* Every request begins with its number. */
@@ -337,7 +347,8 @@ static void on_message(struct core *c, const struct event *ev, struct effects *f
         if (handlers[i].type != ev->msg->type)
             continue;
         if (handlers[i].who == WORKER && !p->worker)
-            say_refused(fx, ev->peer, req, ERR_PROTOCOL, "only a worker says that", "HELLO with role worker");
+            say_refused(fx, ev->peer, req, ERR_PROTOCOL, "only a worker says that",
+                        "HELLO with role worker");
         else
             handlers[i].fn(c, ev, fx);
         return;
@@ -370,25 +381,20 @@ void core_step(struct core *c, const struct event *ev, struct effects *fx)
     c->now_ms = ev->now_ms;
     c->wall_ms = ev->wall_ms > c->wall_ms ? ev->wall_ms : c->wall_ms;
     switch (ev->kind) {
-    case EV_TICK:
-        break;
-    case EV_MSG:
-        on_message(c, ev, fx);
-        break;
+    case EV_TICK: break;
+    case EV_MSG: on_message(c, ev, fx); break;
     case EV_GONE:
         if (roster_find(c, ev->peer))
             roster_gone(c, roster_find(c, ev->peer), "its worker's connection is gone", fx);
         break;
-    case EV_UNSENT:
-        on_unsent(c, ev, fx);
-        break;
+    case EV_UNSENT: on_unsent(c, ev, fx); break;
     }
     expire(c, fx);
     lease_match(c, fx);
     core_retain(c, fx);
 }
 
-/* ---- sealing a turn -------------------------------------------------------------------------- */
+/* ---- sealing a turn ----------------------------------------------------------------------- */
 
 static uint32_t indexes_of(const struct job *j)
 {
@@ -452,15 +458,16 @@ int64_t core_deadline(const struct core *c)
     return t ? t->at_ms : INT64_MAX;
 }
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------ */
 
 bool core_stage_at(const struct core *c, uint32_t i, struct core_stage *out)
 {
     if (i >= c->lanes_n)
         return false;
     const struct lane *l = &c->lanes[i];
-    *out = (struct core_stage){ .name = l->name, .ready = l->ready.len, .running = l->running,
-                                .delayed = l->delayed };
+    *out = (struct core_stage){
+        .name = l->name, .ready = l->ready.len, .running = l->running, .delayed = l->delayed
+    };
     for (const struct peer_state *p = c->workers; p; p = p->next) {
         if (!(p->serves >> i & 1))
             continue;

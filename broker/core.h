@@ -54,15 +54,15 @@ struct event {
     const struct msg *msg;
     const struct str *frames; /* documents of msg, as many as its docs say (checked by the shell) */
     uint32_t frames_n;
-    struct str access;        /* project that the peer is bound to; empty: all */
-    struct str role;          /* of its key; "" without CURVE: for people */
+    struct str access; /* project that the peer is bound to; empty: all */
+    struct str role;   /* of its key; "" without CURVE: for people */
     /* What the edge has read out of documents and maps: */
     bool has_verdict;
     struct verdict verdict;
     const struct asked *asked; /* DONE with a questions document */
     uint32_t asked_n;
     struct str reply, reply_question; /* DONE of an ask: out of the reply document */
-    const char *wrong; /* DONE, FAIL: why its documents cannot be used; NULL: they can */
+    const char *wrong;           /* DONE, FAIL: why its documents cannot be used; NULL: they can */
     const struct budget *budget; /* SUBMIT: defaults filled in */
     struct str task;             /* EV_UNSENT */
     struct fence fence;
@@ -92,7 +92,8 @@ struct core_counts core_counts(const struct core *c);
 void core_workers_map(const struct core *c, int64_t now_ms, struct buf *out);
 /* Full id of a prefix of at least four characters, or of a whole id. ERR_NOT_FOUND; ERR_DATA:
  * several jobs begin so. `access` as in struct event. */
-enum status core_find(const struct core *c, struct str prefix, struct str access, uint64_t *id) MUST_USE;
+enum status core_find(const struct core *c, struct str prefix, struct str access,
+                      uint64_t *id) MUST_USE;
 /* The job, for reading only, valid until the next step. NULL: unknown. */
 const struct job *core_job(const struct core *c, uint64_t id);
 bool core_peer_known(const struct core *c, uint64_t peer);

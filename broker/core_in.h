@@ -23,7 +23,7 @@ struct peer_state {
     uint32_t stages_n, tags_n;
     uint64_t serves; /* bit per lane */
     uint64_t slots;
-    uint64_t credit; /* free slots as last said … */
+    uint64_t credit;     /* free slots as last said … */
     uint64_t credit_seq; /* … when this many TASKs had been seen */
     uint64_t seq;        /* TASKs sent on this connection */
     uint64_t base_seq;   /* … before its last HELLO */
@@ -46,7 +46,7 @@ struct call {
 
 struct core {
     struct core_conf conf;
-    struct pipeline *pipe;  /* of new submissions; also in pipelines */
+    struct pipeline *pipe; /* of new submissions; also in pipelines */
     struct pipeline *lanes_pipe;
     struct idmap jobs, peers, pipelines;
     struct peer_state *workers, *clients; /* lists */
@@ -66,19 +66,23 @@ struct core {
 
 /* ---- job lifecycle: advance.c */
 /* The one function that assigns a job's state. `reason` is shown to people. */
-void job_move(struct core *c, struct job *j, enum job_state to, const char *reason, struct effects *fx);
-void job_touch(struct core *c, struct job *j); /* its record must be written */
+void job_move(struct core *c, struct job *j, enum job_state to, const char *reason,
+              struct effects *fx);
+void job_touch(struct core *c, struct job *j);       /* its record must be written */
 void job_enter_stage(struct core *c, struct job *j); /* main task := the stage at its position */
 void job_queue_stage(struct core *c, struct job *j); /* into the ready queue */
 void job_advance(struct core *c, struct job *j, const struct event *ev, struct effects *fx);
-void job_end(struct core *c, struct job *j, enum job_state state, const char *reason, struct effects *fx);
+void job_end(struct core *c, struct job *j, enum job_state state, const char *reason,
+             struct effects *fx);
 void job_new_run(struct core *c, struct job *j, const char *reason, struct effects *fx);
 void job_wall_check(struct core *c, struct job *j);
 void job_forget(struct core *c, struct job *j, struct effects *fx);
 void core_retain(struct core *c, struct effects *fx);
 void questions_due(struct core *c, struct job *j, struct effects *fx);
-void job_append(struct core *c, struct job *j, const char *list, uint32_t *count, struct str item, struct effects *fx);
-void job_settle_question(struct core *c, struct job *j, struct question *q, struct str text, const char *by, struct effects *fx);
+void job_append(struct core *c, struct job *j, const char *list, uint32_t *count, struct str item,
+                struct effects *fx);
+void job_settle_question(struct core *c, struct job *j, struct question *q, struct str text,
+                         const char *by, struct effects *fx);
 void job_resume_if_answered(struct core *c, struct job *j, struct effects *fx);
 
 /* ---- tasks and leases: lease.c, call.c */
@@ -86,7 +90,8 @@ void task_init(struct task *t, enum task_kind kind, struct job *j, const struct 
 void task_ready(struct core *c, struct task *t);
 void task_delay(struct core *c, struct task *t, int64_t delay_ms);
 void task_idle(struct core *c, struct task *t); /* out of every queue; a lease is let go silently */
-void task_drop(struct core *c, struct task *t, const char *reason, struct effects *fx); /* idle, telling its worker */
+void task_drop(struct core *c, struct task *t, const char *reason,
+               struct effects *fx); /* idle, telling its worker */
 void lease_attach(struct core *c, struct task *t, struct peer_state *p, struct fence fence);
 void lease_extend(struct core *c, struct task *t);
 void lease_lost(struct core *c, struct task *t, const char *how, struct effects *fx);
@@ -96,7 +101,8 @@ bool key_committed(const struct job *j, const struct task_key *k); /* has this k
 bool task_is_current(const struct task *t); /* may its result still be taken? */
 void calls_cancel(struct core *c, struct task *caller, struct effects *fx);
 void call_free(struct core *c, struct task *call);
-void call_answer(struct core *c, struct task *call, const char *fault, struct str text, struct str frame, struct effects *fx);
+void call_answer(struct core *c, struct task *call, const char *fault, struct str text,
+                 struct str frame, struct effects *fx);
 struct task *call_find(const struct task *caller, uint32_t number);
 
 /* ---- roster.c */
@@ -117,9 +123,11 @@ void on_fail(struct core *c, const struct event *ev, struct effects *fx);
 void on_release(struct core *c, const struct event *ev, struct effects *fx);
 void on_step(struct core *c, const struct event *ev, struct effects *fx);
 void on_call(struct core *c, const struct event *ev, struct effects *fx);
-void task_charge(struct core *c, struct task *t, const char *fault, struct str text, struct effects *fx);
+void task_charge(struct core *c, struct task *t, const char *fault, struct str text,
+                 struct effects *fx);
 struct reply;
-void ask_finish(struct core *c, struct task *t, const struct reply *reply, struct str frame, struct effects *fx);
+void ask_finish(struct core *c, struct task *t, const struct reply *reply, struct str frame,
+                struct effects *fx);
 
 /* ---- requests: request.c */
 void on_submit(struct core *c, const struct event *ev, struct effects *fx);
@@ -136,16 +144,20 @@ void tell_start(struct core *c, const struct task *t, struct effects *fx);
 struct task_cost {
     uint64_t tokens_in, tokens_out;
 };
-void tell_end(struct core *c, const struct task *t, const char *outcome, struct str text, struct task_cost cost, struct effects *fx);
+void tell_end(struct core *c, const struct task *t, const char *outcome, struct str text,
+              struct task_cost cost, struct effects *fx);
 void tell_step(struct core *c, const struct task *t, const struct msg_STEP *m, struct effects *fx);
 void tell_note(struct core *c, const struct task *t, struct effects *fx);
-void tell_tokens(struct core *c, const struct task *t, const struct msg_TOKENS *m, struct effects *fx);
-void tell_facts(struct core *c, const struct job *j, const char *kind, struct str facts, struct effects *fx);
+void tell_tokens(struct core *c, const struct task *t, const struct msg_TOKENS *m,
+                 struct effects *fx);
+void tell_facts(struct core *c, const struct job *j, const char *kind, struct str facts,
+                struct effects *fx);
 struct reply {
     struct str question, text;
     const char *fault; /* NULL: answered */
 };
-void tell_reply(struct core *c, const struct task *ask, const struct reply *reply, struct effects *fx);
+void tell_reply(struct core *c, const struct task *ask, const struct reply *reply,
+                struct effects *fx);
 void verdict_put(struct buf *out, const struct verdict *v);
 uint32_t lane_of(struct core *c, const char *name); /* made on first use */
 uint32_t project_of(struct core *c, const char *name);

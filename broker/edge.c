@@ -79,7 +79,7 @@ static bool is_nil(struct str raw)
     return raw.n == 0 || (raw.n == 1 && (unsigned char)raw.p[0] == 0xc0);
 }
 
-/* ---- verdict, questions, reply ---------------------------------------------------------------- */
+/* ---- verdict, questions, reply ------------------------------------------------------------ */
 
 static enum status take_verdict(struct edge *e, struct str raw, struct err *err)
 {
@@ -88,13 +88,18 @@ static enum status take_verdict(struct edge *e, struct str raw, struct err *err)
     struct str candidate;
     if (is_nil(raw))
         return OK;
-    if (!get_value(raw, "gates", MP_BOOL, &gates) || !get_int(raw, "measures", 0, 1000, &measures) ||
-        !get_int(raw, "judge", -1, 1000, &judge) || !get_int(raw, "errors", 0, 1000000, &errors) ||
-        !get_int(raw, "warnings", 0, 1000000, &warnings) || !get_str(raw, "candidate", HASH_HEX, &candidate))
+    if (!get_value(raw, "gates", MP_BOOL, &gates) ||
+        !get_int(raw, "measures", 0, 1000, &measures) || !get_int(raw, "judge", -1, 1000, &judge) ||
+        !get_int(raw, "errors", 0, 1000000, &errors) ||
+        !get_int(raw, "warnings", 0, 1000000, &warnings) ||
+        !get_str(raw, "candidate", HASH_HEX, &candidate))
         return err_set(err, ERR_DATA, "DONE.verdict: not a verdict (documents.def)");
     struct verdict *v = &e->ev.verdict;
-    *v = (struct verdict){ .gates = gates.b, .measures = (int32_t)measures, .judge = (int32_t)judge,
-                           .errors = (uint32_t)errors, .warnings = (uint32_t)warnings };
+    *v = (struct verdict){ .gates = gates.b,
+                           .measures = (int32_t)measures,
+                           .judge = (int32_t)judge,
+                           .errors = (uint32_t)errors,
+                           .warnings = (uint32_t)warnings };
     memcpy(v->candidate, candidate.p, candidate.n);
     e->ev.has_verdict = true;
     return OK;
@@ -106,8 +111,8 @@ static enum status take_question(struct edge *e, struct mp *in, struct err *err)
     int64_t deadline = 0;
     *a = (struct asked){ 0 };
     if (mp_skip(in, &a->raw) != OK || !get_str(a->raw, "id", QUESTION_ID_MAX, &a->id) ||
-        !get_str(a->raw, "text", QUESTION_TEXT_MAX, &a->text) || a->raw.n > 64 * 1024 || a->id.n == 0 ||
-        !get_str(a->raw, "otherwise", QUESTION_TEXT_MAX, &a->otherwise))
+        !get_str(a->raw, "text", QUESTION_TEXT_MAX, &a->text) || a->raw.n > 64 * 1024 ||
+        a->id.n == 0 || !get_str(a->raw, "otherwise", QUESTION_TEXT_MAX, &a->otherwise))
         return err_set(err, ERR_DATA, "DONE: a question needs id, text and otherwise");
     if (get_int(a->raw, "deadline_ms", 1, (int64_t)366 * 24 * 3600 * 1000, &deadline))
         a->deadline_ms = deadline;
@@ -124,7 +129,8 @@ static enum status take_questions(struct edge *e, struct str frame, struct err *
         return err_set(err, ERR_DATA, "DONE: malformed document questions");
     mp_init(&in, items);
     if (mp_want(&in, MP_ARRAY, &list) != OK || list.n > QUESTIONS_MAX)
-        return err_set(err, ERR_DATA, "DONE: questions.items: not a list of at most %d", QUESTIONS_MAX);
+        return err_set(err, ERR_DATA, "DONE: questions.items: not a list of at most %d",
+                       QUESTIONS_MAX);
     e->ev.asked = e->asked;
     enum status st = OK;
     for (uint32_t i = 0; st == OK && i < list.n; i++)
@@ -135,14 +141,16 @@ static enum status take_questions(struct edge *e, struct str frame, struct err *
 static enum status take_reply(struct edge *e, struct str frame, struct err *err)
 {
     struct str doc;
-    if (frame_plain(frame, SMALL_DOC_MAX, &e->plain, &doc) != OK || !get_str(doc, "text", 65536, &e->ev.reply))
+    if (frame_plain(frame, SMALL_DOC_MAX, &e->plain, &doc) != OK ||
+        !get_str(doc, "text", 65536, &e->ev.reply))
         return err_set(err, ERR_DATA, "DONE: malformed document reply");
     if (!get_str(doc, "question", 16384, &e->ev.reply_question))
         e->ev.reply_question = (struct str){ 0 };
     return OK;
 }
 
-static enum status fill_done(struct edge *e, const struct msg_DONE *m, const struct str *frames, struct err *err)
+static enum status fill_done(struct edge *e, const struct msg_DONE *m, const struct str *frames,
+                             struct err *err)
 {
     enum status st = take_verdict(e, m->verdict, err);
     bool read = false;
@@ -158,27 +166,38 @@ static enum status fill_done(struct edge *e, const struct msg_DONE *m, const str
     return st;
 }
 
-/* ---- budget ----------------------------------------------------------------------------------- */
+/* ---- budget ------------------------------------------------------------------------------- */
 
 static enum status take_budget(struct budget *out, struct str raw, struct err *err)
 {
     const int64_t month_ms = (int64_t)31 * 24 * 3600 * 1000, tokens_max = (int64_t)1 << 40;
-    int64_t v[7] = { out->rounds, (int64_t)out->tokens, out->wall_ms, out->patience, out->measures, out->judge,
-                     out->question_ms };
-    const struct { const char *key; int64_t least, most; } limits[] = {
-        { "rounds", 1, PAWL_ROUNDS_MAX }, { "tokens", 1, tokens_max }, { "wall_ms", 1, month_ms },
-        { "patience", 1, PAWL_ROUNDS_MAX }, { "measures", 0, 1000 }, { "judge", 0, 1000 },
+    int64_t v[7] = { out->rounds,   (int64_t)out->tokens, out->wall_ms,    out->patience,
+                     out->measures, out->judge,           out->question_ms };
+    const struct {
+        const char *key;
+        int64_t least, most;
+    } limits[] = {
+        { "rounds", 1, PAWL_ROUNDS_MAX },
+        { "tokens", 1, tokens_max },
+        { "wall_ms", 1, month_ms },
+        { "patience", 1, PAWL_ROUNDS_MAX },
+        { "measures", 0, 1000 },
+        { "judge", 0, 1000 },
         { "question_ms", 1, 12 * month_ms },
     };
     for (size_t i = 0; i < COUNT(limits) && !is_nil(raw); i++) {
         struct str value;
         if (map_get(raw, limits[i].key, &value) && !is_nil(value) &&
             !get_int(raw, limits[i].key, limits[i].least, limits[i].most, &v[i]))
-            return err_set(err, ERR_DATA, "SUBMIT.budget.%s: a number from %lld to %lld", limits[i].key,
-                           (long long)limits[i].least, (long long)limits[i].most);
+            return err_set(err, ERR_DATA, "SUBMIT.budget.%s: a number from %lld to %lld",
+                           limits[i].key, (long long)limits[i].least, (long long)limits[i].most);
     }
-    *out = (struct budget){ .rounds = (uint32_t)v[0], .tokens = (uint64_t)v[1], .wall_ms = v[2],
-                            .patience = (uint32_t)v[3], .measures = (uint32_t)v[4], .judge = (uint32_t)v[5],
+    *out = (struct budget){ .rounds = (uint32_t)v[0],
+                            .tokens = (uint64_t)v[1],
+                            .wall_ms = v[2],
+                            .patience = (uint32_t)v[3],
+                            .measures = (uint32_t)v[4],
+                            .judge = (uint32_t)v[5],
                             .question_ms = v[6] };
     return OK;
 }
@@ -198,20 +217,22 @@ static enum status check_frames(const struct str *frames, uint32_t n, struct err
 {
     for (uint32_t i = 0; i < n; i++) {
         if (frames[i].n < 2 || (frames[i].p[0] != 0 && frames[i].p[0] != 1))
-            return err_set(err, ERR_DATA, "document %u is not a frame of a codec byte and bytes", i + 1);
+            return err_set(err, ERR_DATA, "document %u is not a frame of a codec byte and bytes",
+                           i + 1);
     }
     return OK;
 }
 
-enum status edge_fill(struct broker *b, struct edge *e, const struct msg *m, const struct str *frames,
-                      uint32_t n, struct err *err)
+enum status edge_fill(struct broker *b, struct edge *e, const struct msg *m,
+                      const struct str *frames, uint32_t n, struct err *err)
 {
     uint32_t said = docs_said(m);
     e->ev.msg = m;
     e->ev.frames = frames;
     e->ev.frames_n = n;
     if (said != UINT32_MAX && said != n)
-        return err_set(err, ERR_DATA, "%s names %u documents and carries %u", msg_name(m->type), said, n);
+        return err_set(err, ERR_DATA, "%s names %u documents and carries %u", msg_name(m->type),
+                       said, n);
     enum status st = said != UINT32_MAX ? check_frames(frames, n, err) : OK;
     if (st == OK && m->type == MSG_DONE)
         st = fill_done(e, &m->DONE, frames, err);

@@ -87,13 +87,16 @@ static struct str cut(const char *z)
     return s;
 }
 
-void say_refused(struct effects *fx, uint64_t peer, uint64_t req, enum status code, const char *text,
-                 const char *fix)
+void say_refused(struct effects *fx, uint64_t peer, uint64_t req, enum status code,
+                 const char *text, const char *fix)
 {
     struct msg m = { .type = MSG_REFUSED };
-    m.REFUSED = (struct msg_REFUSED){ .req = req, .code = str_of(status_name(code)), .text = cut(text),
+    m.REFUSED = (struct msg_REFUSED){ .req = req,
+                                      .code = str_of(status_name(code)),
+                                      .text = cut(text),
                                       .fix = cut(fix),
-                                      .retry_after_ms = code == ERR_BUSY || code == ERR_UNAVAILABLE ? 1000 : 0 };
+                                      .retry_after_ms =
+                                          code == ERR_BUSY || code == ERR_UNAVAILABLE ? 1000 : 0 };
     say(fx, peer, &m, false)->req = req;
 }
 
@@ -103,13 +106,15 @@ void say_okay(struct effects *fx, uint64_t peer, uint64_t req, const char *id)
     say(fx, peer, &m, true)->req = req;
 }
 
-void say_taken(struct effects *fx, uint64_t peer, struct str task, struct fence fence, const char *outcome)
+void say_taken(struct effects *fx, uint64_t peer, struct str task, struct fence fence,
+               const char *outcome)
 {
     struct msg m = { .type = MSG_TAKEN, .TAKEN = { task, fence, str_of(outcome) } };
     say(fx, peer, &m, true);
 }
 
-void say_drop(struct effects *fx, uint64_t peer, struct str task, struct fence fence, const char *reason)
+void say_drop(struct effects *fx, uint64_t peer, struct str task, struct fence fence,
+              const char *reason)
 {
     struct msg m = { .type = MSG_DROP, .DROP = { task, fence, str_of(reason) } };
     say(fx, peer, &m, true);

@@ -9,15 +9,15 @@
 #include "common/logline.h"
 
 enum fx_kind {
-    FX_SEND,     /* a message: header, frames */
-    FX_TASK,     /* a TASK: header, needs (documents that the shell fetches after the commit) */
-    FX_DOC,      /* store a document: job, field, bytes */
-    FX_UNDOC,    /* delete the fields of a finished task's steps: job, field (prefix), count */
-    FX_RECORD,   /* store a job's record: job, bytes, index changes */
-    FX_FORGET,   /* delete a job and all that belongs to it */
-    FX_EVENT,    /* history: name, job, facts */
-    FX_LIVE,     /* for those who watch now, not kept: name, job, facts */
-    FX_GONE,     /* the core has forgotten this peer */
+    FX_SEND,   /* a message: header, frames */
+    FX_TASK,   /* a TASK: header, needs (documents that the shell fetches after the commit) */
+    FX_DOC,    /* store a document: job, field, bytes */
+    FX_UNDOC,  /* delete the fields of a finished task's steps: job, field (prefix), count */
+    FX_RECORD, /* store a job's record: job, bytes, index changes */
+    FX_FORGET, /* delete a job and all that belongs to it */
+    FX_EVENT,  /* history: name, job, facts */
+    FX_LIVE,   /* for those who watch now, not kept: name, job, facts */
+    FX_GONE,   /* the core has forgotten this peer */
     FX_LOG,
 };
 
@@ -31,12 +31,15 @@ struct need {
 };
 
 /* Sets that a record is listed in; bits of job.indexed. */
-#define INDEXES(X) X(ALL, "all") X(OPEN, "open") X(ENDED, "ended") X(WAITING, "waiting") X(DELAYED, "delayed") X(FAILED, "failed")
+#define INDEXES(X)                                                                                 \
+    X(ALL, "all")                                                                                  \
+    X(OPEN, "open") X(ENDED, "ended") X(WAITING, "waiting") X(DELAYED, "delayed")                  \
+        X(FAILED, "failed")
 enum index_bit {
 #define X(id, name) INDEX_NO_##id,
     INDEXES(X)
 #undef X
-    INDEX_COUNT
+        INDEX_COUNT
 };
 const char *index_name(int bit);
 
@@ -44,23 +47,23 @@ struct fx {
     enum fx_kind kind;
     bool guarded; /* abandon, cancel, acknowledge: only after the epoch is checked (rule 4) */
     uint64_t peer, job;
-    uint64_t req;          /* of the request that is answered; 0: none */
-    struct str header;     /* SEND, TASK */
-    struct str *frames;    /* SEND */
+    uint64_t req;       /* of the request that is answered; 0: none */
+    struct str header;  /* SEND, TASK */
+    struct str *frames; /* SEND */
     uint32_t frames_n;
-    struct need *needs;    /* TASK, in the order of its docs */
+    struct need *needs; /* TASK, in the order of its docs */
     uint32_t needs_n;
-    struct str task;       /* TASK: its key */
+    struct str task; /* TASK: its key */
     struct fence fence;
-    const char *name;      /* EVENT, LIVE: kind; LOG: message */
+    const char *name; /* EVENT, LIVE: kind; LOG: message */
     struct str field, bytes;
     uint64_t expect, version; /* RECORD: version in the store (0: none) and the new one */
     uint32_t add, del;        /* RECORD: index bits */
     int64_t created_ms, changed_ms;
-    struct str workspace;  /* RECORD of a submission, FORGET: blob it needs, hex; empty: none */
+    struct str workspace; /* RECORD of a submission, FORGET: blob it needs, hex; empty: none */
     struct str project;
     uint32_t count;
-    int64_t at_ms;         /* EVENT, LIVE */
+    int64_t at_ms; /* EVENT, LIVE */
     enum log_level level;
 };
 
@@ -82,8 +85,11 @@ struct str effects_copy(struct effects *fx, struct str s);
 
 /* Encode a message now; frames are copied as views. `guarded` as above. */
 struct fx *say(struct effects *fx, uint64_t peer, struct msg *m, bool guarded);
-void say_refused(struct effects *fx, uint64_t peer, uint64_t req, enum status code, const char *text, const char *fix);
+void say_refused(struct effects *fx, uint64_t peer, uint64_t req, enum status code,
+                 const char *text, const char *fix);
 void say_okay(struct effects *fx, uint64_t peer, uint64_t req, const char *id);
-void say_taken(struct effects *fx, uint64_t peer, struct str task, struct fence fence, const char *outcome);
-void say_drop(struct effects *fx, uint64_t peer, struct str task, struct fence fence, const char *reason);
+void say_taken(struct effects *fx, uint64_t peer, struct str task, struct fence fence,
+               const char *outcome);
+void say_drop(struct effects *fx, uint64_t peer, struct str task, struct fence fence,
+              const char *reason);
 #endif

@@ -59,7 +59,7 @@ static void set(struct buf *to, struct str s, size_t max)
     buf_view(to, s);
 }
 
-/* ---- putting items together ------------------------------------------------------------------- */
+/* ---- putting items together --------------------------------------------------------------- */
 
 /* {items: [...]} of encoded values, newest kept when there are too many. */
 static void join_items(const struct want *w, uint32_t n, struct buf *out)
@@ -163,7 +163,7 @@ static void assemble(struct fetch *f)
     }
 }
 
-/* ---- asking ----------------------------------------------------------------------------------- */
+/* ---- asking ------------------------------------------------------------------------------- */
 
 static void next_blob(struct fetch *f);
 
@@ -245,14 +245,17 @@ static void name_wants(struct fetch *f)
     }
 }
 
-void fetch_docs(struct broker *b, uint64_t job, const struct need *needs, uint32_t n, fetch_fn *fn, void *ctx)
+void fetch_docs(struct broker *b, uint64_t job, const struct need *needs, uint32_t n, fetch_fn *fn,
+                void *ctx)
 {
     struct fetch *f = calloc(1, sizeof *f);
     uint32_t wants = 0;
     for (uint32_t i = 0; i < n; i++)
         wants += wants_of(&needs[i]);
     if (f) {
-        *f = (struct fetch){ .b = b, .job = job, .needs_n = n, .wants_n = wants, .fn = fn, .ctx = ctx };
+        *f = (struct fetch){
+            .b = b, .job = job, .needs_n = n, .wants_n = wants, .fn = fn, .ctx = ctx
+        };
         f->needs = calloc(n + 1, sizeof *f->needs);
         f->frames = calloc(n + 1, sizeof *f->frames);
         f->wants = calloc(wants + 1, sizeof *f->wants);

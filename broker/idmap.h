@@ -10,15 +10,15 @@ struct idmap {
     struct idmap_slot {
         uint64_t id; /* 0: free */
         void *item;
-    } *slots;
+    } * slots;
     size_t cap; /* power of two, or 0 */
     size_t len;
 };
 
 void idmap_fini(struct idmap *m);
-void *idmap_get(const struct idmap *m, uint64_t id);          /* NULL: absent */
-bool idmap_put(struct idmap *m, uint64_t id, void *item);     /* false: no memory */
-void idmap_remove(struct idmap *m, uint64_t id);              /* fine when absent */
+void *idmap_get(const struct idmap *m, uint64_t id);      /* NULL: absent */
+bool idmap_put(struct idmap *m, uint64_t id, void *item); /* false: no memory */
+void idmap_remove(struct idmap *m, uint64_t id);          /* fine when absent */
 /* Walk: start with *at = 0; NULL at the end. Removing while walking is not allowed. */
 void *idmap_next(const struct idmap *m, size_t *at);
 #endif

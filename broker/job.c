@@ -218,7 +218,10 @@ void task_steps_clear(struct task *t)
 
 void task_key_write(const struct task *t, char out[PAWL_KEY_MAX + 1])
 {
-    struct task_key k = { .job = t->job->id, .run = t->run, .round = t->round, .pass = t->pass,
+    struct task_key k = { .job = t->job->id,
+                          .run = t->run,
+                          .round = t->round,
+                          .pass = t->pass,
                           .stage = str_of(t->def->name) };
     task_key_text(&k, out);
 }

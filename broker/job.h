@@ -21,13 +21,19 @@ bool job_state_ended(enum job_state s);
 bool job_state_find(struct str name, enum job_state *out);
 bool job_may(enum job_state from, enum job_state to);
 
-enum { REASON_MAX = 512, FAILURES_MAX = 8, CRASHES_MAX = 3, OVERLOADS_MAX = 100, QUESTIONS_MAX = 32 };
+enum {
+    REASON_MAX = 512,
+    FAILURES_MAX = 8,
+    CRASHES_MAX = 3,
+    OVERLOADS_MAX = 100,
+    QUESTIONS_MAX = 32
+};
 
 /* Spans and shares; see schemas/config.def loop.* */
 struct budget {
-    uint32_t rounds, patience;   /* >= 1 */
-    uint32_t measures, judge;    /* targets, per mille */
-    uint64_t tokens;             /* > 0 */
+    uint32_t rounds, patience; /* >= 1 */
+    uint32_t measures, judge;  /* targets, per mille */
+    uint64_t tokens;           /* > 0 */
     int64_t wall_ms, question_ms;
 };
 
@@ -94,19 +100,19 @@ struct task {
     /* lease */
     struct fence fence; /* of the lease, or of the last one */
     struct fence spent; /* of the last lease that its worker ended by FAIL or RELEASE */
-    uint64_t peer; /* 0: nobody is connected for it */
+    uint64_t peer;      /* 0: nobody is connected for it */
     char worker[PAWL_NAME_MAX + 1];
-    int64_t since_ms;         /* wall clock */
-    int64_t until_ms;         /* monotonic: total_ms is over then */
-    uint64_t base_in, base_out; /* steps_in, steps_out when the lease began */
-    char *note;               /* where it stands, from BEAT; may be NULL */
+    int64_t since_ms;                     /* wall clock */
+    int64_t until_ms;                     /* monotonic: total_ms is over then */
+    uint64_t base_in, base_out;           /* steps_in, steps_out when the lease began */
+    char *note;                           /* where it stands, from BEAT; may be NULL */
     struct task *lease_prev, *lease_next; /* of the same peer */
-    struct timer timer;  /* lease, delay, or the question's deadline */
-    uint32_t ready_slot; /* in the ready queue */
-    uint64_t age;        /* order of becoming ready */
-    struct task *next;   /* asks of a job; calls of a caller */
-    struct task *calls;  /* made by this task, transient */
-    struct call *call;   /* kind TASK_CALL */
+    struct timer timer;                   /* lease, delay, or the question's deadline */
+    uint32_t ready_slot;                  /* in the ready queue */
+    uint64_t age;                         /* order of becoming ready */
+    struct task *next;                    /* asks of a job; calls of a caller */
+    struct task *calls;                   /* made by this task, transient */
+    struct call *call;                    /* kind TASK_CALL */
 };
 
 struct job {
@@ -119,7 +125,7 @@ struct job {
     uint8_t workspace[HASH_BYTES];
     bool has_workspace;
     int64_t created_ms, updated_ms, ended_ms; /* wall clock */
-    enum job_state state; /* assigned by job_move() alone */
+    enum job_state state;                     /* assigned by job_move() alone */
     char reason[REASON_MAX];
     uint32_t run, round, stage; /* the position; stage == stages_n: all of the round is committed */
     uint64_t version;           /* of the record in the store; 0: none yet */

@@ -14,7 +14,11 @@ enum { TASK_HEADER_MAX = 32768, LOST_MAX = 256 };
 
 void task_init(struct task *t, enum task_kind kind, struct job *j, const struct stage_def *def)
 {
-    *t = (struct task){ .kind = kind, .job = j, .def = def, .run = j->run, .round = j->round,
+    *t = (struct task){ .kind = kind,
+                        .job = j,
+                        .def = def,
+                        .run = j->run,
+                        .round = j->round,
                         .ready_slot = HEAP_NONE };
     t->timer = (struct timer){ .slot = HEAP_NONE, .owner = t };
 }
@@ -119,11 +123,13 @@ void lease_attach(struct core *c, struct task *t, struct peer_state *p, struct f
     lease_extend(c, t);
 }
 
-/* ---- a worker is lost ------------------------------------------------------------------------ */
+/* ---- a worker is lost --------------------------------------------------------------------- */
 
 static void note_lost(struct core *c, struct task *t, const char *how)
 {
-    struct failure f = { .attempt = t->attempts + t->crashes + 1, .fault = "lost", .at_ms = c->wall_ms };
+    struct failure f = { .attempt = t->attempts + t->crashes + 1,
+                         .fault = "lost",
+                         .at_ms = c->wall_ms };
     task_key_write(t, f.task);
     memcpy(f.worker, t->worker, sizeof f.worker);
     f.text = (char *)(uintptr_t)how;
@@ -167,7 +173,7 @@ void lease_lost(struct core *c, struct task *t, const char *how, struct effects 
         task_ready(c, t);
 }
 
-/* ---- giving a task to a worker --------------------------------------------------------------- */
+/* ---- giving a task to a worker ------------------------------------------------------------ */
 
 struct sending {
     struct strs names;
@@ -183,7 +189,8 @@ static void need(struct sending *s, const char *name, struct need what)
     s->names.n = s->n;
 }
 
-static struct doc_place place_of(const struct task *t, const struct doc_ref *d, enum read_which which)
+static struct doc_place place_of(const struct task *t, const struct doc_ref *d,
+                                 enum read_which which)
 {
     if (which == READ_NEWEST)
         return d->newest;
@@ -199,8 +206,13 @@ static struct doc_place place_of(const struct task *t, const struct doc_ref *d, 
 
 static bool need_list(const struct job *j, const char *name, uint32_t *count)
 {
-    const struct { const char *name; uint32_t n; } lists[] = {
-        { "comments", j->comments_n }, { "answers", j->answers_n }, { "ledger", j->ledger_n },
+    const struct {
+        const char *name;
+        uint32_t n;
+    } lists[] = {
+        { "comments", j->comments_n },
+        { "answers", j->answers_n },
+        { "ledger", j->ledger_n },
     };
     for (size_t i = 0; i < COUNT(lists); i++) {
         if (strcmp(name, lists[i].name) == 0) {
@@ -220,7 +232,8 @@ static struct str workspace_hex(const struct job *j, struct effects *fx)
     return effects_copy(fx, str_of(hex));
 }
 
-static void need_read(const struct task *t, const struct stage_read *r, struct sending *s, struct effects *fx)
+static void need_read(const struct task *t, const struct stage_read *r, struct sending *s,
+                      struct effects *fx)
 {
     const struct job *j = t->job;
     char field[FIELD_MAX];
@@ -232,7 +245,8 @@ static void need_read(const struct task *t, const struct stage_read *r, struct s
     }
     if (need_list(j, r->name, &count)) {
         if (count)
-            need(s, r->sent, (struct need){ .kind = NEED_LIST, .name = str_of(r->name), .count = count });
+            need(s, r->sent,
+                 (struct need){ .kind = NEED_LIST, .name = str_of(r->name), .count = count });
         return;
     }
     if (t->kind == TASK_CALL && strcmp(r->name, "call") == 0) {
@@ -242,7 +256,8 @@ static void need_read(const struct task *t, const struct stage_read *r, struct s
     }
     if (t->kind == TASK_ASK && strcmp(r->name, "ask") == 0) {
         field_ask(field, "ask", t->pass);
-        need(s, r->sent, (struct need){ .kind = NEED_FIELD, .name = effects_copy(fx, str_of(field)) });
+        need(s, r->sent,
+             (struct need){ .kind = NEED_FIELD, .name = effects_copy(fx, str_of(field)) });
         return;
     }
     const struct doc_ref *d = job_doc(j, r->name);
@@ -299,17 +314,23 @@ static void send_task(struct peer_state *p, const struct task *t, struct effects
         need_read(t, &t->def->reads[i], &s, fx);
     if (t->steps_n > 0) {
         field_step(prefix, t, 0);
-        need(&s, "steps", (struct need){ .kind = NEED_STEPS, .name = effects_copy(fx, str_of(prefix)),
-                                         .count = t->steps_n });
+        need(&s, "steps",
+             (struct need){ .kind = NEED_STEPS,
+                            .name = effects_copy(fx, str_of(prefix)),
+                            .count = t->steps_n });
     }
     task_key_write(t, key);
     buf_init(&facts, TASK_HEADER_MAX);
     put_facts(&facts, t);
     struct msg m = { .type = MSG_TASK };
-    m.TASK = (struct msg_TASK){ .seq = p->seq, .task = str_of(key), .fence = t->fence,
-                                .stage = str_of(t->def->name), .project = str_of(t->job->project),
+    m.TASK = (struct msg_TASK){ .seq = p->seq,
+                                .task = str_of(key),
+                                .fence = t->fence,
+                                .stage = str_of(t->def->name),
+                                .project = str_of(t->job->project),
                                 .attempt = t->attempts + t->crashes + 1,
-                                .total_ms = (uint64_t)t->def->total_ms, .docs = s.names,
+                                .total_ms = (uint64_t)t->def->total_ms,
+                                .docs = s.names,
                                 .facts = buf_get(&facts) };
     struct fx *f = say(fx, p->id, &m, true);
     f->kind = FX_TASK;
@@ -361,7 +382,7 @@ void lease_match(struct core *c, struct effects *fx)
     }
 }
 
-/* ---- finding tasks by their key -------------------------------------------------------------- */
+/* ---- finding tasks by their key ----------------------------------------------------------- */
 
 static struct task *find_call(const struct job *j, uint32_t number)
 {
@@ -386,14 +407,15 @@ struct task *core_task(struct core *c, struct str key, struct task_key *out, str
         return a;
     }
     struct task *t = &j->main;
-    bool here = out->run == t->run && out->round == t->round && out->pass == 0 && j->stage < j->pipe->stages_n &&
-                str_is(out->stage, t->def->name);
+    bool here = out->run == t->run && out->round == t->round && out->pass == 0 &&
+                j->stage < j->pipe->stages_n && str_is(out->stage, t->def->name);
     return here && task_is_current(t) ? t : NULL;
 }
 
 bool task_is_current(const struct task *t)
 {
-    return t->kind != TASK_STAGE || (!job_state_ended(t->job->state) && t->job->state != JOB_WAITING);
+    return t->kind != TASK_STAGE ||
+           (!job_state_ended(t->job->state) && t->job->state != JOB_WAITING);
 }
 
 bool key_committed(const struct job *j, const struct task_key *k)

@@ -143,7 +143,9 @@ static void put_lease(struct buf *out, const struct job *j)
         mp_nil(out);
         return;
     }
-    struct task_key k = { .job = j->id, .run = j->main.run, .round = j->main.round,
+    struct task_key k = { .job = j->id,
+                          .run = j->main.run,
+                          .round = j->main.round,
                           .stage = str_of(j->pipe->stages[j->stage].name) };
     task_key_text(&k, key);
     mp_map(out, 4);

@@ -9,22 +9,25 @@ enum { WAIT_STORE_MS = 10000, WAIT_STORE_MOST_MS = 86400000 };
 
 static void usage(FILE *to)
 {
-    fprintf(to,
-            "usage: pawl-broker [--config FILE] [--endpoint ENDPOINT] [--redis URL]\n"
-            "                   [--wait-store MS] [--set KEY=VALUE]...\n"
-            "\n"
-            "The broker: keeps jobs in Redis and gives their stages to workers.\n"
-            "\n"
-            "  --config FILE        configuration file instead of the project's pawl.yaml\n"
-            "  --endpoint ENDPOINT  listen on ipc://PATH or tcp://HOST:PORT (broker.endpoint)\n"
-            "  --redis URL          unix:///PATH or redis://[USER:PASSWORD@]HOST[:PORT] (redis.url)\n"
-            "  --wait-store MS      wait this long for Redis at start, %d if not given\n"
-            "  --set KEY=VALUE      any configuration key; `pawl config show` lists them\n"
-            "  --version, --help\n"
-            "\n"
-            "Logs `ready endpoint=...` when it serves. SIGTERM stops it after what it holds is durable.\n"
-            "Exit codes: 0 stopped, 64 misuse, 69 Redis or the endpoint cannot be had, 78 configuration.\n",
-            WAIT_STORE_MS);
+    fprintf(
+        to,
+        "usage: pawl-broker [--config FILE] [--endpoint ENDPOINT] [--redis URL]\n"
+        "                   [--wait-store MS] [--set KEY=VALUE]...\n"
+        "\n"
+        "The broker: keeps jobs in Redis and gives their stages to workers.\n"
+        "\n"
+        "  --config FILE        configuration file instead of the project's pawl.yaml\n"
+        "  --endpoint ENDPOINT  listen on ipc://PATH or tcp://HOST:PORT (broker.endpoint)\n"
+        "  --redis URL          unix:///PATH or redis://[USER:PASSWORD@]HOST[:PORT] (redis.url)\n"
+        "  --wait-store MS      wait this long for Redis at start, %d if not given\n"
+        "  --set KEY=VALUE      any configuration key; `pawl config show` lists them\n"
+        "  --version, --help\n"
+        "\n"
+        "Logs `ready endpoint=...` when it serves. SIGTERM stops it after what it holds is "
+        "durable.\n"
+        "Exit codes: 0 stopped, 64 misuse, 69 Redis or the endpoint cannot be had, 78 "
+        "configuration.\n",
+        WAIT_STORE_MS);
 }
 
 static int misuse(const char *what, const char *why)

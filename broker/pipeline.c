@@ -19,9 +19,9 @@ struct row {
 };
 
 static const struct row rows[] = {
-#define X(name, each, attempts, silence, total, reads, writes, meaning) \
+#define X(name, each, attempts, silence, total, reads, writes, meaning)                            \
     { name, each, attempts, silence, total, reads, writes, false },
-#define L(name, each, attempts, silence, total, reads, writes, meaning) \
+#define L(name, each, attempts, silence, total, reads, writes, meaning)                            \
     { name, "lane", attempts, silence, total, reads, writes, true },
 #include "schemas/stages.def"
 #undef X
@@ -71,9 +71,12 @@ void pipeline_put(struct buf *out, const struct stage_text *s)
 
 static struct stage_text text_of(const struct row *r)
 {
-    return (struct stage_text){ .name = str_of(r->name), .each = str_of(r->each),
-                                .reads = str_of(r->reads), .writes = str_of(r->writes),
-                                .attempts = r->attempts, .silence_ms = r->silence_ms,
+    return (struct stage_text){ .name = str_of(r->name),
+                                .each = str_of(r->each),
+                                .reads = str_of(r->reads),
+                                .writes = str_of(r->writes),
+                                .attempts = r->attempts,
+                                .silence_ms = r->silence_ms,
                                 .total_ms = r->total_ms };
 }
 
@@ -155,7 +158,8 @@ static enum status take_read(struct stage_read *r, struct str text, struct err *
     return OK;
 }
 
-static enum status want_list(struct mp *in, uint32_t max, uint32_t *n, const char *what, struct err *err)
+static enum status want_list(struct mp *in, uint32_t max, uint32_t *n, const char *what,
+                             struct err *err)
 {
     struct mp_value v;
     if (mp_want(in, MP_ARRAY, &v) != OK)
@@ -257,7 +261,8 @@ static enum status check(const struct pipeline *p, struct err *err)
                 return err_set(err, ERR_DATA, "stage %s: there twice", s->name);
         }
         if (s->each == EACH_RUN && round)
-            return err_set(err, ERR_DATA, "stage %s: stages of a run come before those of a round", s->name);
+            return err_set(err, ERR_DATA, "stage %s: stages of a run come before those of a round",
+                           s->name);
         round = round || s->each == EACH_ROUND;
     }
     return OK;

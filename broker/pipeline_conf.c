@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum status wrong(const struct conf *conf, size_t i, const char *key, const char *what, struct err *err)
+static enum status wrong(const struct conf *conf, size_t i, const char *key, const char *what,
+                         struct err *err)
 {
     char path[96];
     snprintf(path, sizeof path, key[0] ? "[%zu].%s" : "[%zu]%s", i, key);
@@ -22,8 +23,14 @@ static enum status wrong(const struct conf *conf, size_t i, const char *key, con
 /* "15s", "2h", or a number of milliseconds. */
 static bool span_ms(const json_t *v, int64_t *out)
 {
-    static const struct { const char *unit; int64_t ms; } units[] = {
-        { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 },
+    static const struct {
+        const char *unit;
+        int64_t ms;
+    } units[] = {
+        { "ms", 1 },
+        { "s", 1000 },
+        { "m", 60000 },
+        { "h", 3600000 },
     };
     if (json_is_integer(v)) {
         *out = json_integer_value(v);
@@ -106,10 +113,14 @@ static const char *take_key(struct parts *p, const char *key, const json_t *v)
     return "unknown key; known: stage, each, attempts, silence, total, reads, writes, facts";
 }
 
-static enum status put_stage(const struct conf *conf, size_t i, const json_t *v, struct buf *out, struct err *err)
+static enum status put_stage(const struct conf *conf, size_t i, const json_t *v, struct buf *out,
+                             struct err *err)
 {
-    struct parts p = { .s = { .each = str_of("round"), .attempts = 3, .silence_ms = 15000, .total_ms = 3600000 } };
-    const char *name = json_is_string(v) ? json_string_value(v) : json_string_value(json_object_get(v, "stage"));
+    struct parts p = {
+        .s = { .each = str_of("round"), .attempts = 3, .silence_ms = 15000, .total_ms = 3600000 }
+    };
+    const char *name =
+        json_is_string(v) ? json_string_value(v) : json_string_value(json_object_get(v, "stage"));
     const char *key, *bad = NULL;
     json_t *value;
     if (!name)
@@ -118,7 +129,8 @@ static enum status put_stage(const struct conf *conf, size_t i, const json_t *v,
         return wrong(conf, i, "", "call and ask are lanes, not stages", err);
     bool known = pipeline_known(str_of(name), &p.s);
     if (!known && json_is_string(v))
-        return wrong(conf, i, "", "not one of the usual stages: say what it reads and writes in a map", err);
+        return wrong(conf, i, "",
+                     "not one of the usual stages: say what it reads and writes in a map", err);
     p.s.name = str_of(name);
     enum status st = OK;
     if (json_is_object(v)) {

@@ -51,7 +51,8 @@ static void judge_candidate(const struct job *j, struct ruling *r)
     }
 }
 
-static enum job_state end_state(bool has_best, bool stale, const struct verdict *best, const struct budget *b)
+static enum job_state end_state(bool has_best, bool stale, const struct verdict *best,
+                                const struct budget *b)
 {
     if (!has_best)
         return JOB_FAILED;

@@ -9,8 +9,8 @@
 
 enum { ANSWER_MAX = 16384 };
 
-void job_settle_question(struct core *c, struct job *j, struct question *q, struct str text, const char *by,
-                         struct effects *fx)
+void job_settle_question(struct core *c, struct job *j, struct question *q, struct str text,
+                         const char *by, struct effects *fx)
 {
     assert(!q->settled);
     struct buf b;
@@ -62,7 +62,8 @@ void questions_due(struct core *c, struct job *j, struct effects *fx)
     }
     const struct question *next = first_due(j);
     if (next)
-        timer_set(&c->timers, &j->main.timer, TIMER_QUESTION, c->now_ms + (next->due_ms - c->wall_ms));
+        timer_set(&c->timers, &j->main.timer, TIMER_QUESTION,
+                  c->now_ms + (next->due_ms - c->wall_ms));
     else
         job_resume_if_answered(c, j, fx);
 }

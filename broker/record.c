@@ -342,7 +342,8 @@ void record_encode(const struct job *j, struct buf *out)
 {
     struct rec r = { .out = out };
     uint64_t pipe = j->pipe->id, version = RECORD_VERSION;
-    struct job *same = (struct job *)(uintptr_t)j; /* visitors take mutable fields; writing changes none */
+    struct job *same =
+        (struct job *)(uintptr_t)j; /* visitors take mutable fields; writing changes none */
     u64(&r, &version);
     visit_job(&r, same, &pipe);
 }
@@ -350,8 +351,9 @@ void record_encode(const struct job *j, struct buf *out)
 static enum status check(const struct job *j)
 {
     bool good = j->id != 0 && j->run >= 1 && j->run <= PAWL_RUNS_MAX && j->round >= 1 &&
-                j->round <= PAWL_ROUNDS_MAX && j->stage <= j->pipe->stages_n && j->seen_n <= SEEN_MAX &&
-                j->best_run <= j->run && j->budget.rounds >= 1 && j->budget.rounds <= PAWL_ROUNDS_MAX;
+                j->round <= PAWL_ROUNDS_MAX && j->stage <= j->pipe->stages_n &&
+                j->seen_n <= SEEN_MAX && j->best_run <= j->run && j->budget.rounds >= 1 &&
+                j->budget.rounds <= PAWL_ROUNDS_MAX;
     return good ? OK : ERR_DATA;
 }
 
@@ -379,8 +381,9 @@ struct job *record_decode(struct str raw, pipeline_find_fn *find, void *ctx, str
         char id[ID_CHARS + 1];
         id_text(j->id, id);
         err_set(err, r.st, "record of job %s: %s", id,
-                r.st == ERR_PROTOCOL ? "written by another version" : r.st == ERR_NOT_FOUND
-                ? "its pipeline is not in the store" : status_text(r.st));
+                r.st == ERR_PROTOCOL    ? "written by another version"
+                : r.st == ERR_NOT_FOUND ? "its pipeline is not in the store"
+                                        : status_text(r.st));
         job_free(j);
         return NULL;
     }

@@ -29,12 +29,13 @@ struct redis_conn {
     char why[160];
 };
 
-/* ---- the address ----------------------------------------------------------------------------- */
+/* ---- the address -------------------------------------------------------------------------- */
 
 static enum status bad_url(const char *url, struct err *err)
 {
     const char *at = strrchr(url, '@'); /* never show a password */
-    err_set(err, ERR_CONFIG, "redis.url: %s%s: not an address of Redis", at ? "…" : "", at ? at : url);
+    err_set(err, ERR_CONFIG, "redis.url: %s%s: not an address of Redis", at ? "…" : "",
+            at ? at : url);
     err_fix(err, "use unix:///PATH or redis://[USER:PASSWORD@]HOST[:PORT]");
     return ERR_CONFIG;
 }
@@ -97,7 +98,7 @@ enum status redis_url_parse(const char *url, struct redis_url *out, struct err *
     return OK;
 }
 
-/* ---- blocking -------------------------------------------------------------------------------- */
+/* ---- blocking ----------------------------------------------------------------------------- */
 
 redisReply *redis_conn_ask(struct redis_conn *c, int argc, const struct str *argv, struct err *err)
 {
@@ -149,7 +150,8 @@ struct redis_conn *redis_conn_open(const struct redis_url *url, struct err *err)
     c->redis = url->path[0] ? redisConnectUnixWithTimeout(url->path, connect)
                             : redisConnectWithTimeout(url->host, url->port, connect);
     if (!c->redis || c->redis->err) {
-        err_set(err, ERR_UNAVAILABLE, "Redis at %s: %s", url->shown, c->redis ? c->redis->errstr : "out of memory");
+        err_set(err, ERR_UNAVAILABLE, "Redis at %s: %s", url->shown,
+                c->redis ? c->redis->errstr : "out of memory");
         err_fix(err, "start Redis there, or set redis.url");
         redis_conn_close(c);
         return NULL;
@@ -165,7 +167,7 @@ struct redis_conn *redis_conn_open(const struct redis_url *url, struct err *err)
     return c;
 }
 
-/* ---- on the loop ----------------------------------------------------------------------------- */
+/* ---- on the loop -------------------------------------------------------------------------- */
 
 static bool take_wait(struct redis_conn *c, struct wait *out)
 {
@@ -264,7 +266,8 @@ static void on_fd(void *ctx, int fd, int events)
         flush(c);
 }
 
-enum status redis_conn_start(struct redis_conn *c, struct mux *mux, const struct redis_conn_events *events)
+enum status redis_conn_start(struct redis_conn *c, struct mux *mux,
+                             const struct redis_conn_events *events)
 {
     int flags = fcntl(c->redis->fd, F_GETFL);
     if (flags < 0 || fcntl(c->redis->fd, F_SETFL, flags | O_NONBLOCK) < 0)
@@ -294,7 +297,8 @@ static bool add_wait(struct redis_conn *c, struct wait w)
     return true;
 }
 
-enum status redis_conn_send(struct redis_conn *c, int argc, const struct str *argv, redis_fn *fn, void *ctx)
+enum status redis_conn_send(struct redis_conn *c, int argc, const struct str *argv, redis_fn *fn,
+                            void *ctx)
 {
     const char *v[ARGC_MAX];
     size_t n[ARGC_MAX];

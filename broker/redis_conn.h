@@ -9,11 +9,11 @@
 #include <hiredis/hiredis.h>
 
 struct redis_url {
-    char path[256];           /* unix socket; "" for TCP */
+    char path[256]; /* unix socket; "" for TCP */
     char host[256];
     int port;
     char user[128], password[256];
-    char shown[320];          /* without the password: for logs */
+    char shown[320]; /* without the password: for logs */
 };
 enum status redis_url_parse(const char *url, struct redis_url *out, struct err *err) MUST_USE;
 
@@ -29,12 +29,15 @@ struct redis_conn_events {
 
 /* Connect (at most 1.5 s), authenticate. NULL: err says why, ERR_UNAVAILABLE when it may come. */
 struct redis_conn *redis_conn_open(const struct redis_url *url, struct err *err);
-void redis_conn_close(struct redis_conn *c); /* NULL is fine; pending functions are called with NULL */
+void redis_conn_close(
+    struct redis_conn *c); /* NULL is fine; pending functions are called with NULL */
 /* Blocking, only before redis_conn_start(). NULL: connection failed (err). The caller frees. */
 redisReply *redis_conn_ask(struct redis_conn *c, int argc, const struct str *argv, struct err *err);
 /* From now on asynchronous. */
-enum status redis_conn_start(struct redis_conn *c, struct mux *mux, const struct redis_conn_events *events) MUST_USE;
-enum status redis_conn_send(struct redis_conn *c, int argc, const struct str *argv, redis_fn *fn, void *ctx) MUST_USE;
+enum status redis_conn_start(struct redis_conn *c, struct mux *mux,
+                             const struct redis_conn_events *events) MUST_USE;
+enum status redis_conn_send(struct redis_conn *c, int argc, const struct str *argv, redis_fn *fn,
+                            void *ctx) MUST_USE;
 uint32_t redis_conn_pending(const struct redis_conn *c);
 /* How long the oldest command has waited, 0: nothing pending. */
 int64_t redis_conn_waiting_ms(const struct redis_conn *c, int64_t now_ms);

@@ -10,13 +10,13 @@
 
 enum { ASKS_OPEN_MAX = 16, LABEL_MAX = 1024, ITEM_MAX = 32768 };
 
-static void refuse(const struct event *ev, uint64_t req, enum status code, const char *text, const char *fix,
-                   struct effects *fx)
+static void refuse(const struct event *ev, uint64_t req, enum status code, const char *text,
+                   const char *fix, struct effects *fx)
 {
     say_refused(fx, ev->peer, req, code, text, fix);
 }
 
-/* ---- SUBMIT ---------------------------------------------------------------------------------- */
+/* ---- SUBMIT ------------------------------------------------------------------------------- */
 
 static bool good_name(struct str s)
 {
@@ -32,7 +32,8 @@ static bool good_name(struct str s)
 
 static bool reserved(struct str name)
 {
-    static const char *const ours[] = { "workspace", "steps", "comments", "answers", "ledger", "ask", "reply", "call" };
+    static const char *const ours[] = { "workspace", "steps", "comments", "answers",
+                                        "ledger",    "ask",   "reply",    "call" };
     for (size_t i = 0; i < COUNT(ours); i++) {
         if (str_is(name, ours[i]))
             return true;
@@ -68,13 +69,15 @@ static uint64_t job_id_of(struct str project, struct str key)
     return id ? id : 1;
 }
 
-static void say_submitted(struct core *c, const struct job *j, const struct event *ev, bool existing,
-                          struct effects *fx)
+static void say_submitted(struct core *c, const struct job *j, const struct event *ev,
+                          bool existing, struct effects *fx)
 {
     char id[ID_CHARS + 1];
     struct msg m = { .type = MSG_SUBMITTED };
     id_text(j->id, id);
-    m.SUBMITTED = (struct msg_SUBMITTED){ .req = ev->msg->SUBMIT.req, .job = str_of(id), .existing = existing };
+    m.SUBMITTED = (struct msg_SUBMITTED){ .req = ev->msg->SUBMIT.req,
+                                          .job = str_of(id),
+                                          .existing = existing };
     struct strs *un = &m.SUBMITTED.unserved;
     for (uint32_t i = 0; i < j->pipe->stages_n; i++) {
         if (roster_serving(c, j->pipe->stages[i].lane) == 0)
@@ -90,7 +93,8 @@ static char *dup_str(struct str s, size_t max)
     return z;
 }
 
-static void make_job(struct core *c, uint64_t id, struct str project, const struct event *ev, struct effects *fx)
+static void make_job(struct core *c, uint64_t id, struct str project, const struct event *ev,
+                     struct effects *fx)
 {
     const struct msg_SUBMIT *m = &ev->msg->SUBMIT;
     struct job *j = job_new(id);
@@ -159,17 +163,20 @@ void on_submit(struct core *c, const struct event *ev, struct effects *fx)
     if (j && str_is(m->key, j->key) && str_is(project, j->project)) {
         say_submitted(c, j, ev, true, fx);
     } else if (j) {
-        refuse(ev, m->req, ERR_DATA, "another job has the same id by chance", "submit with another key", fx);
+        refuse(ev, m->req, ERR_DATA, "another job has the same id by chance",
+               "submit with another key", fx);
     } else if (c->jobs.len - c->ended.len >= c->conf.open_jobs_max) {
-        refuse(ev, m->req, ERR_BUSY, "as many jobs are open as limits.open_jobs allows", "try again later", fx);
+        refuse(ev, m->req, ERR_BUSY, "as many jobs are open as limits.open_jobs allows",
+               "try again later", fx);
     } else {
         make_job(c, id, project, ev, fx);
     }
 }
 
-/* ---- requests about a job -------------------------------------------------------------------- */
+/* ---- requests about a job ----------------------------------------------------------------- */
 
-static struct job *find(struct core *c, const struct event *ev, uint64_t req, struct str name, struct effects *fx)
+static struct job *find(struct core *c, const struct event *ev, uint64_t req, struct str name,
+                        struct effects *fx)
 {
     uint64_t id = 0;
     enum status st = core_find(c, name, ev->access, &id);
@@ -224,7 +231,8 @@ void on_answer(struct core *c, const struct event *ev, struct effects *fx)
         refuse(ev, m->req, ERR_DATA, wrong, "`pawl show` lists open questions", fx);
         return;
     }
-    job_settle_question(c, j, q, m->text.n ? m->text : str_of(q->otherwise), m->text.n ? "user" : "default", fx);
+    job_settle_question(c, j, q, m->text.n ? m->text : str_of(q->otherwise),
+                        m->text.n ? "user" : "default", fx);
     say_okay(fx, ev->peer, m->req, q->id);
     job_resume_if_answered(c, j, fx);
 }
@@ -247,7 +255,8 @@ void ask_id(uint32_t number, char out[16])
     id_of('a', number, out);
 }
 
-static void append_comment(struct core *c, struct job *j, struct str text, char id[16], struct effects *fx)
+static void append_comment(struct core *c, struct job *j, struct str text, char id[16],
+                           struct effects *fx)
 {
     struct buf b;
     id_of('c', j->comments_n + 1, id);
@@ -277,7 +286,8 @@ void on_comment(struct core *c, const struct event *ev, struct effects *fx)
         return;
     }
     if (j->comments_n >= 1000 || (ended && j->run == PAWL_RUNS_MAX)) {
-        refuse(ev, m->req, ERR_LIMIT, "the job has as many comments or runs as it may have", "submit a new job", fx);
+        refuse(ev, m->req, ERR_LIMIT, "the job has as many comments or runs as it may have",
+               "submit a new job", fx);
         return;
     }
     append_comment(c, j, m->text, id, fx);
@@ -316,7 +326,8 @@ static void make_ask(struct core *c, struct job *j, struct str text, struct effe
         end = &(*end)->next;
     *end = t;
     field_ask(field, "ask", t->pass);
-    struct str copy = effects_copy(fx, str_of(field)), bytes = effects_copy(fx, ask_frame(t->pass, text, &frame));
+    struct str copy = effects_copy(fx, str_of(field)),
+               bytes = effects_copy(fx, ask_frame(t->pass, text, &frame));
     buf_fini(&frame);
     struct fx *f = effects_add(fx, FX_DOC);
     f->job = j->id;
@@ -341,7 +352,8 @@ void on_ask(struct core *c, const struct event *ev, struct effects *fx)
         return;
     }
     if (open >= ASKS_OPEN_MAX) {
-        refuse(ev, m->req, ERR_BUSY, "too many questions about this job are open", "wait for a reply", fx);
+        refuse(ev, m->req, ERR_BUSY, "too many questions about this job are open",
+               "wait for a reply", fx);
         return;
     }
     make_ask(c, j, m->text, fx);
@@ -379,7 +391,8 @@ void on_retry(struct core *c, const struct event *ev, struct effects *fx)
         return;
     }
     if (j->run == PAWL_RUNS_MAX) {
-        refuse(ev, m->req, ERR_LIMIT, "the job has as many runs as it may have", "submit a new job", fx);
+        refuse(ev, m->req, ERR_LIMIT, "the job has as many runs as it may have", "submit a new job",
+               fx);
         return;
     }
     job_new_run(c, j, "tried again by the user", fx);

@@ -13,11 +13,12 @@
 
 enum { FREE_RELEASES = 2, RELEASE_DELAY_MS = 1000, STEP_HEAD_MAX = 256, REPLY_MAX = 128 * 1024 };
 
-/* ---- tokens ---------------------------------------------------------------------------------- */
+/* ---- tokens ------------------------------------------------------------------------------- */
 
 static void spend(struct job *j, uint64_t in, uint64_t out)
 {
-    const uint64_t most = (uint64_t)1 << 48; /* a worker's word: bounded, so that sums cannot wrap */
+    const uint64_t most = (uint64_t)1
+                          << 48; /* a worker's word: bounded, so that sums cannot wrap */
     in = in < most ? in : most;
     out = out < most ? out : most;
     j->tokens_in += in;
@@ -37,7 +38,7 @@ static void spend_rest(struct task *t, struct task_cost cost, bool same_lease)
           cost.tokens_out > out ? cost.tokens_out - out : 0);
 }
 
-/* ---- documents ------------------------------------------------------------------------------- */
+/* ---- documents ---------------------------------------------------------------------------- */
 
 static void store_doc(struct job *j, const char *field, struct str frame, struct effects *fx)
 {
@@ -49,7 +50,8 @@ static void store_doc(struct job *j, const char *field, struct str frame, struct
     f->bytes = frame;
 }
 
-static void store_docs(struct task *t, const struct strs *names, const struct event *ev, struct effects *fx)
+static void store_docs(struct task *t, const struct strs *names, const struct event *ev,
+                       struct effects *fx)
 {
     struct doc_place at = { (uint16_t)t->run, (uint16_t)t->round };
     char field[FIELD_MAX];
@@ -78,7 +80,7 @@ static void forget_steps(struct task *t, struct effects *fx)
     task_steps_clear(t);
 }
 
-/* ---- the end of an ask ----------------------------------------------------------------------- */
+/* ---- the end of an ask -------------------------------------------------------------------- */
 
 static struct str failure_reply(const struct task *t, const struct reply *r, struct buf *b)
 {
@@ -101,7 +103,8 @@ static struct str failure_reply(const struct task *t, const struct reply *r, str
     return buf_get(b);
 }
 
-void ask_finish(struct core *c, struct task *t, const struct reply *reply, struct str frame, struct effects *fx)
+void ask_finish(struct core *c, struct task *t, const struct reply *reply, struct str frame,
+                struct effects *fx)
 {
     struct job *j = t->job;
     char field[FIELD_MAX];
@@ -127,7 +130,7 @@ void ask_finish(struct core *c, struct task *t, const struct reply *reply, struc
     job_touch(c, j);
 }
 
-/* ---- failing --------------------------------------------------------------------------------- */
+/* ---- failing ------------------------------------------------------------------------------ */
 
 static void note_failure(struct core *c, const struct task *t, const char *fault, struct str text)
 {
@@ -142,7 +145,8 @@ static void note_failure(struct core *c, const struct task *t, const char *fault
 }
 
 /* The task will not be tried again. */
-static void give_up(struct core *c, struct task *t, const char *fault, struct str text, struct effects *fx)
+static void give_up(struct core *c, struct task *t, const char *fault, struct str text,
+                    struct effects *fx)
 {
     char reason[REASON_MAX];
     size_t n = text.n < sizeof reason - 1 ? text.n : sizeof reason - 1;
@@ -158,7 +162,8 @@ static void give_up(struct core *c, struct task *t, const char *fault, struct st
     }
 }
 
-static void wait_again(struct core *c, struct task *t, int64_t delay_ms, struct str text, struct effects *fx)
+static void wait_again(struct core *c, struct task *t, int64_t delay_ms, struct str text,
+                       struct effects *fx)
 {
     struct job *j = t->job;
     if (t->kind == TASK_STAGE && j->state == JOB_RUNNING) {
@@ -185,7 +190,8 @@ static uint64_t chance(const struct core *c, const struct task *t)
 }
 
 /* One more attempt is spent. The lease is over. */
-void task_charge(struct core *c, struct task *t, const char *fault, struct str text, struct effects *fx)
+void task_charge(struct core *c, struct task *t, const char *fault, struct str text,
+                 struct effects *fx)
 {
     struct job *j = t->job;
     note_failure(c, t, fault, text);
@@ -245,14 +251,18 @@ static void end_lease(struct core *c, struct task *t, struct effects *fx)
     task_idle(c, t);
 }
 
-/* ---- DONE ------------------------------------------------------------------------------------ */
+/* ---- DONE --------------------------------------------------------------------------------- */
 
-static bool answer_unknown(const struct event *ev, struct str key, struct fence fence, const struct task *t,
-                           const struct job *j, const struct task_key *k, struct effects *fx)
+static bool answer_unknown(const struct event *ev, struct str key, struct fence fence,
+                           const struct task *t, const struct job *j, const struct task_key *k,
+                           struct effects *fx)
 {
     if (t)
         return false;
-    const char *outcome = !j ? "gone" : key_committed(j, k) ? "already" : job_state_ended(j->state) ? "gone" : "stale";
+    const char *outcome = !j                          ? "gone"
+                          : key_committed(j, k)       ? "already"
+                          : job_state_ended(j->state) ? "gone"
+                                                      : "stale";
     say_taken(fx, ev->peer, key, fence, outcome);
     return true;
 }
@@ -345,7 +355,7 @@ void on_done(struct core *c, const struct event *ev, struct effects *fx)
         commit(c, t, ev, fx);
 }
 
-/* ---- FAIL, RELEASE --------------------------------------------------------------------------- */
+/* ---- FAIL, RELEASE ------------------------------------------------------------------------ */
 
 static void permanent(struct core *c, struct task *t, const struct event *ev, struct effects *fx)
 {
@@ -367,7 +377,8 @@ void on_fail(struct core *c, const struct event *ev, struct effects *fx)
     if (answer_unknown(ev, m->task, m->fence, t, j, &k, fx))
         return;
     if (t->phase != PHASE_LEASED || !fence_eq(t->fence, m->fence)) {
-        say_taken(fx, ev->peer, m->task, m->fence, fence_eq(t->spent, m->fence) ? "already" : "stale");
+        say_taken(fx, ev->peer, m->task, m->fence,
+                  fence_eq(t->spent, m->fence) ? "already" : "stale");
         return;
     }
     say_taken(fx, ev->peer, m->task, m->fence, "committed");
@@ -407,7 +418,7 @@ void on_release(struct core *c, const struct event *ev, struct effects *fx)
     give_back(c, t, m->reason, fx);
 }
 
-/* ---- STEP ------------------------------------------------------------------------------------ */
+/* ---- STEP --------------------------------------------------------------------------------- */
 
 static void say_stepped(const struct event *ev, struct effects *fx)
 {
@@ -446,7 +457,8 @@ void on_step(struct core *c, const struct event *ev, struct effects *fx)
     struct job *j;
     struct task *t = core_task(c, m->task, &k, &j);
     if (!t) {
-        say_drop(fx, ev->peer, m->task, m->fence, j && !job_state_ended(j->state) ? "superseded" : "cancelled");
+        say_drop(fx, ev->peer, m->task, m->fence,
+                 j && !job_state_ended(j->state) ? "superseded" : "cancelled");
         return;
     }
     if (m->hash.n != HASH_BYTES) {

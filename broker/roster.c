@@ -100,7 +100,7 @@ void roster_gone(struct core *c, struct peer_state *p, const char *why, struct e
     peer_free(p);
 }
 
-/* ---- HELLO ----------------------------------------------------------------------------------- */
+/* ---- HELLO -------------------------------------------------------------------------------- */
 
 static void copy_name(char to[PAWL_NAME_MAX + 1], struct str s)
 {
@@ -167,7 +167,8 @@ static void say_welcome(struct core *c, const struct peer_state *p, struct effec
     say(fx, p->id, &m, false);
 }
 
-static void take_lease(struct core *c, struct task *t, struct peer_state *p, struct fence fence, struct effects *fx)
+static void take_lease(struct core *c, struct task *t, struct peer_state *p, struct fence fence,
+                       struct effects *fx)
 {
     bool held = t->phase == PHASE_LEASED;
     struct job *j = t->job;
@@ -183,7 +184,8 @@ static void take_lease(struct core *c, struct task *t, struct peer_state *p, str
 }
 
 /* One task that a worker says it holds, by BEAT or HELLO. */
-static void on_hold(struct core *c, struct peer_state *p, const struct task_ref *ref, struct effects *fx)
+static void on_hold(struct core *c, struct peer_state *p, const struct task_ref *ref,
+                    struct effects *fx)
 {
     struct task_key k;
     struct job *j;
@@ -192,7 +194,8 @@ static void on_hold(struct core *c, struct peer_state *p, const struct task_ref 
         /* A finished result is forgotten by the first, unfinished work is stopped by the second. */
         if (j && key_committed(j, &k))
             say_taken(fx, p->id, ref->task, ref->fence, "already");
-        say_drop(fx, p->id, ref->task, ref->fence, j && job_state_ended(j->state) ? "cancelled" : "expired");
+        say_drop(fx, p->id, ref->task, ref->fence,
+                 j && job_state_ended(j->state) ? "cancelled" : "expired");
         return;
     }
     bool same = fence_eq(t->fence, ref->fence);
@@ -206,11 +209,13 @@ static void on_hold(struct core *c, struct peer_state *p, const struct task_ref 
     } else if (same && t->kind != TASK_CALL) {
         take_lease(c, t, p, ref->fence, fx); /* nobody else has begun: finish it */
     } else {
-        say_drop(fx, p->id, ref->task, ref->fence, "expired"); /* a finished result is kept and adopted */
+        say_drop(fx, p->id, ref->task, ref->fence,
+                 "expired"); /* a finished result is kept and adopted */
     }
 }
 
-static void on_holds(struct core *c, struct peer_state *p, const struct task_list *list, struct effects *fx)
+static void on_holds(struct core *c, struct peer_state *p, const struct task_list *list,
+                     struct effects *fx)
 {
     struct task_ref ref;
     size_t at = 0;
@@ -228,7 +233,8 @@ void on_hello(struct core *c, const struct event *ev, struct effects *fx)
     }
     struct peer_state *p = roster_find(c, ev->peer);
     if (p && p->worker != worker) {
-        say_refused(fx, ev->peer, 0, ERR_PROTOCOL, "a connection keeps its role", "open another one");
+        say_refused(fx, ev->peer, 0, ERR_PROTOCOL, "a connection keeps its role",
+                    "open another one");
         return;
     }
     if (!p)
@@ -247,7 +253,7 @@ void on_hello(struct core *c, const struct event *ev, struct effects *fx)
         on_holds(c, p, &m->holds, fx);
 }
 
-/* ---- READY, BEAT, BYE ------------------------------------------------------------------------ */
+/* ---- READY, BEAT, BYE --------------------------------------------------------------------- */
 
 void on_ready(struct core *c, const struct event *ev, struct effects *fx)
 {
@@ -260,7 +266,8 @@ void on_ready(struct core *c, const struct event *ev, struct effects *fx)
         p->credit_seq = p->seq; /* nobody has seen what was not sent */
 }
 
-static void take_note(struct core *c, struct str key, struct str text, struct peer_state *p, struct effects *fx)
+static void take_note(struct core *c, struct str key, struct str text, struct peer_state *p,
+                      struct effects *fx)
 {
     struct task_key k;
     struct job *j;
@@ -321,7 +328,7 @@ void on_bye(struct core *c, const struct event *ev, struct effects *fx)
     roster_gone(c, p, "", fx);
 }
 
-/* ---- for people ------------------------------------------------------------------------------ */
+/* ---- for people --------------------------------------------------------------------------- */
 
 static void put_names(struct buf *out, const char *key, char (*v)[PAWL_NAME_MAX + 1], uint32_t n)
 {

@@ -50,7 +50,8 @@ static void set_cursor(struct listing *l, const struct job *j)
 
 static bool wanted(const struct listing *l, const struct job *j)
 {
-    return (!l->by_state || j->state == l->state) && (!l->project[0] || strcmp(l->project, j->project) == 0);
+    return (!l->by_state || j->state == l->state) &&
+           (!l->project[0] || strcmp(l->project, j->project) == 0);
 }
 
 /* False: the page is full. */
@@ -136,8 +137,11 @@ static void serve_list(struct broker *b, struct conn *c, const struct msg_LIST *
     struct str access = access_project(c->role), project = access.n ? access : m->project;
     struct listing *l = calloc(1, sizeof *l);
     assert(l);
-    *l = (struct listing){ .b = b, .conn = c->id, .req = m->req,
-                           .limit = m->limit >= 1 && m->limit <= LIMIT_MAX ? (uint32_t)m->limit : LIMIT_MAX };
+    *l = (struct listing){ .b = b,
+                           .conn = c->id,
+                           .req = m->req,
+                           .limit = m->limit >= 1 && m->limit <= LIMIT_MAX ? (uint32_t)m->limit
+                                                                           : LIMIT_MAX };
     buf_init(&l->rows, PAGE_BYTES_MAX);
     snprintf(l->project, sizeof l->project, "%.*s", STR_ARG(project));
     snprintf(l->cursor, sizeof l->cursor, "%.*s", STR_ARG(m->cursor));
@@ -152,8 +156,9 @@ static void serve_list(struct broker *b, struct conn *c, const struct msg_LIST *
 bool serve(struct broker *b, struct conn *c, const struct msg *m)
 {
     uint64_t req = m->type >= MSG_SUBMIT ? m->LIST.req : 0;
-    bool ours = m->type == MSG_LIST || m->type == MSG_SHOW || m->type == MSG_GET || m->type == MSG_WORKERS ||
-                m->type == MSG_STATUS || m->type == MSG_WATCH || m->type == MSG_UNWATCH || m->type == MSG_PUT;
+    bool ours = m->type == MSG_LIST || m->type == MSG_SHOW || m->type == MSG_GET ||
+                m->type == MSG_WORKERS || m->type == MSG_STATUS || m->type == MSG_WATCH ||
+                m->type == MSG_UNWATCH || m->type == MSG_PUT;
     if (ours && !core_peer_known(b->core, c->id)) {
         loop_refuse(b, c->id, req, ERR_PROTOCOL, "unknown peer: say HELLO", "");
         return true;

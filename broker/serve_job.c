@@ -42,7 +42,7 @@ static void fail_store(struct reading *r)
     fail(r, ERR_UNAVAILABLE, "the store cannot be reached");
 }
 
-/* ---- fields of the job's documents ------------------------------------------------------------ */
+/* ---- fields of the job's documents -------------------------------------------------------- */
 
 /* "run/round/name", "ask/a1", "reply/a1"; not the items of lists and steps. */
 static bool parse_field(struct str field, uint32_t *run, uint32_t *round, struct str *name)
@@ -63,7 +63,7 @@ static bool parse_field(struct str field, uint32_t *run, uint32_t *round, struct
     return true;
 }
 
-/* ---- SHOW ------------------------------------------------------------------------------------- */
+/* ---- SHOW --------------------------------------------------------------------------------- */
 
 static void put_items(struct buf *out, const char *key, const struct buf *frame)
 {
@@ -105,7 +105,8 @@ static void on_lists(void *ctx, enum status st, struct buf *frames, uint32_t n)
         struct str f = buf_get(&frame);
         loop_say(r->b, r->conn, &m, &f, 1);
     } else {
-        loop_refuse(r->b, r->conn, r->req, ERR_LIMIT, "the job's map is larger than a frame", "read its documents with GET");
+        loop_refuse(r->b, r->conn, r->req, ERR_LIMIT, "the job's map is larger than a frame",
+                    "read its documents with GET");
     }
     buf_fini(&frame);
     reading_free(r);
@@ -161,7 +162,7 @@ static void on_names(void *ctx, enum status st, const struct str *v, uint32_t n)
     fetch_docs(r->b, r->id, needs, 3, on_lists, r);
 }
 
-/* ---- GET -------------------------------------------------------------------------------------- */
+/* ---- GET ---------------------------------------------------------------------------------- */
 
 static void on_doc(void *ctx, enum status st, struct buf *frames, uint32_t n)
 {
@@ -222,13 +223,20 @@ static void get_names(struct reading *r, store_get_fn *fn)
 
 static bool get_list(struct reading *r)
 {
-    const struct { const char *name; uint32_t n; } lists[] = {
-        { "ledger", r->job->ledger_n }, { "comments", r->job->comments_n }, { "answers", r->job->answers_n },
+    const struct {
+        const char *name;
+        uint32_t n;
+    } lists[] = {
+        { "ledger", r->job->ledger_n },
+        { "comments", r->job->comments_n },
+        { "answers", r->job->answers_n },
     };
     for (size_t i = 0; i < COUNT(lists); i++) {
         if (strcmp(r->name, lists[i].name) != 0)
             continue;
-        struct need need = { .kind = NEED_LIST, .name = str_of(lists[i].name), .count = lists[i].n };
+        struct need need = { .kind = NEED_LIST,
+                             .name = str_of(lists[i].name),
+                             .count = lists[i].n };
         fetch_docs(r->b, r->id, &need, 1, on_doc, r);
         return true;
     }
@@ -290,7 +298,9 @@ static void get_named(struct reading *r)
     }
     struct doc_place place = !d ? NO_PLACE : best ? d->best : d->newest;
     if (!place_is(place)) {
-        fail(r, ERR_NOT_FOUND, best ? "the job has no best candidate with such a document" : "the job has no such document");
+        fail(r, ERR_NOT_FOUND,
+             best ? "the job has no best candidate with such a document"
+                  : "the job has no such document");
         return;
     }
     r->run = place.run;
@@ -313,7 +323,7 @@ static void get_document(struct reading *r)
     get_named(r);
 }
 
-/* ---- both ------------------------------------------------------------------------------------- */
+/* ---- both --------------------------------------------------------------------------------- */
 
 static void on_record(void *ctx, enum status st, const struct str *v, uint32_t n)
 {
@@ -323,7 +333,8 @@ static void on_record(void *ctx, enum status st, const struct str *v, uint32_t n
         fail_store(r);
         return;
     }
-    if (n == 0 || !v[0].p || !(r->job = record_decode(v[0], core_find_pipeline, r->b->core, &err))) {
+    if (n == 0 || !v[0].p ||
+        !(r->job = record_decode(v[0], core_find_pipeline, r->b->core, &err))) {
         fail(r, ERR_NOT_FOUND, "there is no such job");
         return;
     }
@@ -338,7 +349,8 @@ static void begin(struct broker *b, struct conn *c, struct reading from, struct 
     uint64_t id = 0;
     enum status st = core_find(b->core, name, access_project(c->role), &id);
     if (st != OK) {
-        loop_refuse(b, c->id, from.req, st, st == ERR_DATA ? "several jobs begin so" : "there is no such job",
+        loop_refuse(b, c->id, from.req, st,
+                    st == ERR_DATA ? "several jobs begin so" : "there is no such job",
                     st == ERR_DATA ? "give more characters of its id" : "`pawl ps` lists the jobs");
         return;
     }
@@ -361,7 +373,8 @@ void serve_show(struct broker *b, struct conn *c, const struct msg_SHOW *m)
 void serve_get(struct broker *b, struct conn *c, const struct msg_GET *m)
 {
     struct reading r = { .req = m->req, .get = true };
-    if (m->name.n == 0 || m->name.n > PAWL_NAME_MAX || m->run > PAWL_RUNS_MAX || m->round > PAWL_ROUNDS_MAX) {
+    if (m->name.n == 0 || m->name.n > PAWL_NAME_MAX || m->run > PAWL_RUNS_MAX ||
+        m->round > PAWL_ROUNDS_MAX) {
         loop_refuse(b, c->id, m->req, ERR_DATA, "GET: a document's name, a run and a round", "");
         return;
     }

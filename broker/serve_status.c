@@ -110,7 +110,8 @@ void serve_status(struct broker *b, struct conn *c, uint64_t req)
     char epoch[48];
     if (b->core)
         n = core_counts(b->core);
-    snprintf(epoch, sizeof epoch, "%" PRIu64 "-%016" PRIx64, b->epoch.generation, b->epoch.incarnation);
+    snprintf(epoch, sizeof epoch, "%" PRIu64 "-%016" PRIx64, b->epoch.generation,
+             b->epoch.incarnation);
     buf_init(&map, PAWL_FRAME_MAX);
     mp_map(&map, 9);
     pair_z(&map, "version", PAWL_VERSION);
@@ -129,7 +130,7 @@ void serve_status(struct broker *b, struct conn *c, uint64_t req)
     answer(b, c, req, &map);
 }
 
-/* ---- PUT: a blob, durable before it is acknowledged ------------------------------------------- */
+/* ---- PUT: a blob, durable before it is acknowledged --------------------------------------- */
 
 /* Others will trust the name, so it is checked against the bytes. */
 static enum status check_blob(const struct msg_PUT *m, struct str frame)
@@ -154,8 +155,11 @@ void serve_put(struct broker *b, struct conn *c, const struct msg_PUT *m, struct
     struct hash h;
     char hex[HASH_HEX + 1];
     if (st != OK) {
-        loop_refuse(b, c->id, m->req, st, st == ERR_LIMIT ? "the blob is larger than a workspace may be"
-                    : "PUT carries one frame whose plain bytes have the hash that it names", "");
+        loop_refuse(b, c->id, m->req, st,
+                    st == ERR_LIMIT
+                        ? "the blob is larger than a workspace may be"
+                        : "PUT carries one frame whose plain bytes have the hash that it names",
+                    "");
         return;
     }
     memcpy(h.b, m->hash.p, sizeof h.b);

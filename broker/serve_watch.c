@@ -14,10 +14,10 @@ struct sub {
     struct sub *next;
     struct broker *b;
     uint64_t conn, req;
-    char job[ID_CHARS + 1]; /* "": all */
+    char job[ID_CHARS + 1];          /* "": all */
     char project[PAWL_NAME_MAX + 1]; /* "": all */
     uint64_t credit;
-    char at[EVENT_ID_MAX]; /* everything up to here is said; "": nothing of the history yet */
+    char at[EVENT_ID_MAX];     /* everything up to here is said; "": nothing of the history yet */
     char newest[EVENT_ID_MAX]; /* the newest durable event when the last read began */
     bool live, reading, gone;
     bool check_gap; /* `since` was given: is it still in the history? */
@@ -31,7 +31,11 @@ static bool matches(const struct sub *s, struct str job, struct str project)
 static void say_event(struct sub *s, struct str id, const struct kept_event *e)
 {
     struct msg m = { .type = MSG_EVENT };
-    m.EVENT = (struct msg_EVENT){ .req = s->req, .id = id, .kind = e->kind, .job = e->job, .at_ms = e->at_ms,
+    m.EVENT = (struct msg_EVENT){ .req = s->req,
+                                  .id = id,
+                                  .kind = e->kind,
+                                  .job = e->job,
+                                  .at_ms = e->at_ms,
                                   .facts = e->facts };
     loop_say(s->b, s->conn, &m, NULL, 0);
 }
@@ -48,7 +52,9 @@ static void say_reset(struct sub *s, struct str since)
     mp_map(&facts, 1);
     mp_z(&facts, "since");
     mp_str(&facts, since);
-    struct kept_event e = { .kind = str_of("reset"), .job = str_of(s->job), .facts = buf_get(&facts),
+    struct kept_event e = { .kind = str_of("reset"),
+                            .job = str_of(s->job),
+                            .facts = buf_get(&facts),
                             .at_ms = (uint64_t)s->b->wall_ms };
     say_event(s, since, &e);
     buf_fini(&facts);
@@ -110,7 +116,7 @@ static void on_events(void *ctx, enum status st, const struct str *v, uint32_t n
         read_on(s);
 }
 
-/* Is the place that was left still there? If the oldest event is newer, something may be missing. */
+/* Is the place that was left still there? If not, something may be missing. */
 static void on_oldest(void *ctx, enum status st, const struct str *v, uint32_t n)
 {
     struct sub *s = ctx;
@@ -128,8 +134,11 @@ static void read_on(struct sub *s)
         return;
     struct str from = str_of(s->at);
     memcpy(s->newest, s->b->last_event, sizeof s->newest);
-    struct store_get g = { .kind = s->check_gap ? GET_OLDEST : GET_EVENTS, .names = &from, .names_n = 1, .limit = PAGE };
-    s->reading = s->b->store.ops->get(s->b->store.self, &g, s->check_gap ? on_oldest : on_events, s) == OK;
+    struct store_get g = {
+        .kind = s->check_gap ? GET_OLDEST : GET_EVENTS, .names = &from, .names_n = 1, .limit = PAGE
+    };
+    s->reading =
+        s->b->store.ops->get(s->b->store.self, &g, s->check_gap ? on_oldest : on_events, s) == OK;
 }
 
 static struct sub *find(struct broker *b, uint64_t conn, uint64_t req, uint32_t *n)
@@ -170,14 +179,17 @@ void serve_watch(struct broker *b, struct conn *c, const struct msg_WATCH *m)
     uint64_t id = 0;
     struct sub *s = find(b, c->id, m->req, &n);
     if (!s && m->job.n && core_find(b->core, m->job, access_project(c->role), &id) != OK) {
-        loop_refuse(b, c->id, m->req, ERR_NOT_FOUND, "there is no such job", "`pawl ps` lists the jobs");
+        loop_refuse(b, c->id, m->req, ERR_NOT_FOUND, "there is no such job",
+                    "`pawl ps` lists the jobs");
         return;
     }
     if (!s && n >= SUBS_PER_CONN_MAX) {
-        loop_refuse(b, c->id, m->req, ERR_LIMIT, "too many subscriptions on one connection", "UNWATCH some");
+        loop_refuse(b, c->id, m->req, ERR_LIMIT, "too many subscriptions on one connection",
+                    "UNWATCH some");
         return;
     }
-    if (!s && m->since.n && !str_is(m->since, "0") && event_id_compare(m->since, (struct str){ 0 }) == 0) {
+    if (!s && m->since.n && !str_is(m->since, "0") &&
+        event_id_compare(m->since, (struct str){ 0 }) == 0) {
         loop_refuse(b, c->id, m->req, ERR_DATA, "WATCH.since: not the id of an event", "");
         return;
     }
@@ -222,7 +234,10 @@ void watch_live(struct broker *b, const struct fx *f)
 {
     char job[ID_CHARS + 1];
     id_text(f->job, job);
-    struct kept_event e = { .kind = str_of(f->name), .job = str_of(job), .project = f->project, .facts = f->bytes,
+    struct kept_event e = { .kind = str_of(f->name),
+                            .job = str_of(job),
+                            .project = f->project,
+                            .facts = f->bytes,
                             .at_ms = (uint64_t)f->at_ms };
     for (struct sub *s = b->subs, *next; s; s = next) {
         next = s->next;

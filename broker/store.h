@@ -51,7 +51,8 @@ struct store_ops {
      * ERR_CONFIG: it will never work. Everything in flight before is forgotten. */
     enum status (*lead)(void *self, struct epoch *epoch, struct err *err);
     /* Every pipeline, then every record; blocks. */
-    enum status (*load)(void *self, store_load_fn *pipeline, store_load_fn *job, void *ctx, struct err *err);
+    enum status (*load)(void *self, store_load_fn *pipeline, store_load_fn *job, void *ctx,
+                        struct err *err);
     /* Start to commit. The batch is copied. */
     enum status (*commit)(void *self, uint64_t turn, struct str batch);
     /* Read beside the commits. Not called back when it cannot be started. */
@@ -80,7 +81,8 @@ struct batch {
     uint64_t *event_no; /* counter of the epoch's events */
 };
 enum { BATCH_MAX = 1 << 30, EVENT_ID_MAX = 48 };
-void batch_init(struct batch *b, const struct epoch *epoch, uint64_t *event_no, int64_t now_ms, uint32_t events_max);
+void batch_init(struct batch *b, const struct epoch *epoch, uint64_t *event_no, int64_t now_ms,
+                uint32_t events_max);
 void batch_fini(struct batch *b);
 /* Add the operation of an effect; those that write nothing are passed over. FX_EVENT: its id is
  * written to id (may be NULL). */

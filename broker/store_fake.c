@@ -11,7 +11,7 @@
 
 enum { KEY_SIZE = 256, VALUES_MAX = 4096 };
 
-/* ---- cells ------------------------------------------------------------------------------------ */
+/* ---- cells -------------------------------------------------------------------------------- */
 
 /* Event ids are ordered by their numbers, everything else by its bytes. */
 static int field_compare(const char *key, const char *a, const char *b)
@@ -33,7 +33,8 @@ static size_t place(const struct store_fake *f, const char *key, const char *fie
         else
             high = mid;
     }
-    *found = low < f->n && strcmp(f->cells[low].key, key) == 0 && field_compare(key, f->cells[low].field, field) == 0;
+    *found = low < f->n && strcmp(f->cells[low].key, key) == 0 &&
+             field_compare(key, f->cells[low].field, field) == 0;
     return low;
 }
 
@@ -105,12 +106,12 @@ static size_t count_of(const struct store_fake *f, const char *key)
     return n;
 }
 
-/* ---- the batch, as functions.lua does it ------------------------------------------------------- */
+/* ---- the batch, as functions.lua does it -------------------------------------------------- */
 
 struct op {
     char kind;
-    char id[128];  /* job, hash, event */
-    struct mp in;  /* at the value after id */
+    char id[128]; /* job, hash, event */
+    struct mp in; /* at the value after id */
 };
 
 static struct str str_next(struct mp *in)
@@ -158,7 +159,7 @@ static bool next_op(struct mp *all, struct op *op)
 struct seen {
     struct {
         char id[128], version[VERSION_DIGITS + 1];
-    } *v;
+    } * v;
     size_t n;
 };
 
@@ -187,7 +188,8 @@ static void version_of(const struct store_fake *f, const char *id, char out[VERS
     copy(out, VERSION_DIGITS + 1, b ? (struct str){ b->data, VERSION_DIGITS } : (struct str){ 0 });
 }
 
-static enum status check_record(const struct store_fake *f, struct op *op, struct seen *seen, struct err *err)
+static enum status check_record(const struct store_fake *f, struct op *op, struct seen *seen,
+                                struct err *err)
 {
     char have[VERSION_DIGITS + 1], key[KEY_SIZE];
     const char *earlier = known(seen, op->id);
@@ -196,7 +198,8 @@ static enum status check_record(const struct store_fake *f, struct op *op, struc
         copy(have, sizeof have, str_of(earlier));
     struct str expect = str_next(&op->in), version = str_next(&op->in);
     if (!str_is(expect, have))
-        return err_set(err, ERR_UNAVAILABLE, "CONFLICT job %s has version %s, not %.*s", op->id, have, STR_ARG(expect));
+        return err_set(err, ERR_UNAVAILABLE, "CONFLICT job %s has version %s, not %.*s", op->id,
+                       have, STR_ARG(expect));
     note(seen, op->id, version);
     str_next(&op->in);
     struct str skipped;
@@ -350,8 +353,8 @@ static void write_one(struct store_fake *f, struct op *op)
     }
 }
 
-enum status store_fake_commit(struct store_fake *f, const struct epoch *epoch, uint64_t turn, struct str batch,
-                              struct err *err)
+enum status store_fake_commit(struct store_fake *f, const struct epoch *epoch, uint64_t turn,
+                              struct str batch, struct err *err)
 {
     char digest[17];
     struct mp all;
@@ -375,7 +378,7 @@ enum status store_fake_commit(struct store_fake *f, const struct epoch *epoch, u
     return OK;
 }
 
-/* ---- store_ops -------------------------------------------------------------------------------- */
+/* ---- store_ops ---------------------------------------------------------------------------- */
 
 static enum status fake_lead(void *self, struct epoch *epoch, struct err *err)
 {
@@ -391,7 +394,8 @@ static enum status fake_lead(void *self, struct epoch *epoch, struct err *err)
     return OK;
 }
 
-static enum status fake_load(void *self, store_load_fn *pipeline, store_load_fn *job, void *ctx, struct err *err)
+static enum status fake_load(void *self, store_load_fn *pipeline, store_load_fn *job, void *ctx,
+                             struct err *err)
 {
     struct store_fake *f = self;
     enum status st = OK;
@@ -503,7 +507,11 @@ void store_fake_fini(struct store_fake *f)
 
 struct store store_fake_ops(struct store_fake *f)
 {
-    static const struct store_ops ops = { .lead = fake_lead, .load = fake_load, .commit = fake_commit,
-                                          .get = fake_get, .renew = fake_renew, .resign = fake_resign };
+    static const struct store_ops ops = { .lead = fake_lead,
+                                          .load = fake_load,
+                                          .commit = fake_commit,
+                                          .get = fake_get,
+                                          .renew = fake_renew,
+                                          .resign = fake_resign };
     return (struct store){ &ops, f };
 }

@@ -21,7 +21,7 @@ struct store_fake {
     int64_t now_ms; /* the wall clock that lead() sees */
     /* one broker's view */
     struct store_events events;
-    const char *name;  /* of that broker */
+    const char *name; /* of that broker */
     struct epoch mine;
 };
 
@@ -29,8 +29,8 @@ void store_fake_init(struct store_fake *f, const char *name, const struct store_
 void store_fake_fini(struct store_fake *f);
 struct store store_fake_ops(struct store_fake *f);
 /* What functions.lua's commit does, for any epoch. err says why not. */
-enum status store_fake_commit(struct store_fake *f, const struct epoch *epoch, uint64_t turn, struct str batch,
-                              struct err *err) MUST_USE;
+enum status store_fake_commit(struct store_fake *f, const struct epoch *epoch, uint64_t turn,
+                              struct str batch, struct err *err) MUST_USE;
 /* A value, NULL when absent. */
 const struct buf *store_fake_get(const struct store_fake *f, const char *key, const char *field);
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "broker/store_redis.h"
+#include "broker/store_redis_in.h"
 
-#include "broker/redis_conn.h"
 #include "common/mp.h"
 
 #include <assert.h>
@@ -13,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LOAD_PAGE = 500, GIVE_UP_MS = 8000, HOLDER_MAX = 512, FIELDS_MAX = 1000, NAME_SIZE = 32 };
+enum { LOAD_PAGE = 500, GIVE_UP_MS = 8000 };
 
 /* The text of functions.lua, embedded by the build. */
 static const char template_text[] = {
@@ -21,19 +20,7 @@ static const char template_text[] = {
     , '\0'
 };
 
-struct store_redis {
-    struct redis_url url;
-    char prefix[64];
-    char holder[HOLDER_MAX];
-    char hash[13]; /* of the function library */
-    struct mux *mux;
-    struct store_events events;
-    struct redis_conn *writer, *reader;
-    struct epoch epoch;
-    struct mux_timer watch; /* answers that do not come */
-};
-
-/* ---- texts ----------------------------------------------------------------------------------- */
+/* ---- texts -------------------------------------------------------------------------------- */
 
 /* Who leads, so that the next broker can tell whether it still lives:
  * "host boot-id pid start-time name". */
@@ -101,22 +88,22 @@ static void holder_shown(const char *holder, char out[256])
         snprintf(out, 256, "%.200s", holder);
 }
 
-static void key_text(const struct store_redis *s, char out[160], const char *what, const char *name)
+void store_key(const struct store_redis *s, char out[KEY_SIZE], const char *what, const char *name)
 {
-    snprintf(out, 160, "%s%s%s", s->prefix, what, name);
+    snprintf(out, KEY_SIZE, "%s%s%s", s->prefix, what, name);
 }
 
-static void function_name(const struct store_redis *s, char out[NAME_SIZE], const char *what)
+void store_function(const struct store_redis *s, char out[NAME_SIZE], const char *what)
 {
     snprintf(out, NAME_SIZE, "pawl_%s_%s", s->hash, what);
 }
 
-static void u64_text(char out[21], uint64_t v)
+void u64_text(char out[21], uint64_t v)
 {
     snprintf(out, 21, "%" PRIu64, v);
 }
 
-/* ---- life ------------------------------------------------------------------------------------ */
+/* ---- life --------------------------------------------------------------------------------- */
 
 static void on_watch(void *ctx);
 
@@ -167,7 +154,7 @@ const char *store_redis_shown(const struct store_redis *s)
     return s->url.shown;
 }
 
-/* ---- errors ---------------------------------------------------------------------------------- */
+/* ---- errors ------------------------------------------------------------------------------- */
 
 static bool begins(const char *text, const char *with)
 {
@@ -177,7 +164,9 @@ static bool begins(const char *text, const char *with)
 /* What an error reply means for us. */
 static enum status reply_status(const struct store_redis *s, const char *text, struct err *err)
 {
-    static const struct { const char *begin, *fix; } known[] = {
+    static const struct {
+        const char *begin, *fix;
+    } known[] = {
         { "LOADING", "it is loading its data: wait" },
         { "READONLY", "it is a replica: point redis.url at the primary" },
         { "OOM", "give it more memory (maxmemory) or remove data" },
@@ -204,7 +193,7 @@ static enum status reply_status(const struct store_redis *s, const char *text, s
     return err_set(err, ERR_UNAVAILABLE, "Redis at %s: %.300s", s->url.shown, text);
 }
 
-/* ---- taking the lead ------------------------------------------------------------------------- */
+/* ---- taking the lead ---------------------------------------------------------------------- */
 
 static redisReply *ask(struct store_redis *s, int argc, const struct str *argv, struct err *err)
 {
@@ -228,7 +217,8 @@ static enum status check_version(struct store_redis *s, struct err *err)
     freeReplyObject(r);
     if (major >= 7)
         return OK;
-    err_set(err, ERR_CONFIG, "Redis at %s is version %d, pawl needs 7.0 or newer (functions)", s->url.shown, major);
+    err_set(err, ERR_CONFIG, "Redis at %s is version %d, pawl needs 7.0 or newer (functions)",
+            s->url.shown, major);
     return ERR_CONFIG;
 }
 
@@ -256,7 +246,7 @@ static bool has_library(struct store_redis *s, struct err *err)
 }
 
 /* Our own library beside those of other versions; an existing one of this name is this text. It is
- * not loaded again: that would fail on a Redis without free memory, where the functions still run. */
+ * not loaded again: that would fail on a Redis without free memory. */
 static enum status load_library(struct store_redis *s, struct err *err)
 {
     if (has_library(s, err))
@@ -276,12 +266,14 @@ static enum status load_library(struct store_redis *s, struct err *err)
     return st;
 }
 
-static enum status held(struct store_redis *s, const char *text, char dead[HOLDER_MAX], struct err *err)
+static enum status held(struct store_redis *s, const char *text, char dead[HOLDER_MAX],
+                        struct err *err)
 {
     long ttl = 0;
     int at = 0;
     char who[256];
-    if (sscanf(text, "%*s HELD %ld %n", &ttl, &at) < 1 && sscanf(text, "HELD %ld %n", &ttl, &at) < 1)
+    if (sscanf(text, "%*s HELD %ld %n", &ttl, &at) < 1 &&
+        sscanf(text, "HELD %ld %n", &ttl, &at) < 1)
         at = 0;
     snprintf(dead, HOLDER_MAX, "%s", text + at);
     if (holder_dead(dead, s->holder))
@@ -294,15 +286,16 @@ static enum status held(struct store_redis *s, const char *text, char dead[HOLDE
 
 static enum status call_lead(struct store_redis *s, struct epoch *epoch, struct err *err)
 {
-    char fn[NAME_SIZE], key[160], inc[21], now[21], lease[21], dead[HOLDER_MAX] = "";
-    function_name(s, fn, "lead");
-    key_text(s, key, "lead", "");
+    char fn[NAME_SIZE], key[KEY_SIZE], inc[21], now[21], lease[21], dead[HOLDER_MAX] = "";
+    store_function(s, fn, "lead");
+    store_key(s, key, "lead", "");
     u64_text(inc, epoch->incarnation);
     u64_text(now, (uint64_t)wall_now().ms);
     u64_text(lease, STORE_LEASE_MS);
     for (int again = 0; again < 2; again++) {
-        struct str argv[] = { str_of("FCALL"), str_of(fn), str_of("1"), str_of(key), str_of(inc),
-                              str_of(s->holder), str_of(now), str_of(lease), str_of(dead) };
+        struct str argv[] = { str_of("FCALL"), str_of(fn),    str_of("1"),
+                              str_of(key),     str_of(inc),   str_of(s->holder),
+                              str_of(now),     str_of(lease), str_of(dead) };
         redisReply *r = redis_conn_ask(s->writer, COUNT(argv), argv, err);
         if (!r)
             return err->status;
@@ -350,12 +343,13 @@ static enum status redis_lead(void *self, struct epoch *epoch, struct err *err)
     return OK;
 }
 
-/* ---- loading --------------------------------------------------------------------------------- */
+/* ---- loading ------------------------------------------------------------------------------ */
 
-static enum status load_pipelines(struct store_redis *s, store_load_fn *fn, void *ctx, struct err *err)
+static enum status load_pipelines(struct store_redis *s, store_load_fn *fn, void *ctx,
+                                  struct err *err)
 {
-    char key[160];
-    key_text(s, key, "pipelines", "");
+    char key[KEY_SIZE];
+    store_key(s, key, "pipelines", "");
     struct str argv[] = { str_of("HVALS"), str_of(key) };
     redisReply *r = ask(s, 2, argv, err);
     enum status st = r ? OK : err->status;
@@ -366,15 +360,15 @@ static enum status load_pipelines(struct store_redis *s, store_load_fn *fn, void
     return st;
 }
 
-static enum status load_records(struct store_redis *s, const redisReply *ids, store_load_fn *fn, void *ctx,
-                                struct err *err)
+static enum status load_records(struct store_redis *s, const redisReply *ids, store_load_fn *fn,
+                                void *ctx, struct err *err)
 {
     static const size_t skip = VERSION_DIGITS;
     struct str argv[LOAD_PAGE + 1] = { str_of("MGET") };
-    char (*keys)[160] = calloc(LOAD_PAGE, sizeof *keys);
+    char(*keys)[KEY_SIZE] = calloc(LOAD_PAGE, sizeof *keys);
     enum status st = keys ? OK : err_set(err, ERR_NOMEM, "out of memory");
     for (size_t i = 0; st == OK && i < ids->elements; i++) {
-        key_text(s, keys[i], "j:", ids->element[i]->str);
+        store_key(s, keys[i], "j:", ids->element[i]->str);
         argv[i + 1] = str_of(keys[i]);
     }
     redisReply *r = st == OK ? ask(s, (int)ids->elements + 1, argv, err) : NULL;
@@ -384,8 +378,8 @@ static enum status load_records(struct store_redis *s, const redisReply *ids, st
     for (size_t i = 0; st == OK && i < r->elements; i++) {
         const redisReply *one = r->element[i];
         if (one->type != REDIS_REPLY_STRING || one->len < skip)
-            st = err_set(err, ERR_DATA, "Redis at %s: job %s is listed but has no record", s->url.shown,
-                         ids->element[i]->str);
+            st = err_set(err, ERR_DATA, "Redis at %s: job %s is listed but has no record",
+                         s->url.shown, ids->element[i]->str);
         else
             st = fn(ctx, (struct str){ one->str + skip, one->len - skip }, err);
     }
@@ -395,8 +389,8 @@ static enum status load_records(struct store_redis *s, const redisReply *ids, st
 
 static enum status load_jobs(struct store_redis *s, store_load_fn *fn, void *ctx, struct err *err)
 {
-    char key[160], from[21], to[21];
-    key_text(s, key, "x:", "all");
+    char key[KEY_SIZE], from[21], to[21];
+    store_key(s, key, "x:", "all");
     for (uint64_t at = 0;; at += LOAD_PAGE) {
         u64_text(from, at);
         u64_text(to, at + LOAD_PAGE - 1);
@@ -412,7 +406,8 @@ static enum status load_jobs(struct store_redis *s, store_load_fn *fn, void *ctx
     }
 }
 
-static enum status redis_load(void *self, store_load_fn *pipeline, store_load_fn *job, void *ctx, struct err *err)
+static enum status redis_load(void *self, store_load_fn *pipeline, store_load_fn *job, void *ctx,
+                              struct err *err)
 {
     struct store_redis *s = self;
     struct redis_conn_events events = { s, on_lost };
@@ -436,14 +431,15 @@ static void on_watch(void *ctx)
 {
     struct store_redis *s = ctx;
     int64_t now = mono_now().ms;
-    if (redis_conn_waiting_ms(s->writer, now) > GIVE_UP_MS || redis_conn_waiting_ms(s->reader, now) > GIVE_UP_MS) {
+    if (redis_conn_waiting_ms(s->writer, now) > GIVE_UP_MS ||
+        redis_conn_waiting_ms(s->reader, now) > GIVE_UP_MS) {
         on_lost(s, "it does not answer");
         return;
     }
     mux_timer_in(s->mux, &s->watch, GIVE_UP_MS / 4);
 }
 
-/* ---- committing ------------------------------------------------------------------------------ */
+/* ---- committing --------------------------------------------------------------------------- */
 
 static void on_committed(void *ctx, const redisReply *r)
 {
@@ -460,17 +456,17 @@ static void on_committed(void *ctx, const redisReply *r)
 static enum status redis_commit(void *self, uint64_t turn, struct str batch)
 {
     struct store_redis *s = self;
-    char fn[NAME_SIZE], key[160], gen[21], inc[21], number[21], digest[17];
+    char fn[NAME_SIZE], key[KEY_SIZE], gen[21], inc[21], number[21], digest[17];
     if (!s->writer)
         return ERR_UNAVAILABLE;
-    function_name(s, fn, "commit");
-    key_text(s, key, "lead", "");
+    store_function(s, fn, "commit");
+    store_key(s, key, "lead", "");
     u64_text(gen, s->epoch.generation);
     u64_text(inc, s->epoch.incarnation);
     u64_text(number, turn);
     batch_digest(batch, digest);
-    struct str argv[] = { str_of("FCALL"), str_of(fn), str_of("1"), str_of(key), str_of(gen), str_of(inc),
-                          str_of(number), str_of(digest), batch };
+    struct str argv[] = { str_of("FCALL"), str_of(fn),     str_of("1"),    str_of(key), str_of(gen),
+                          str_of(inc),     str_of(number), str_of(digest), batch };
     return redis_conn_send(s->writer, COUNT(argv), argv, on_committed, s);
 }
 
@@ -486,13 +482,13 @@ static void on_renewed(void *ctx, const redisReply *r)
 
 static enum status send_renew(struct store_redis *s, const char *lease, redis_fn *fn)
 {
-    char name[NAME_SIZE], key[160], gen[21], inc[21];
-    function_name(s, name, "renew");
-    key_text(s, key, "lead", "");
+    char name[NAME_SIZE], key[KEY_SIZE], gen[21], inc[21];
+    store_function(s, name, "renew");
+    store_key(s, key, "lead", "");
     u64_text(gen, s->epoch.generation);
     u64_text(inc, s->epoch.incarnation);
-    struct str argv[] = { str_of("FCALL"), str_of(name), str_of("1"), str_of(key), str_of(gen), str_of(inc),
-                          str_of(s->holder), str_of(lease) };
+    struct str argv[] = { str_of("FCALL"), str_of(name), str_of("1"),       str_of(key),
+                          str_of(gen),     str_of(inc),  str_of(s->holder), str_of(lease) };
     return redis_conn_send(s->writer, COUNT(argv), argv, fn, s);
 }
 
@@ -525,214 +521,13 @@ static void redis_resign(void *self)
     }
 }
 
-/* ---- reading --------------------------------------------------------------------------------- */
-
-struct get {
-    store_get_fn *fn;
-    void *ctx;
-    enum get_kind kind;
-    struct store_redis *s;
-};
-
-enum { VALUES_MAX = 4096 };
-
-static struct str value_of(const redisReply *r)
-{
-    if (r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS)
-        return (struct str){ r->str, r->len };
-    return (struct str){ 0 };
-}
-
-static void cut_version(struct str *v)
-{
-    if (v->p && v->n >= VERSION_DIGITS)
-        *v = (struct str){ v->p + VERSION_DIGITS, v->n - VERSION_DIGITS };
-}
-
-/* Stream entries are [id, [field, value]]. */
-static uint32_t event_values(const redisReply *r, struct str *v)
-{
-    uint32_t n = 0;
-    for (size_t i = 0; i < r->elements && n + 2 <= VALUES_MAX; i++) {
-        const redisReply *e = r->element[i];
-        if (e->elements != 2 || e->element[1]->elements < 2)
-            continue;
-        v[n++] = value_of(e->element[0]);
-        v[n++] = value_of(e->element[1]->element[1]);
-    }
-    return n;
-}
-
-static uint32_t info_values(const redisReply *r, struct str *v)
-{
-    static const char *const keys[] = { "redis_version", "run_id", "used_memory", "maxmemory", "loading" };
-    uint32_t n = 0;
-    for (size_t i = 0; i < COUNT(keys); i++) {
-        const char *at = r->str;
-        size_t len = strlen(keys[i]);
-        while (at && !(strncmp(at, keys[i], len) == 0 && at[len] == ':'))
-            at = strstr(at, "\n") ? strstr(at, "\n") + 1 : NULL;
-        if (!at)
-            continue;
-        v[n++] = str_of(keys[i]);
-        v[n++] = (struct str){ at + len + 1, strcspn(at + len + 1, "\r\n") };
-    }
-    return n;
-}
-
-static uint32_t values_of(enum get_kind kind, const redisReply *r, struct str *v, char *digit)
-{
-    uint32_t n = 0;
-    if (kind == GET_EVENTS || kind == GET_OLDEST)
-        return event_values(r, v);
-    if (kind == GET_INFO)
-        return info_values(r, v);
-    if (kind == GET_HAS) {
-        *digit = r->integer ? '1' : '0';
-        v[0] = (struct str){ digit, 1 };
-        return 1;
-    }
-    if (r->type != REDIS_REPLY_ARRAY) {
-        v[0] = value_of(r);
-        if (kind == GET_RECORD)
-            cut_version(&v[0]);
-        return 1;
-    }
-    for (size_t i = 0; i < r->elements && n < VALUES_MAX; i++) {
-        v[n] = value_of(r->element[i]);
-        if (kind == GET_PAGE && i > 0 && i % 2 == 0)
-            cut_version(&v[n]);
-        n++;
-    }
-    return n;
-}
-
-static void on_got(void *ctx, const redisReply *r)
-{
-    struct get *g = ctx;
-    struct str *v = r ? calloc(VALUES_MAX, sizeof *v) : NULL;
-    if (!v || r->type == REDIS_REPLY_ERROR) {
-        bool cursor = r && r->type == REDIS_REPLY_ERROR && strstr(r->str, "CURSOR");
-        g->fn(g->ctx, cursor ? ERR_DATA : ERR_UNAVAILABLE, NULL, 0);
-    } else {
-        char digit;
-        uint32_t n = values_of(g->kind, r, v, &digit);
-        g->fn(g->ctx, OK, v, n);
-    }
-    free(v);
-    free(g);
-}
-
-struct command {
-    struct str argv[FIELDS_MAX + 8];
-    int argc;
-    char fn[NAME_SIZE], key[160], id[ID_CHARS + 1], number[21], from[EVENT_ID_MAX + 2];
-};
-
-static void arg(struct command *c, struct str s)
-{
-    assert((size_t)c->argc < COUNT(c->argv));
-    c->argv[c->argc++] = s;
-}
-
-static void arg_z(struct command *c, const char *z)
-{
-    arg(c, str_of(z));
-}
-
-static void call_function(const struct store_redis *s, struct command *c, const char *what)
-{
-    function_name(s, c->fn, what);
-    key_text(s, c->key, "lead", "");
-    arg_z(c, "FCALL_RO");
-    arg_z(c, c->fn);
-    arg_z(c, "1");
-    arg_z(c, c->key);
-}
-
-static void make_events(const struct store_redis *s, struct command *c, const struct store_get *g)
-{
-    key_text(s, c->key, "e", "");
-    bool after = g->names_n && g->names[0].n;
-    snprintf(c->from, sizeof c->from, after ? "(%.*s" : "-", STR_ARG(after ? g->names[0] : (struct str){ 0 }));
-    arg_z(c, "XRANGE");
-    arg_z(c, c->key);
-    arg_z(c, c->from);
-    arg_z(c, "+");
-    arg_z(c, "COUNT");
-    u64_text(c->number, g->kind == GET_OLDEST ? 1 : g->limit);
-    arg_z(c, c->number);
-}
-
-static void make(const struct store_redis *s, struct command *c, const struct store_get *g)
-{
-    id_text(g->id, c->id);
-    switch (g->kind) {
-    case GET_FIELDS:
-        key_text(s, c->key, "d:", c->id);
-        arg_z(c, "HMGET");
-        arg_z(c, c->key);
-        for (uint32_t i = 0; i < g->names_n; i++)
-            arg(c, g->names[i]);
-        break;
-    case GET_RECORD:
-        key_text(s, c->key, "j:", c->id);
-        arg_z(c, "GET");
-        arg_z(c, c->key);
-        break;
-    case GET_BLOB:
-    case GET_HAS:
-        snprintf(c->key, sizeof c->key, "%sb:%.*s", s->prefix, STR_ARG(g->names[0]));
-        arg_z(c, g->kind == GET_BLOB ? "GET" : "EXISTS");
-        arg_z(c, c->key);
-        break;
-    case GET_PAGE:
-        call_function(s, c, "page");
-        arg(c, g->names[0]);
-        arg(c, g->names[1]);
-        u64_text(c->number, g->limit);
-        arg_z(c, c->number);
-        break;
-    case GET_NAMES:
-        call_function(s, c, "names");
-        arg_z(c, c->id);
-        break;
-    case GET_EVENTS:
-    case GET_OLDEST:
-        make_events(s, c, g);
-        break;
-    case GET_INFO:
-        arg_z(c, "INFO");
-        break;
-    }
-}
-
-static enum status redis_get(void *self, const struct store_get *what, store_get_fn *fn, void *ctx)
-{
-    struct store_redis *s = self;
-    if (!s->reader)
-        return ERR_UNAVAILABLE;
-    if (what->names_n > FIELDS_MAX || (what->kind == GET_FIELDS && what->names_n == 0))
-        return ERR_LIMIT;
-    struct get *g = calloc(1, sizeof *g);
-    struct command *c = calloc(1, sizeof *c);
-    enum status st = g && c ? OK : ERR_NOMEM;
-    if (st == OK) {
-        *g = (struct get){ fn, ctx, what->kind, s };
-        make(s, c, what);
-        /* What must be seen is a commit that was answered, on the other connection: it is. But
-         * whether a blob is there is asked in line with the commits. */
-        st = redis_conn_send(what->kind == GET_HAS ? s->writer : s->reader, c->argc, c->argv, on_got, g);
-    }
-    free(c);
-    if (st != OK)
-        free(g);
-    return st;
-}
-
 struct store store_redis_ops(struct store_redis *s)
 {
-    static const struct store_ops ops = { .lead = redis_lead, .load = redis_load, .commit = redis_commit,
-                                          .get = redis_get, .renew = redis_renew, .resign = redis_resign };
+    static const struct store_ops ops = { .lead = redis_lead,
+                                          .load = redis_load,
+                                          .commit = redis_commit,
+                                          .get = store_redis_get,
+                                          .renew = redis_renew,
+                                          .resign = redis_resign };
     return (struct store){ &ops, s };
 }

@@ -47,8 +47,8 @@ static struct str told(struct str s)
     return s;
 }
 
-static void tell(struct core *c, const struct job *j, enum fx_kind kind, const char *name, struct buf *facts,
-                 struct effects *fx)
+static void tell(struct core *c, const struct job *j, enum fx_kind kind, const char *name,
+                 struct buf *facts, struct effects *fx)
 {
     assert(facts->status == OK);
     struct str copy = effects_copy(fx, buf_get(facts));
@@ -61,7 +61,8 @@ static void tell(struct core *c, const struct job *j, enum fx_kind kind, const c
     buf_fini(facts);
 }
 
-void tell_facts(struct core *c, const struct job *j, const char *kind, struct str facts, struct effects *fx)
+void tell_facts(struct core *c, const struct job *j, const char *kind, struct str facts,
+                struct effects *fx)
 {
     struct buf b;
     buf_init(&b, FACTS_MAX);
@@ -83,7 +84,9 @@ void verdict_put(struct buf *out, const struct verdict *v)
 
 static const char *stage_name(const struct job *j)
 {
-    return j->stage < j->pipe->stages_n && !job_state_ended(j->state) ? j->pipe->stages[j->stage].name : "";
+    return j->stage < j->pipe->stages_n && !job_state_ended(j->state)
+               ? j->pipe->stages[j->stage].name
+               : "";
 }
 
 void tell_state(struct core *c, const struct job *j, enum job_state from, struct effects *fx)
@@ -125,8 +128,8 @@ void tell_start(struct core *c, const struct task *t, struct effects *fx)
     tell(c, t->job, FX_EVENT, ev_TASK, &b, fx);
 }
 
-void tell_end(struct core *c, const struct task *t, const char *outcome, struct str text, struct task_cost cost,
-              struct effects *fx)
+void tell_end(struct core *c, const struct task *t, const char *outcome, struct str text,
+              struct task_cost cost, struct effects *fx)
 {
     struct buf b;
     int64_t ms = t->since_ms && c->wall_ms > t->since_ms ? c->wall_ms - t->since_ms : 0;
@@ -170,7 +173,8 @@ void tell_note(struct core *c, const struct task *t, struct effects *fx)
     tell(c, t->job, FX_LIVE, ev_NOTE, &b, fx);
 }
 
-void tell_tokens(struct core *c, const struct task *t, const struct msg_TOKENS *m, struct effects *fx)
+void tell_tokens(struct core *c, const struct task *t, const struct msg_TOKENS *m,
+                 struct effects *fx)
 {
     struct buf b;
     buf_init(&b, FACTS_MAX);
@@ -181,7 +185,8 @@ void tell_tokens(struct core *c, const struct task *t, const struct msg_TOKENS *
     tell(c, t->job, FX_LIVE, ev_TOKENS, &b, fx);
 }
 
-void tell_reply(struct core *c, const struct task *ask, const struct reply *reply, struct effects *fx)
+void tell_reply(struct core *c, const struct task *ask, const struct reply *reply,
+                struct effects *fx)
 {
     struct buf b;
     char id[16];

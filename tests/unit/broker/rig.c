@@ -18,12 +18,12 @@
 
 enum { DEADLINE_MS = 20000, ARGS_MAX = 32 };
 
-#define FAIL(...)                                                   \
-    do {                                                            \
-        fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);             \
-        fprintf(stderr, __VA_ARGS__);                               \
-        fprintf(stderr, "\n");                                      \
-        abort();                                                    \
+#define FAIL(...)                                                                                  \
+    do {                                                                                           \
+        fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);                                            \
+        fprintf(stderr, __VA_ARGS__);                                                              \
+        fprintf(stderr, "\n");                                                                     \
+        abort();                                                                                   \
     } while (0)
 
 void rig_open(struct rig *r)
@@ -76,9 +76,11 @@ void rig_redis_start(struct rig *r)
     char sock[128], data[80];
     snprintf(sock, sizeof sock, "%s/redis.sock", r->dir);
     snprintf(data, sizeof data, "%s", r->dir);
-    const char *argv[] = { REDIS_SERVER, "--port", "0", "--unixsocket", sock, "--dir", data, "--appendonly",
-                           "yes", "--appendfsync", "always", "--save", "", "--daemonize", "no", "--logfile",
-                           "redis.log", NULL };
+    const char *argv[] = {
+        REDIS_SERVER, "--port",       "0",   "--unixsocket",  sock,        "--dir",
+        data,         "--appendonly", "yes", "--appendfsync", "always",    "--save",
+        "",           "--daemonize",  "no",  "--logfile",     "redis.log", NULL
+    };
     r->redis = spawn(argv, -1, r->dir);
     for (int64_t until = mono_now().ms + DEADLINE_MS; !can_connect(sock);) {
         if (mono_now().ms > until || waitpid(r->redis, NULL, WNOHANG) != 0)
@@ -107,7 +109,8 @@ void rig_redis_stop(struct rig *r, int signo)
 static void start(struct rig *r, const char *const *args)
 {
     int fds[2];
-    const char *argv[ARGS_MAX] = { PAWL_BROKER, "--endpoint", r->endpoint, "--redis", r->redis_url };
+    const char *argv[ARGS_MAX] = { PAWL_BROKER, "--endpoint", r->endpoint, "--redis",
+                                   r->redis_url };
     int n = 5;
     for (int i = 0; args && args[i] && n < ARGS_MAX - 1; i++)
         argv[n++] = args[i];
@@ -204,9 +207,10 @@ void rig_close(struct rig *r)
     nftw(r->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* ---- parties ---------------------------------------------------------------------------------- */
+/* ---- parties ------------------------------------------------------------------------------ */
 
-void party_open(struct party *p, struct rig *r, const char *role, const char *name, const char *stages)
+void party_open(struct party *p, struct rig *r, const char *role, const char *name,
+                const char *stages)
 {
     struct err err = { 0 };
     *p = (struct party){ .role = role, .name = name, .stages = stages };
@@ -262,8 +266,8 @@ const struct msg *party_expect(struct party *p, enum msg_type type)
         if (p->m.type == type)
             return &p->m;
         if (p->m.type == MSG_REFUSED)
-            FAIL("%s waits for %s and is refused: %.*s: %.*s", p->name, msg_name(type), STR_ARG(p->m.REFUSED.code),
-                 STR_ARG(p->m.REFUSED.text));
+            FAIL("%s waits for %s and is refused: %.*s: %.*s", p->name, msg_name(type),
+                 STR_ARG(p->m.REFUSED.code), STR_ARG(p->m.REFUSED.text));
     }
     FAIL("%s waits for %s; it does not come", p->name, msg_name(type));
 }
@@ -271,8 +275,11 @@ const struct msg *party_expect(struct party *p, enum msg_type type)
 void party_hello(struct party *p)
 {
     struct msg m = { .type = MSG_HELLO };
-    m.HELLO = (struct msg_HELLO){ .role = str_of(p->role), .name = str_of(p->name), .version = str_of("test"),
-                                  .slots = 16, .holds = { buf_get(&p->holds), p->holds_n } };
+    m.HELLO = (struct msg_HELLO){ .role = str_of(p->role),
+                                  .name = str_of(p->name),
+                                  .version = str_of("test"),
+                                  .slots = 16,
+                                  .holds = { buf_get(&p->holds), p->holds_n } };
     struct str rest = str_of(p->stages);
     while (rest.n) {
         size_t n = 0;

@@ -40,7 +40,8 @@ struct party {
     uint64_t req, epoch, seen;
 };
 
-void party_open(struct party *p, struct rig *r, const char *role, const char *name, const char *stages);
+void party_open(struct party *p, struct rig *r, const char *role, const char *name,
+                const char *stages);
 void party_hello(struct party *p); /* and wait for WELCOME */
 void party_close(struct party *p);
 void party_say(struct party *p, struct msg *m, const struct str *frames, uint32_t n);

@@ -30,8 +30,9 @@ static void submit(struct party *c, const char *key, char id[16])
     mp_map(&budget, 1);
     mp_z(&budget, "rounds");
     mp_int(&budget, 3);
-    m.SUBMIT = (struct msg_SUBMIT){ .req = ++c->req, .key = str_of(key), .label = str_of("a test"),
-                                    .budget = buf_get(&budget) };
+    m.SUBMIT = (struct msg_SUBMIT){
+        .req = ++c->req, .key = str_of(key), .label = str_of("a test"), .budget = buf_get(&budget)
+    };
     m.SUBMIT.docs.v[m.SUBMIT.docs.n++] = str_of("problem");
     party_say(c, &m, &frame, 1);
     const struct msg *s = party_expect(c, MSG_SUBMITTED);
@@ -70,7 +71,9 @@ static void say_done(struct party *w, const struct held *h, struct result r)
     buf_init(&doc, 4096);
     buf_init(&verdict, 4096);
     struct str frame = doc_text(&doc, h->task);
-    m.DONE = (struct msg_DONE){ .task = str_of(h->task), .fence = h->fence, .tokens_in = 10, .tokens_out = 5 };
+    m.DONE = (struct msg_DONE){
+        .task = str_of(h->task), .fence = h->fence, .tokens_in = 10, .tokens_out = 5
+    };
     while (rest.n) {
         size_t n = 0;
         while (n < rest.n && rest.p[n] != ' ')
@@ -145,7 +148,8 @@ static void a_job_runs_to_accepted(void **state)
     rig_redis_start(&rig);
     rig_broker_start(&rig, NULL);
     party_open(&c, &rig, "client", "cli", "");
-    struct msg watch = { .type = MSG_WATCH, .WATCH = { .req = 900, .since = str_of("0"), .credit = 1000 } };
+    struct msg watch = { .type = MSG_WATCH,
+                         .WATCH = { .req = 900, .since = str_of("0"), .credit = 1000 } };
     party_say(&c, &watch, NULL, 0);
     submit(&c, "k1", id);
     party_open(&w, &rig, "worker", "w1", "parse analyze generate review");
@@ -173,7 +177,8 @@ static void a_job_runs_to_accepted(void **state)
     map_text(map_raw(party_frame(&c, 0), "best"), "round", text, sizeof text);
     assert_string_equal(text, "2");
 
-    struct msg get = { .type = MSG_GET, .GET = { .req = 7, .job = str_of(id), .name = str_of("change@best") } };
+    struct msg get = { .type = MSG_GET,
+                       .GET = { .req = 7, .job = str_of(id), .name = str_of("change@best") } };
     party_say(&c, &get, NULL, 0);
     const struct msg *d = party_expect(&c, MSG_DOC);
     assert_int_equal(d->DOC.round, 2);
@@ -181,7 +186,8 @@ static void a_job_runs_to_accepted(void **state)
     map_text((struct str){ frame.p + 1, frame.n - 1 }, "text", text, sizeof text);
     assert_non_null(strstr(text, "/1/2/generate/0"));
 
-    struct msg list = { .type = MSG_LIST, .LIST = { .req = 8, .state = str_of("accepted"), .limit = 10 } };
+    struct msg list = { .type = MSG_LIST,
+                        .LIST = { .req = 8, .state = str_of("accepted"), .limit = 10 } };
     party_say(&c, &list, NULL, 0);
     party_expect(&c, MSG_PAGE);
     struct mp in;
@@ -224,7 +230,9 @@ static void watching_misses_nothing(void **state)
     do_task(&w, "parse", (struct result){ "brief", -1 });
     party_open(&o, &rig, "client", "watcher", "");
     /* credit of three: three events and no more */
-    struct msg watch = { .type = MSG_WATCH, .WATCH = { .req = 1, .job = str_of(id), .since = str_of("0"), .credit = 3 } };
+    struct msg watch = { .type = MSG_WATCH,
+                         .WATCH = {
+                             .req = 1, .job = str_of(id), .since = str_of("0"), .credit = 3 } };
     party_say(&o, &watch, NULL, 0);
     for (int i = 0; i < 3; i++)
         party_expect(&o, MSG_EVENT);
@@ -356,7 +364,8 @@ static void redis_that_cannot_write(void **state)
     rig_broker_start(&rig, NULL);
     party_open(&c, &rig, "client", "cli", "");
     submit(&c, "k1", id);
-    snprintf(cmd, sizeof cmd, "redis-cli -s %s/redis.sock replicaof 127.0.0.1 1 >/dev/null", rig.dir);
+    snprintf(cmd, sizeof cmd, "redis-cli -s %s/redis.sock replicaof 127.0.0.1 1 >/dev/null",
+             rig.dir);
     assert_int_equal(system(cmd), 0);
     struct buf doc;
     struct str frame = problem(&doc);
@@ -407,14 +416,16 @@ static void redis_out_of_memory(void **state)
     rig_broker_start(&rig, NULL);
     party_open(&c, &rig, "client", "cli", "");
     submit(&c, "k1", id);
-    snprintf(cmd, sizeof cmd, "redis-cli -s %s/redis.sock config set maxmemory 100000 >/dev/null", rig.dir);
+    snprintf(cmd, sizeof cmd, "redis-cli -s %s/redis.sock config set maxmemory 100000 >/dev/null",
+             rig.dir);
     assert_int_equal(system(cmd), 0);
     for (int64_t until = mono_now().ms + 15000; submission_passes(&c, "k1");)
         assert_true(mono_now().ms < until);
     party_open(&w, &rig, "worker", "w1", "parse analyze generate review");
     party_ready(&w, 1);
     do_task(&w, "parse", (struct result){ "brief", -1 });
-    snprintf(cmd, sizeof cmd, "redis-cli -s %s/redis.sock config set maxmemory 0 >/dev/null", rig.dir);
+    snprintf(cmd, sizeof cmd, "redis-cli -s %s/redis.sock config set maxmemory 0 >/dev/null",
+             rig.dir);
     assert_int_equal(system(cmd), 0);
     for (int64_t until = mono_now().ms + 15000; !submission_passes(&c, "k2");)
         assert_true(mono_now().ms < until);
@@ -490,7 +501,9 @@ static void garbage_is_survived(void **state)
         char noise[64];
         for (size_t k = 0; k < sizeof noise; k++)
             noise[k] = (char)((seed = seed * 6364136223846793005u + 1442695040888963407u) >> 56);
-        assert_int_equal(peer_send_raw(c.peer, (struct str){ 0 }, (struct str){ noise, sizeof noise }, NULL, 0), OK);
+        assert_int_equal(
+            peer_send_raw(c.peer, (struct str){ 0 }, (struct str){ noise, sizeof noise }, NULL, 0),
+            OK);
     }
     struct msg lie = { .type = MSG_WELCOME };
     party_say(&c, &lie, NULL, 0);
@@ -525,7 +538,10 @@ static void a_dead_worker_gives_its_task_back(void **state)
     struct str frame = doc_text(&result, "a finished call");
     struct hash hash = hash_of(str_of("request"));
     struct msg step = { .type = MSG_STEP };
-    step.STEP = (struct msg_STEP){ .task = str_of(h.task), .fence = h.fence, .tokens_in = 100, .tokens_out = 20,
+    step.STEP = (struct msg_STEP){ .task = str_of(h.task),
+                                   .fence = h.fence,
+                                   .tokens_in = 100,
+                                   .tokens_out = 20,
                                    .hash = { (const char *)hash.b, HASH_BYTES } };
     party_say(&w, &step, &frame, 1);
     party_expect(&w, MSG_STEPPED);

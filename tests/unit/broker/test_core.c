@@ -39,11 +39,13 @@ static void round_of(struct world *w, uint64_t peer, int measures)
     work(w, peer, measures); /* review */
 }
 
-/* ---- states ----------------------------------------------------------------------------------- */
+/* ---- states ------------------------------------------------------------------------------- */
 
 static void every_transition_is_in_the_table(void **s)
 {
-    static const struct { enum job_state from, to; } allowed[] = {
+    static const struct {
+        enum job_state from, to;
+    } allowed[] = {
 #define T(from, to, when) { JOB_##from, JOB_##to },
 #include "schemas/transitions.def"
 #undef T
@@ -99,18 +101,20 @@ static void tasks_carry_the_documents_of_their_stage(void **s)
     round_of(w, 1, 500);
     work(w, 1, -1);
     assert_true(take(w, 1, &h)); /* generate of round 2 */
-    assert_true(has_doc(&h, "draft@best") && has_doc(&h, "review@best") && has_doc(&h, "review@last"));
+    assert_true(has_doc(&h, "draft@best") && has_doc(&h, "review@best") &&
+                has_doc(&h, "review@last"));
     assert_true(has_doc(&h, "brief") && has_doc(&h, "insights") && !has_doc(&h, "comments"));
     assert_int_equal(h.m.docs.n, 6);
 }
 
-/* ---- policy ----------------------------------------------------------------------------------- */
+/* ---- policy ------------------------------------------------------------------------------- */
 
 static struct job loop_job(void)
 {
     struct job j = { .run = 1, .round = 1, .has_last = true, .state = JOB_RUNNING };
-    j.budget = (struct budget){ .rounds = 4, .patience = 2, .measures = 800, .judge = 600, .tokens = 1000,
-                                .wall_ms = 60000 };
+    j.budget = (struct budget){
+        .rounds = 4, .patience = 2, .measures = 800, .judge = 600, .tokens = 1000, .wall_ms = 60000
+    };
     j.last = (struct verdict){ .gates = true, .measures = 500, .judge = -1, .errors = 1 };
     return j;
 }
@@ -218,7 +222,7 @@ static void tokens_and_wall_time_end_a_run(void **s)
     assert_int_equal(job(w, b)->ledger_n, 1);
 }
 
-/* ---- credit, scheduling ----------------------------------------------------------------------- */
+/* ---- credit, scheduling ------------------------------------------------------------------- */
 
 static void credit_is_absolute_and_tagged(void **s)
 {
@@ -229,7 +233,8 @@ static void credit_is_absolute_and_tagged(void **s)
         snprintf(key, sizeof key, "k%d", i);
         submit(w, key);
     }
-    struct msg m = { .type = MSG_HELLO, .HELLO = { .role = str_of("worker"), .name = str_of("w"), .slots = 2 } };
+    struct msg m = { .type = MSG_HELLO,
+                     .HELLO = { .role = str_of("worker"), .name = str_of("w"), .slots = 2 } };
     m.HELLO.stages.v[m.HELLO.stages.n++] = str_of("parse");
     world_say(w, 1, &m);
     assert_false(take(w, 1, &h[0])); /* no READY, no task */
@@ -254,7 +259,11 @@ static void projects_take_turns_then_priority_then_progress_then_age(void **s)
     struct job jobs[6] = { { .id = 0 } };
     struct task tasks[6];
     struct queue q = { 0 };
-    const struct { uint32_t project; int64_t priority; uint32_t round; } in[6] = {
+    const struct {
+        uint32_t project;
+        int64_t priority;
+        uint32_t round;
+    } in[6] = {
         { 0, 0, 1 }, { 0, 0, 1 }, { 0, 0, 2 }, { 0, 5, 1 }, { 1, 0, 1 }, { 1, 9, 1 },
     };
     static const int want[6] = { 3, 5, 2, 4, 0, 1 };
@@ -262,7 +271,9 @@ static void projects_take_turns_then_priority_then_progress_then_age(void **s)
     for (uint32_t i = 0; i < 6; i++) {
         jobs[i].project_no = in[i].project;
         jobs[i].priority = in[i].priority;
-        tasks[i] = (struct task){ .job = &jobs[i], .run = 1, .round = in[i].round, .age = i, .ready_slot = HEAP_NONE };
+        tasks[i] = (struct task){
+            .job = &jobs[i], .run = 1, .round = in[i].round, .age = i, .ready_slot = HEAP_NONE
+        };
         queue_put(&q, &tasks[i]);
     }
     for (int i = 0; i < 6; i++)
@@ -286,7 +297,7 @@ static void delays_grow_with_jitter(void **s)
     assert_in_range(overload_delay_ms(0, 0, 3), OVERLOAD_BASE_MS / 2, OVERLOAD_BASE_MS);
 }
 
-/* ---- failing ---------------------------------------------------------------------------------- */
+/* ---- failing ------------------------------------------------------------------------------ */
 
 static void retryable_failures_spend_attempts(void **s)
 {
@@ -326,7 +337,9 @@ static void a_permanent_failure_ends_with_its_findings(void **s)
     hello(w, 1, "w", all_stages);
     assert_true(take(w, 1, &h));
     struct msg m = { .type = MSG_FAIL };
-    m.FAIL = (struct msg_FAIL){ .task = str_of(h.task), .fence = h.fence, .fault = str_of("permanent"),
+    m.FAIL = (struct msg_FAIL){ .task = str_of(h.task),
+                                .fence = h.fence,
+                                .fault = str_of("permanent"),
                                 .text = str_of("spec.md:3: malformed") };
     m.FAIL.docs.v[m.FAIL.docs.n++] = str_of("findings");
     struct event ev = { .kind = EV_MSG, .peer = 1, .msg = &m, .frames = &frame, .frames_n = 1 };
@@ -421,7 +434,8 @@ static void release_gives_back_uncharged(void **s)
     struct job_id id = submit(w, "k");
     hello(w, 1, "w", all_stages);
     assert_true(take(w, 1, &h));
-    struct msg m = { .type = MSG_RELEASE, .RELEASE = { str_of(h.task), h.fence, str_of("draining") } };
+    struct msg m = { .type = MSG_RELEASE,
+                     .RELEASE = { str_of(h.task), h.fence, str_of("draining") } };
     world_say(w, 1, &m);
     assert_true(str_is(world_read(w, 1, MSG_TAKEN)->m.TAKEN.outcome, "committed"));
     assert_true(take(w, 1, &again));
@@ -430,17 +444,20 @@ static void release_gives_back_uncharged(void **s)
     assert_true(str_is(world_read(w, 1, MSG_TAKEN)->m.TAKEN.outcome, "stale"));
     assert_int_equal(state(w, id), JOB_RUNNING);
     /* a TASK that could not be sent is given back at once */
-    struct event unsent = { .kind = EV_UNSENT, .peer = 1, .task = str_of(again.task), .fence = again.fence };
+    struct event unsent = {
+        .kind = EV_UNSENT, .peer = 1, .task = str_of(again.task), .fence = again.fence
+    };
     world_step(w, &unsent);
     assert_int_equal(state(w, id), JOB_QUEUED);
     assert_int_equal(job(w, id)->main.crashes, 0);
 }
 
-/* ---- people ----------------------------------------------------------------------------------- */
+/* ---- people ------------------------------------------------------------------------------- */
 
 static void answer(struct world *w, struct job_id id, const char *question, const char *text)
 {
-    struct msg m = { .type = MSG_ANSWER, .ANSWER = { ++w->req, str_of(id.text), str_of(question), str_of(text) } };
+    struct msg m = { .type = MSG_ANSWER,
+                     .ANSWER = { ++w->req, str_of(id.text), str_of(question), str_of(text) } };
     world_say(w, 99, &m);
 }
 
@@ -456,7 +473,9 @@ static void questions_wait_and_the_first_answer_wins(void **s)
     struct job_id id = submit(w, "k");
     hello(w, 1, "w", all_stages);
     assert_true(take(w, 1, &h));
-    done(w, 1, &h, (struct outcome){ .docs = "brief questions", .measures = -1, .asked = asked, .asked_n = 2 });
+    done(w, 1, &h,
+         (struct outcome){
+             .docs = "brief questions", .measures = -1, .asked = asked, .asked_n = 2 });
     assert_int_equal(state(w, id), JOB_WAITING);
     int64_t used = job_wall_used(job(w, id), w->wall_ms);
     answer(w, id, "", "which?");
@@ -530,8 +549,10 @@ static void asks_do_not_disturb_the_job(void **s)
     assert_true(take(w, 1, &h));
     assert_true(str_is(h.m.stage, "ask") && has_doc(&h, "ask") && has_doc(&h, "problem"));
     assert_int_equal(state(w, id), JOB_QUEUED);
-    assert_string_equal(done(w, 1, &h, (struct outcome){ .docs = "reply", .measures = -1 }), "committed");
-    assert_string_equal(done(w, 1, &h, (struct outcome){ .docs = "reply", .measures = -1 }), "already");
+    assert_string_equal(done(w, 1, &h, (struct outcome){ .docs = "reply", .measures = -1 }),
+                        "committed");
+    assert_string_equal(done(w, 1, &h, (struct outcome){ .docs = "reply", .measures = -1 }),
+                        "already");
     snprintf(key, sizeof key, "d:%s", id.text);
     assert_non_null(store_fake_get(&w->fake, key, "reply/a1"));
     assert_null(job(w, id)->asks);
@@ -570,9 +591,11 @@ static void calls_go_to_another_worker_and_back(void **s)
     assert_true(take(w, 2, &c));
     assert_true(has_doc(&c, "call"));
     assert_false(take(w, 2, &c));
-    assert_string_equal(done(w, 2, &c, (struct outcome){ .docs = "result", .measures = -1 }), "committed");
+    assert_string_equal(done(w, 2, &c, (struct outcome){ .docs = "result", .measures = -1 }),
+                        "committed");
     l = world_read(w, 1, MSG_CALLED);
-    assert_true(l && str_is(l->m.CALLED.call, "c-2") && l->m.CALLED.fault.n == 0 && l->frame.len == 2);
+    assert_true(l && str_is(l->m.CALLED.call, "c-2") && l->m.CALLED.fault.n == 0 &&
+                l->frame.len == 2);
     /* the caller ends: its call is dropped */
     say_call(w, 1, &h, "c-3");
     assert_true(take(w, 2, &c));
@@ -580,7 +603,8 @@ static void calls_go_to_another_worker_and_back(void **s)
     world_say(w, 99, &cancel);
     assert_non_null(world_read(w, 1, MSG_DROP));
     assert_non_null(world_read(w, 2, MSG_DROP));
-    assert_string_equal(done(w, 2, &c, (struct outcome){ .docs = "result", .measures = -1 }), "gone");
+    assert_string_equal(done(w, 2, &c, (struct outcome){ .docs = "result", .measures = -1 }),
+                        "gone");
 }
 
 static void pause_waits_for_the_stage_and_resumes(void **s)
@@ -619,7 +643,8 @@ static void cancel_drops_the_lease(void **s)
     assert_true(drop && drop->guarded && str_is(drop->m.DROP.reason, "cancelled"));
     assert_int_equal(state(w, id), JOB_CANCELLED);
     assert_string_equal(job(w, id)->reason, "not needed");
-    assert_string_equal(done(w, 1, &h, (struct outcome){ .docs = "brief", .measures = -1 }), "gone");
+    assert_string_equal(done(w, 1, &h, (struct outcome){ .docs = "brief", .measures = -1 }),
+                        "gone");
 }
 
 static void ended_jobs_are_kept_by_count_and_age(void **s)

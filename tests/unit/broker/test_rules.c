@@ -30,7 +30,8 @@ static int teardown(void **s)
     return 0;
 }
 
-static enum status commit_doc(struct world *w, const struct epoch *epoch, uint64_t turn, const char *field)
+static enum status commit_doc(struct world *w, const struct epoch *epoch, uint64_t turn,
+                              const char *field)
 {
     struct batch b;
     struct buf bytes;
@@ -54,7 +55,8 @@ static void rule1_turns_are_a_chain(void **s)
     assert_int_not_equal(commit_doc(w, &w->epoch, n + 2, "a"), OK); /* a gap */
     assert_null(store_fake_get(&w->fake, "d:000000000001", "a"));
     assert_int_equal(commit_doc(w, &w->epoch, n + 1, "a"), OK);
-    assert_int_equal(commit_doc(w, &w->epoch, n + 1, "a"), OK); /* the identical batch, said again */
+    assert_int_equal(commit_doc(w, &w->epoch, n + 1, "a"),
+                     OK); /* the identical batch, said again */
     assert_int_not_equal(commit_doc(w, &w->epoch, n + 1, "b"), OK); /* the number for other bytes */
     assert_null(store_fake_get(&w->fake, "d:000000000001", "b"));
     w->turn++;
@@ -80,11 +82,14 @@ static void rule2_validate_all_then_write(void **s)
     batch_init(&b, &w->epoch, &w->events, 0, 100);
     buf_init(&bytes, 65536);
     struct fx good = { .kind = FX_DOC, .job = 1, .field = str_of("a"), .bytes = str_of("x") };
-    struct fx bad = { .kind = FX_RECORD, .job = 2, .bytes = str_of("r"), .expect = 5, .version = 6 };
+    struct fx bad = {
+        .kind = FX_RECORD, .job = 2, .bytes = str_of("r"), .expect = 5, .version = 6
+    };
     batch_add(&b, &good, NULL);
     batch_add(&b, &bad, NULL); /* no record of job 2 has version 5 */
     assert_int_equal(batch_encode(&b, &bytes), OK);
-    assert_int_not_equal(store_fake_commit(&w->fake, &w->epoch, w->turn + 1, buf_get(&bytes), &err), OK);
+    assert_int_not_equal(store_fake_commit(&w->fake, &w->epoch, w->turn + 1, buf_get(&bytes), &err),
+                         OK);
     assert_non_null(strstr(err.text, "CONFLICT"));
     assert_int_equal(w->fake.n, before);
     batch_fini(&b);
@@ -117,14 +122,17 @@ static void rule3_numbers_do_not_come_back(void **s)
 static void rule4_only_the_leader_speaks(void **s)
 {
     struct world *w = *s;
-    static const enum msg_type guarded[] = { MSG_TASK, MSG_TAKEN, MSG_DROP, MSG_STEPPED, MSG_CALLED, MSG_SUBMITTED, MSG_OKAY };
+    static const enum msg_type guarded[] = { MSG_TASK,   MSG_TAKEN,     MSG_DROP, MSG_STEPPED,
+                                             MSG_CALLED, MSG_SUBMITTED, MSG_OKAY };
     struct held h;
     submit(w, "k");
     hello(w, 1, "w", all_stages);
     assert_true(take(w, 1, &h));
-    struct msg gone = { .type = MSG_RELEASE, .RELEASE = { str_of("000000000009/1/1/parse/0"), h.fence, str_of("") } };
+    struct msg gone = { .type = MSG_RELEASE,
+                        .RELEASE = { str_of("000000000009/1/1/parse/0"), h.fence, str_of("") } };
     world_say(w, 1, &gone); /* writes nothing */
-    struct msg step = { .type = MSG_STEP, .STEP = { .task = str_of("000000000009/1/1/parse/0"), .fence = h.fence } };
+    struct msg step = { .type = MSG_STEP,
+                        .STEP = { .task = str_of("000000000009/1/1/parse/0"), .fence = h.fence } };
     world_say(w, 1, &step);
     done(w, 1, &h, (struct outcome){ .docs = "brief", .measures = -1 });
     for (uint32_t i = 0; i < w->out_n; i++) {
@@ -158,10 +166,12 @@ static void rule5_deadlines_live_in_memory(void **s)
     assert_true(take(w, 2, &late));
     /* the old worker's result comes after all: it is taken, the newer lease is cancelled */
     hello(w, 1, "w", "call");
-    assert_string_equal(done(w, 1, &h, (struct outcome){ .docs = "brief", .measures = -1 }), "committed");
+    assert_string_equal(done(w, 1, &h, (struct outcome){ .docs = "brief", .measures = -1 }),
+                        "committed");
     const struct letter *drop = world_read(w, 2, MSG_DROP);
     assert_true(drop && str_is(drop->m.DROP.reason, "superseded"));
-    assert_string_equal(done(w, 2, &late, (struct outcome){ .docs = "brief", .measures = -1 }), "already");
+    assert_string_equal(done(w, 2, &late, (struct outcome){ .docs = "brief", .measures = -1 }),
+                        "already");
     assert_true(take(w, 2, &late));
     assert_true(str_is(late.m.stage, "analyze"));
 }
@@ -179,7 +189,9 @@ static void rule5_workers_announce_what_they_hold(void **s)
     mp_array(&raw, 1);
     assert_int_equal(msg_task_put(&raw, str_of(h.task), h.fence), OK);
     struct msg m = { .type = MSG_HELLO };
-    m.HELLO = (struct msg_HELLO){ .role = str_of("worker"), .name = str_of("w"), .slots = 1, .holds = { buf_get(&raw), 1 } };
+    m.HELLO = (struct msg_HELLO){
+        .role = str_of("worker"), .name = str_of("w"), .slots = 1, .holds = { buf_get(&raw), 1 }
+    };
     m.HELLO.stages.v[m.HELLO.stages.n++] = str_of("parse");
     world_say(w, 7, &m); /* another connection */
     assert_null(world_read(w, 7, MSG_DROP));
@@ -190,7 +202,8 @@ static void rule5_workers_announce_what_they_hold(void **s)
     }
     assert_int_equal(state(w, id), JOB_RUNNING);
     assert_int_equal(job(w, id)->main.crashes, 0);
-    assert_string_equal(done(w, 7, &h, (struct outcome){ .docs = "brief", .measures = -1 }), "committed");
+    assert_string_equal(done(w, 7, &h, (struct outcome){ .docs = "brief", .measures = -1 }),
+                        "committed");
     buf_fini(&raw);
 }
 
@@ -203,13 +216,16 @@ static void rule6_answer_twice_commit_once(void **s)
     assert_int_equal(core_counts(w->core).jobs, 1);
     hello(w, 1, "w", "parse");
     assert_true(take(w, 1, &h));
-    assert_string_equal(done(w, 1, &h, (struct outcome){ .docs = "brief", .measures = -1 }), "committed");
+    assert_string_equal(done(w, 1, &h, (struct outcome){ .docs = "brief", .measures = -1 }),
+                        "committed");
     uint32_t kept = w->kept;
     h.fence.counter = 12345; /* whatever its fence */
-    assert_string_equal(done(w, 1, &h, (struct outcome){ .docs = "brief", .measures = -1 }), "already");
+    assert_string_equal(done(w, 1, &h, (struct outcome){ .docs = "brief", .measures = -1 }),
+                        "already");
     world_restart(w);
     hello(w, 1, "w", "parse");
-    assert_string_equal(done(w, 1, &h, (struct outcome){ .docs = "brief", .measures = -1 }), "already");
+    assert_string_equal(done(w, 1, &h, (struct outcome){ .docs = "brief", .measures = -1 }),
+                        "already");
     assert_int_equal(w->kept, kept);
     assert_int_equal(job(w, id)->tokens_in, 100);
     again = submit(w, "k"); /* also after a recovery */
@@ -226,8 +242,11 @@ static void rule6_a_step_is_paid_for_once(void **s)
     hello(w, 1, "w", "parse");
     assert_true(take(w, 1, &h));
     struct msg m = { .type = MSG_STEP };
-    m.STEP = (struct msg_STEP){ .task = str_of(h.task), .fence = h.fence, .hash = { hash, HASH_BYTES },
-                                .tokens_in = 40, .tokens_out = 4 };
+    m.STEP = (struct msg_STEP){ .task = str_of(h.task),
+                                .fence = h.fence,
+                                .hash = { hash, HASH_BYTES },
+                                .tokens_in = 40,
+                                .tokens_out = 4 };
     struct event ev = { .kind = EV_MSG, .peer = 1, .msg = &m, .frames = &frame, .frames_n = 1 };
     world_step(w, &ev);
     world_step(w, &ev);
@@ -240,7 +259,8 @@ static void rule6_a_step_is_paid_for_once(void **s)
     hello(w, 2, "v", "parse");
     assert_true(take(w, 2, &h));
     assert_true(has_doc(&h, "steps")); /* the successor gets it */
-    assert_string_equal(done(w, 2, &h, (struct outcome){ .docs = "brief", .measures = -1 }), "committed");
+    assert_string_equal(done(w, 2, &h, (struct outcome){ .docs = "brief", .measures = -1 }),
+                        "committed");
     assert_int_equal(job(w, id)->tokens_in, 140); /* failed attempts count too */
     char key[64];
     snprintf(key, sizeof key, "d:%s", id.text);
@@ -256,7 +276,11 @@ static void rule7_existence_is_checked_where_it_matters(void **s)
         struct buf bytes;
         batch_init(&b, &w->epoch, &w->events, 5, 100);
         buf_init(&bytes, 65536);
-        struct fx fx = { .kind = FX_RECORD, .job = 2, .bytes = str_of("r"), .version = 1, .workspace = str_of("abc") };
+        struct fx fx = { .kind = FX_RECORD,
+                         .job = 2,
+                         .bytes = str_of("r"),
+                         .version = 1,
+                         .workspace = str_of("abc") };
         if (with)
             batch_blob(&b, str_of("abc"), str_of("bytes"));
         batch_add(&b, &fx, NULL);
@@ -287,18 +311,22 @@ static void rule8_records_carry_a_version(void **s)
     assert_non_null(strstr(err.text, "another version"));
     /* cut at every byte: an error, never a crash */
     for (size_t n = 0; n + 1 < b->len - VERSION_DIGITS; n++)
-        assert_null(record_decode((struct str){ b->data + VERSION_DIGITS, n }, core_find_pipeline, w->core, &err));
+        assert_null(record_decode((struct str){ b->data + VERSION_DIGITS, n }, core_find_pipeline,
+                                  w->core, &err));
     buf_fini(&other);
 }
 
-/* ---- the hostile world -------------------------------------------------------------------------- */
+/* ---- the hostile world -------------------------------------------------------------------- */
 
 struct chaos {
     struct world *w;
     uint64_t seed;
     struct job_id jobs[8];
     int jobs_n;
-    struct { struct held h; bool valid; } hands[6][8]; /* what workers 1..5 hold */
+    struct {
+        struct held h;
+        bool valid;
+    } hands[6][8]; /* what workers 1..5 hold */
     char committed[4096][PAWL_KEY_MAX + 1];
     int committed_n;
 };
@@ -353,7 +381,9 @@ static struct outcome outcome_for(struct chaos *c, const struct held *h)
     if (str_is(k.stage, "call"))
         o.docs = "result";
     if (str_is(k.stage, "review"))
-        o = (struct outcome){ .docs = "review", .measures = (int)chance(c, 1000), .judge = -1,
+        o = (struct outcome){ .docs = "review",
+                              .measures = (int)chance(c, 1000),
+                              .judge = -1,
                               .gates_fail = chance(c, 3) == 0 };
     return o;
 }
@@ -383,7 +413,9 @@ static void act_on_hand(struct chaos *c, uint64_t peer, int i)
     } else {
         struct str frame = { "\0\x80", 2 };
         struct msg m = { .type = MSG_CALL, .CALL = { str_of(h.task), h.fence, str_of("c") } };
-        struct event ev = { .kind = EV_MSG, .peer = peer, .msg = &m, .frames = &frame, .frames_n = 1 };
+        struct event ev = {
+            .kind = EV_MSG, .peer = peer, .msg = &m, .frames = &frame, .frames_n = 1
+        };
         world_step(w, &ev);
     }
     world_forget_letters(w);
@@ -401,13 +433,19 @@ static void say_holds(struct chaos *c, uint64_t peer, bool as_hello)
     mp_array(&raw, n);
     for (int i = 0; i < 8; i++) {
         if (c->hands[peer][i].valid)
-            assert_int_equal(msg_task_put(&raw, str_of(c->hands[peer][i].h.task), c->hands[peer][i].h.fence), OK);
+            assert_int_equal(
+                msg_task_put(&raw, str_of(c->hands[peer][i].h.task), c->hands[peer][i].h.fence),
+                OK);
     }
     struct msg m = { .type = MSG_BEAT, .BEAT = { .holds = { buf_get(&raw), n } } };
     if (as_hello) {
         m = (struct msg){ .type = MSG_HELLO };
-        m.HELLO = (struct msg_HELLO){ .role = str_of("worker"), .name = str_of(name), .slots = 4, .holds = { buf_get(&raw), n } };
-        static const char *const stages[] = { "parse", "analyze", "generate", "review", "call", "ask" };
+        m.HELLO = (struct msg_HELLO){ .role = str_of("worker"),
+                                      .name = str_of(name),
+                                      .slots = 4,
+                                      .holds = { buf_get(&raw), n } };
+        static const char *const stages[] = { "parse",  "analyze", "generate",
+                                              "review", "call",    "ask" };
         for (int i = 0; i < 6; i++)
             m.HELLO.stages.v[m.HELLO.stages.n++] = str_of(stages[i]);
     }
@@ -500,7 +538,8 @@ static void run_chaos(uint64_t seed)
         for (int k = 0; k < 8; k++) {
             if (!c->hands[1][k].valid)
                 continue;
-            if (strcmp(done(w, 1, &c->hands[1][k].h, outcome_for(c, &c->hands[1][k].h)), "committed") == 0)
+            if (strcmp(done(w, 1, &c->hands[1][k].h, outcome_for(c, &c->hands[1][k].h)),
+                       "committed") == 0)
                 note_commit(c, c->hands[1][k].h.task);
             c->hands[1][k].valid = false;
         }

@@ -131,7 +131,7 @@ static uint32_t chance(struct both *b, uint32_t n)
     return (uint32_t)(b->seed >> 33) % n;
 }
 
-/* ---- content ---------------------------------------------------------------------------------- */
+/* ---- content ------------------------------------------------------------------------------ */
 
 static int by_text(const void *a, const void *b)
 {
@@ -173,7 +173,8 @@ static struct str reply_str(const redisReply *r)
     return (struct str){ r->str, r->len };
 }
 
-static redisReply *ask(struct redis_conn *c, const char *a, const char *key, const char *x, const char *y)
+static redisReply *ask(struct redis_conn *c, const char *a, const char *key, const char *x,
+                       const char *y)
 {
     struct err err = { 0 };
     struct str argv[] = { str_of(a), str_of(key), str_of(x), str_of(y), str_of("WITHSCORES") };
@@ -206,7 +207,8 @@ static void dump_key(struct redis_conn *c, const char *key, struct lines *l)
     } else {
         r = ask(c, "XRANGE", key, "-", "+");
         for (size_t i = 0; i < r->elements; i++)
-            add_line(l, shown, r->element[i]->element[0]->str, reply_str(r->element[i]->element[1]->element[1]));
+            add_line(l, shown, r->element[i]->element[0]->str,
+                     reply_str(r->element[i]->element[1]->element[1]));
     }
     freeReplyObject(r);
     freeReplyObject(type);
@@ -248,7 +250,7 @@ static void expect_same_content(struct both *b)
     free_lines(&r);
 }
 
-/* ---- random batches --------------------------------------------------------------------------- */
+/* ---- random batches ----------------------------------------------------------------------- */
 
 static const char *const blobs[] = { "aa", "bb", "cc" };
 
@@ -259,9 +261,15 @@ static void add_record(struct both *b, struct batch *batch, uint64_t versions[16
     bool wrong = chance(b, 40) == 0;
     static char bytes[3000];
     memset(bytes, (int)chance(b, 256), sizeof bytes);
-    struct fx fx = { .kind = FX_RECORD, .job = job, .expect = wrong ? have + 7 : have, .version = have + 1,
-                     .bytes = { bytes, chance(b, sizeof bytes) }, .add = chance(b, 64), .del = chance(b, 64),
-                     .created_ms = 1700000000000 + job, .changed_ms = 1700000000000 + chance(b, 1000) };
+    struct fx fx = { .kind = FX_RECORD,
+                     .job = job,
+                     .expect = wrong ? have + 7 : have,
+                     .version = have + 1,
+                     .bytes = { bytes, chance(b, sizeof bytes) },
+                     .add = chance(b, 64),
+                     .del = chance(b, 64),
+                     .created_ms = 1700000000000 + job,
+                     .changed_ms = 1700000000000 + chance(b, 1000) };
     fx.del &= ~fx.add;
     if (have == 0 && chance(b, 2))
         fx.workspace = str_of(blobs[chance(b, 3)]);
@@ -275,9 +283,18 @@ static void add_op(struct both *b, struct batch *batch, uint64_t versions[16])
     uint32_t job = 1 + chance(b, 8), what = chance(b, 20);
     memset(data, (int)chance(b, 256), sizeof data);
     snprintf(field, sizeof field, "step/1/1/parse/0#%u", chance(b, 6));
-    struct fx doc = { .kind = FX_DOC, .job = job, .field = str_of(field), .bytes = { data, chance(b, sizeof data) } };
-    struct fx undoc = { .kind = FX_UNDOC, .job = job, .field = str_of("step/1/1/parse/0#0"), .count = 4 };
-    struct fx event = { .kind = FX_EVENT, .job = job, .name = "job.state", .bytes = str_of("\x80"), .project = str_of("p") };
+    struct fx doc = { .kind = FX_DOC,
+                      .job = job,
+                      .field = str_of(field),
+                      .bytes = { data, chance(b, sizeof data) } };
+    struct fx undoc = {
+        .kind = FX_UNDOC, .job = job, .field = str_of("step/1/1/parse/0#0"), .count = 4
+    };
+    struct fx event = { .kind = FX_EVENT,
+                        .job = job,
+                        .name = "job.state",
+                        .bytes = str_of("\x80"),
+                        .project = str_of("p") };
     struct fx forget = { .kind = FX_FORGET, .job = job };
     if (what < 8) {
         add_record(b, batch, versions);
@@ -328,12 +345,14 @@ static void one_batch(struct both *b)
     assert_int_equal(b->store.ops->commit(b->store.self, turn, buf_get(&bytes)), OK);
     wait_answer(b);
     if ((fake == OK) != (b->last == OK))
-        fail_msg("memory: %s (%s); Redis: %s (%s)", status_name(fake), err.text, status_name(b->last), b->text);
+        fail_msg("memory: %s (%s); Redis: %s (%s)", status_name(fake), err.text,
+                 status_name(b->last), b->text);
     if (fake == OK) {
         memcpy(b->versions, versions, sizeof versions);
         b->turn = turn;
         if (chance(b, 10) == 0) { /* the identical batch again */
-            assert_int_equal(store_fake_commit(&b->fake, &b->fake_epoch, turn, buf_get(&bytes), &err), OK);
+            assert_int_equal(
+                store_fake_commit(&b->fake, &b->fake_epoch, turn, buf_get(&bytes), &err), OK);
             assert_int_equal(b->store.ops->commit(b->store.self, turn, buf_get(&bytes)), OK);
             wait_answer(b);
             assert_int_equal(b->last, OK);
@@ -358,7 +377,7 @@ static void the_same_trace_gives_the_same_content(void **s)
     expect_same_content(b);
 }
 
-/* ---- the leader ------------------------------------------------------------------------------- */
+/* ---- the leader --------------------------------------------------------------------------- */
 
 static void one_leader_at_a_time(void **s)
 {
@@ -388,8 +407,11 @@ static void rule8_store_code_has_a_version(void **s)
     struct err err = { 0 };
     assert_int_equal(redis_url_parse(b->rig.redis_url, &url, &err), OK);
     struct redis_conn *c = redis_conn_open(&url, &err);
-    struct str other[] = { str_of("FUNCTION"), str_of("LOAD"),
-                           str_of("#!lua name=pawl_other\nredis.register_function('pawl_other_commit', function() return 1 end)") };
+    struct str other[] = {
+        str_of("FUNCTION"), str_of("LOAD"),
+        str_of("#!lua name=pawl_other\nredis.register_function('pawl_other_commit', function() "
+               "return 1 end)")
+    };
     redisReply *r = redis_conn_ask(c, 3, other, &err);
     assert_int_equal(r->type, REDIS_REPLY_STRING);
     freeReplyObject(r);
@@ -438,7 +460,9 @@ static void addresses(void **s)
     assert_int_equal(redis_url_parse("redis://:secret@[::1]", &u, &err), OK);
     assert_string_equal(u.host, "::1");
     assert_int_equal(u.port, 6379);
-    static const char *const bad[] = { "", "redis://", "http://x", "redis://h:0", "redis://h:99999", "redis://h:6379/5", "unix://x" };
+    static const char *const bad[] = {
+        "", "redis://", "http://x", "redis://h:0", "redis://h:99999", "redis://h:6379/5", "unix://x"
+    };
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_int_equal(redis_url_parse(bad[i], &u, &err), ERR_CONFIG);
 }

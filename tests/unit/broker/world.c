@@ -73,10 +73,20 @@ void world_open(struct world *w)
     w->now_ms = 1000;
     w->wall_ms = 1700000000000;
     w->conf = (struct core_conf){
-        .seed = 7, .pipeline = buf_get(&w->pipeline), .heartbeat_ms = 2000, .silence_ms = 15000,
-        .retain_jobs = 1000, .retain_age_ms = 86400000, .open_jobs_max = 1000,
-        .budget = { .rounds = 4, .patience = 2, .measures = 800, .judge = 600, .tokens = 200000,
-                    .wall_ms = 1800000, .question_ms = 600000 },
+        .seed = 7,
+        .pipeline = buf_get(&w->pipeline),
+        .heartbeat_ms = 2000,
+        .silence_ms = 15000,
+        .retain_jobs = 1000,
+        .retain_age_ms = 86400000,
+        .open_jobs_max = 1000,
+        .budget = { .rounds = 4,
+                    .patience = 2,
+                    .measures = 800,
+                    .judge = 600,
+                    .tokens = 200000,
+                    .wall_ms = 1800000,
+                    .question_ms = 600000 },
     };
     lead(w);
 }
@@ -172,7 +182,7 @@ const struct letter *world_read(struct world *w, uint64_t peer, enum msg_type ty
     return NULL;
 }
 
-/* ---- shorthands ------------------------------------------------------------------------------- */
+/* ---- shorthands --------------------------------------------------------------------------- */
 
 static void words(struct strs *to, const char *text)
 {
@@ -200,7 +210,8 @@ void hello(struct world *w, uint64_t peer, const char *name, const char *stages)
 
 void client(struct world *w, uint64_t peer)
 {
-    struct msg m = { .type = MSG_HELLO, .HELLO = { .role = str_of("client"), .name = str_of("cli") } };
+    struct msg m = { .type = MSG_HELLO,
+                     .HELLO = { .role = str_of("client"), .name = str_of("cli") } };
     world_say(w, peer, &m);
     assert_true(w->crashed || world_read(w, peer, MSG_WELCOME));
 }
@@ -211,7 +222,11 @@ struct job_id submit(struct world *w, const char *key)
     struct str frame = { "\0\x81\xa4text\xa1x", 9 };
     struct msg m = { .type = MSG_SUBMIT, .SUBMIT = { .req = ++w->req, .key = str_of(key) } };
     m.SUBMIT.docs.v[m.SUBMIT.docs.n++] = str_of("problem");
-    struct event ev = { .kind = EV_MSG, .peer = 99, .msg = &m, .frames = &frame, .frames_n = 1,
+    struct event ev = { .kind = EV_MSG,
+                        .peer = 99,
+                        .msg = &m,
+                        .frames = &frame,
+                        .frames_n = 1,
                         .budget = &w->conf.budget };
     if (!core_peer_known(w->core, 99))
         client(w, 99);
@@ -264,25 +279,39 @@ const char *done(struct world *w, uint64_t peer, const struct held *h, struct ou
 {
     struct str frames[8];
     struct msg m = { .type = MSG_DONE };
-    m.DONE = (struct msg_DONE){ .task = str_of(h->task), .fence = h->fence, .tokens_in = 100, .tokens_out = 10 };
+    m.DONE = (struct msg_DONE){
+        .task = str_of(h->task), .fence = h->fence, .tokens_in = 100, .tokens_out = 10
+    };
     words(&m.DONE.docs, o.docs);
     for (uint32_t i = 0; i < m.DONE.docs.n; i++)
         frames[i] = (struct str){ "\0\x80", 2 };
-    struct event ev = { .kind = EV_MSG, .peer = peer, .msg = &m, .frames = frames, .frames_n = m.DONE.docs.n,
-                        .has_verdict = o.measures >= 0, .asked = o.asked, .asked_n = o.asked_n };
-    ev.verdict = (struct verdict){ .gates = !o.gates_fail, .measures = o.measures, .judge = o.judge,
-                                   .errors = o.clean ? 0 : 1 };
-    snprintf(ev.verdict.candidate, sizeof ev.verdict.candidate, "%.64s", o.candidate ? o.candidate : h->task);
+    struct event ev = { .kind = EV_MSG,
+                        .peer = peer,
+                        .msg = &m,
+                        .frames = frames,
+                        .frames_n = m.DONE.docs.n,
+                        .has_verdict = o.measures >= 0,
+                        .asked = o.asked,
+                        .asked_n = o.asked_n };
+    ev.verdict = (struct verdict){
+        .gates = !o.gates_fail, .measures = o.measures, .judge = o.judge, .errors = o.clean ? 0 : 1
+    };
+    snprintf(ev.verdict.candidate, sizeof ev.verdict.candidate, "%.64s",
+             o.candidate ? o.candidate : h->task);
     ev.reply = str_of("because");
     world_step(w, &ev);
     return taken(w, peer);
 }
 
-const char *failed(struct world *w, uint64_t peer, const struct held *h, const char *fault, uint64_t after_ms)
+const char *failed(struct world *w, uint64_t peer, const struct held *h, const char *fault,
+                   uint64_t after_ms)
 {
     struct msg m = { .type = MSG_FAIL };
-    m.FAIL = (struct msg_FAIL){ .task = str_of(h->task), .fence = h->fence, .fault = str_of(fault),
-                                .text = str_of("it broke"), .retry_after_ms = after_ms };
+    m.FAIL = (struct msg_FAIL){ .task = str_of(h->task),
+                                .fence = h->fence,
+                                .fault = str_of(fault),
+                                .text = str_of("it broke"),
+                                .retry_after_ms = after_ms };
     world_say(w, peer, &m);
     return taken(w, peer);
 }

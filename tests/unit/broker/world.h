@@ -27,7 +27,7 @@ struct world {
     int64_t now_ms, wall_ms;
     struct letter out[OUTBOX_MAX];
     uint32_t out_n;
-    uint32_t kept; /* events since the start */
+    uint32_t kept;            /* events since the start */
     bool crash_before_commit; /* the next turn is lost: nothing of it is stored or said */
     bool crashed;             /* the last one was */
 };
@@ -44,7 +44,8 @@ const struct letter *world_read(struct world *w, uint64_t peer, enum msg_type ty
 void world_forget_letters(struct world *w);
 
 /* Shorthands. */
-void hello(struct world *w, uint64_t peer, const char *name, const char *stages); /* worker, READY 16 */
+void hello(struct world *w, uint64_t peer, const char *name,
+           const char *stages); /* worker, READY 16 */
 void client(struct world *w, uint64_t peer);
 struct held {
     char task[PAWL_KEY_MAX + 1];
@@ -59,15 +60,17 @@ struct job_id {
 struct job_id submit(struct world *w, const char *key);
 bool take(struct world *w, uint64_t peer, struct held *h); /* next TASK */
 struct outcome {
-    const char *docs; /* names separated by spaces */
+    const char *docs;    /* names separated by spaces */
     int measures, judge; /* measures -1: no verdict */
     bool gates_fail, clean;
     const char *candidate;
     const struct asked *asked;
     uint32_t asked_n;
 };
-const char *done(struct world *w, uint64_t peer, const struct held *h, struct outcome o); /* TAKEN.outcome, "lost" after a crash */
-const char *failed(struct world *w, uint64_t peer, const struct held *h, const char *fault, uint64_t after_ms);
+const char *done(struct world *w, uint64_t peer, const struct held *h,
+                 struct outcome o); /* TAKEN.outcome, "lost" after a crash */
+const char *failed(struct world *w, uint64_t peer, const struct held *h, const char *fault,
+                   uint64_t after_ms);
 /* Take the next task and finish it as its stage would; a review with these measures. */
 void work(struct world *w, uint64_t peer, int measures);
 const struct job *job(struct world *w, struct job_id id);

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading beside the commits. */
+#include "broker/store_redis_in.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct get {
+    store_get_fn *fn;
+    void *ctx;
+    enum get_kind kind;
+    struct store_redis *s;
+};
+
+enum { VALUES_MAX = 4096, FIELDS_MAX = 1000 };
+
+static struct str value_of(const redisReply *r)
+{
+    if (r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS)
+        return (struct str){ r->str, r->len };
+    return (struct str){ 0 };
+}
+
+static void cut_version(struct str *v)
+{
+    if (v->p && v->n >= VERSION_DIGITS)
+        *v = (struct str){ v->p + VERSION_DIGITS, v->n - VERSION_DIGITS };
+}
+
+/* Stream entries are [id, [field, value]]. */
+static uint32_t event_values(const redisReply *r, struct str *v)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < r->elements && n + 2 <= VALUES_MAX; i++) {
+        const redisReply *e = r->element[i];
+        if (e->elements != 2 || e->element[1]->elements < 2)
+            continue;
+        v[n++] = value_of(e->element[0]);
+        v[n++] = value_of(e->element[1]->element[1]);
+    }
+    return n;
+}
+
+static uint32_t info_values(const redisReply *r, struct str *v)
+{
+    static const char *const keys[] = { "redis_version", "run_id", "used_memory", "maxmemory",
+                                        "loading" };
+    uint32_t n = 0;
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        const char *at = r->str;
+        size_t len = strlen(keys[i]);
+        while (at && !(strncmp(at, keys[i], len) == 0 && at[len] == ':'))
+            at = strstr(at, "\n") ? strstr(at, "\n") + 1 : NULL;
+        if (!at)
+            continue;
+        v[n++] = str_of(keys[i]);
+        v[n++] = (struct str){ at + len + 1, strcspn(at + len + 1, "\r\n") };
+    }
+    return n;
+}
+
+static uint32_t values_of(enum get_kind kind, const redisReply *r, struct str *v, char *digit)
+{
+    uint32_t n = 0;
+    if (kind == GET_EVENTS || kind == GET_OLDEST)
+        return event_values(r, v);
+    if (kind == GET_INFO)
+        return info_values(r, v);
+    if (kind == GET_HAS) {
+        *digit = r->integer ? '1' : '0';
+        v[0] = (struct str){ digit, 1 };
+        return 1;
+    }
+    if (r->type != REDIS_REPLY_ARRAY) {
+        v[0] = value_of(r);
+        if (kind == GET_RECORD)
+            cut_version(&v[0]);
+        return 1;
+    }
+    for (size_t i = 0; i < r->elements && n < VALUES_MAX; i++) {
+        v[n] = value_of(r->element[i]);
+        if (kind == GET_PAGE && i > 0 && i % 2 == 0)
+            cut_version(&v[n]);
+        n++;
+    }
+    return n;
+}
+
+static void on_got(void *ctx, const redisReply *r)
+{
+    struct get *g = ctx;
+    struct str *v = r ? calloc(VALUES_MAX, sizeof *v) : NULL;
+    if (!v || r->type == REDIS_REPLY_ERROR) {
+        bool cursor = r && r->type == REDIS_REPLY_ERROR && strstr(r->str, "CURSOR");
+        g->fn(g->ctx, cursor ? ERR_DATA : ERR_UNAVAILABLE, NULL, 0);
+    } else {
+        char digit;
+        uint32_t n = values_of(g->kind, r, v, &digit);
+        g->fn(g->ctx, OK, v, n);
+    }
+    free(v);
+    free(g);
+}
+
+struct command {
+    struct str argv[FIELDS_MAX + 8];
+    int argc;
+    char fn[NAME_SIZE], key[KEY_SIZE], id[ID_CHARS + 1], number[21], from[EVENT_ID_MAX + 2];
+};
+
+static void arg(struct command *c, struct str s)
+{
+    assert((size_t)c->argc < COUNT(c->argv));
+    c->argv[c->argc++] = s;
+}
+
+static void arg_z(struct command *c, const char *z)
+{
+    arg(c, str_of(z));
+}
+
+static void call_function(const struct store_redis *s, struct command *c, const char *what)
+{
+    store_function(s, c->fn, what);
+    store_key(s, c->key, "lead", "");
+    arg_z(c, "FCALL_RO");
+    arg_z(c, c->fn);
+    arg_z(c, "1");
+    arg_z(c, c->key);
+}
+
+static void make_events(const struct store_redis *s, struct command *c, const struct store_get *g)
+{
+    store_key(s, c->key, "e", "");
+    bool after = g->names_n && g->names[0].n;
+    snprintf(c->from, sizeof c->from, after ? "(%.*s" : "-",
+             STR_ARG(after ? g->names[0] : (struct str){ 0 }));
+    arg_z(c, "XRANGE");
+    arg_z(c, c->key);
+    arg_z(c, c->from);
+    arg_z(c, "+");
+    arg_z(c, "COUNT");
+    u64_text(c->number, g->kind == GET_OLDEST ? 1 : g->limit);
+    arg_z(c, c->number);
+}
+
+static void make(const struct store_redis *s, struct command *c, const struct store_get *g)
+{
+    id_text(g->id, c->id);
+    switch (g->kind) {
+    case GET_FIELDS:
+        store_key(s, c->key, "d:", c->id);
+        arg_z(c, "HMGET");
+        arg_z(c, c->key);
+        for (uint32_t i = 0; i < g->names_n; i++)
+            arg(c, g->names[i]);
+        break;
+    case GET_RECORD:
+        store_key(s, c->key, "j:", c->id);
+        arg_z(c, "GET");
+        arg_z(c, c->key);
+        break;
+    case GET_BLOB:
+    case GET_HAS:
+        snprintf(c->key, sizeof c->key, "%sb:%.*s", s->prefix, STR_ARG(g->names[0]));
+        arg_z(c, g->kind == GET_BLOB ? "GET" : "EXISTS");
+        arg_z(c, c->key);
+        break;
+    case GET_PAGE:
+        call_function(s, c, "page");
+        arg(c, g->names[0]);
+        arg(c, g->names[1]);
+        u64_text(c->number, g->limit);
+        arg_z(c, c->number);
+        break;
+    case GET_NAMES:
+        call_function(s, c, "names");
+        arg_z(c, c->id);
+        break;
+    case GET_EVENTS:
+    case GET_OLDEST: make_events(s, c, g); break;
+    case GET_INFO: arg_z(c, "INFO"); break;
+    }
+}
+
+enum status store_redis_get(void *self, const struct store_get *what, store_get_fn *fn, void *ctx)
+{
+    struct store_redis *s = self;
+    if (!s->reader)
+        return ERR_UNAVAILABLE;
+    if (what->names_n > FIELDS_MAX || (what->kind == GET_FIELDS && what->names_n == 0))
+        return ERR_LIMIT;
+    struct get *g = calloc(1, sizeof *g);
+    struct command *c = calloc(1, sizeof *c);
+    enum status st = g && c ? OK : ERR_NOMEM;
+    if (st == OK) {
+        *g = (struct get){ fn, ctx, what->kind, s };
+        make(s, c, what);
+        /* What must be seen is a commit that was answered, on the other connection: it is. But
+         * whether a blob is there is asked in line with the commits. */
+        st = redis_conn_send(what->kind == GET_HAS ? s->writer : s->reader, c->argc, c->argv,
+                             on_got, g);
+    }
+    free(c);
+    if (st != OK)
+        free(g);
+    return st;
+}
