@@ -71,7 +71,8 @@ void mcp_clean(struct str s, bool invisible, struct buf *out)
         i += drop;
         from = i;
     }
-    buf_append(out, s.p + from, s.n - from);
+    if (from < s.n)
+        buf_append(out, s.p + from, s.n - from);
 }
 
 static void newline(struct buf *out, size_t from)

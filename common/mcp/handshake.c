@@ -148,7 +148,8 @@ static bool on_discovered(struct mcp *m, const json_t *result, struct mcp_event 
         return false;
     }
     snprintf(m->version, sizeof m->version, "%s", MODERN_VERSION);
-    note_server(m, js_obj(js_obj(result, "_meta"), "io.modelcontextprotocol/serverInfo"));
+    const json_t *info = js_obj(js_obj(result, "_meta"), "io.modelcontextprotocol/serverInfo");
+    note_server(m, info ? info : js_obj(result, "serverInfo"));
     return enter(m, js_obj(result, "capabilities"), ev);
 }
 

@@ -412,7 +412,7 @@ static enum status wrong_syntax(struct reader *r, const struct err *parse)
 {
     struct mcp_place at = { 1, 1 };
     const char *reason = strstr(parse->text, ": ");
-    if (sscanf(parse->text, "line %d, column %d", &at.line, &at.column) != 2 || at.line < 1)
+    if (sscanf(parse->text, "line %d, column %d", &at.line, &at.column) != 2 || at.line < 1 || at.column < 1)
         at = (struct mcp_place){ 1, 1 };
     return wrong(r, at, "correct the JSON: every text in double quotes, a comma between entries", "%s",
                  reason ? reason + 2 : parse->text);
