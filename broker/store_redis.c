@@ -50,7 +50,8 @@ static void holder_text(char out[HOLDER_MAX], const char *name)
     snprintf(out, HOLDER_MAX, "%s %s %ld %llu %s", host, boot, (long)getpid(), start, name);
 }
 
-static bool start_time_is(long pid, unsigned long long want)
+/* Is it that process, and not a zombie (killed, not yet waited for) or another with its number? */
+static bool process_lives(long pid, unsigned long long start)
 {
     char path[64], line[1024] = "";
     snprintf(path, sizeof path, "/proc/%ld/stat", pid);
@@ -59,9 +60,11 @@ static bool start_time_is(long pid, unsigned long long want)
         return errno != ENOENT; /* hidden from us is not gone */
     const char *at = fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
     fclose(f);
+    if (at && (strncmp(at, ") Z", 3) == 0 || strncmp(at, ") X", 3) == 0))
+        return false;
     for (int field = 2; at && field < 22; field++)
         at = strchr(at + 1, ' ');
-    return !at || strtoull(at, NULL, 10) == want;
+    return !at || strtoull(at, NULL, 10) == start;
 }
 
 /* Is the holder a process of this machine and this boot that is gone? Then its lease is void. */
@@ -75,7 +78,7 @@ static bool holder_dead(const char *holder, const char *ours)
         return false;
     if (strcmp(host, our_host) != 0 || strcmp(boot, our_boot) != 0)
         return false;
-    return (kill((pid_t)pid, 0) != 0 && errno == ESRCH) || !start_time_is(pid, start);
+    return (kill((pid_t)pid, 0) != 0 && errno == ESRCH) || !process_lives(pid, start);
 }
 
 static void holder_shown(const char *holder, char out[256])
