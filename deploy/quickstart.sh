@@ -14,7 +14,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build/release
 state=${XDG_STATE_HOME:-$HOME/.local/state}/pawl-quickstart
-model=auto keep= again= pawl_is_up= model_pid=
+model=auto keep='' again='' pawl_is_up='' model_pid=''
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*" | if [ -t 1 ]; then cat; else sed 's/\x1b\[[01]m//g'; fi; }
 fail() { local code=$1; shift; echo "quickstart: $*" >&2; exit "$code"; }
@@ -161,9 +161,7 @@ run_sample() {
     [ "$code" -le 1 ] || { pawl show "$job" || true; fail "$code" "job $job delivered no change; its log: $state"; }
     pawl show "$job"
     say "Applying it to a copy of the sample project"
-    pawl apply "$job" --project-dir "$project"
-    path=$(ls -td "$project"/openspec/changes/*/ | head -n 1)
-    path=${path%/}
+    path=$(pawl apply "$job" --project-dir "$project")
     find "$path" -type f | sort | sed 's/^/    /'
     printf '%s\n%s\n' "$job" "$path" >"$work/finished.$$"
     mv "$work/finished.$$" "$work/finished"

@@ -8,7 +8,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pawl
-quick= passed=0 failed=0 summaries=()
+quick='' passed=0 failed=0 summaries=()
 jobs=$(nproc)
 
 case ${1:-} in

@@ -77,7 +77,7 @@ class Process:
     """A child in a process group of its own, with its output in a file."""
 
     def __init__(self, rig, name, argv, **more):
-        self.name, self.rig = name, rig
+        self.name, self.rig, self.struck = name, rig, False
         self.log = rig.dir / "log" / f"{name}.log"
         self.log.parent.mkdir(exist_ok=True)
         env = {**rig.env, **more.pop("env", {})}
@@ -106,12 +106,14 @@ class Process:
         return self.child.poll() is None
 
     def kill(self, number=signal.SIGKILL):
+        self.struck = True
         if self.alive():
             os.killpg(self.pid, number)
         return self.wait()
 
     def kill_one(self, number=signal.SIGKILL):
         """The process alone, as a crash would: its children must see to themselves."""
+        self.struck = True
         os.kill(self.pid, number)
         return self.wait()
 
@@ -282,7 +284,11 @@ class Rig:
 
     def wait(self, job, seconds=None):
         """Follows the job to its end; returns (state, exit code of watch)."""
-        code = self.pawl("watch", job, "-q", code=(0, 1, 2, 3), timeout=seconds or PATIENCE_S * 3).code
+        limit = seconds or PATIENCE_S * 3
+        code = self.pawl("watch", job, "-q", "--timeout", f"{limit:.0f}s", code=None, timeout=limit + PATIENCE_S).code
+        if code == 124:
+            raise AssertionError(f"after {limit:.0f} s {job} has not ended\n{self.pawl('show', job).out}\n"
+                                 f"{self.pawl('logs', job).out[-3000:]}\n{self.logs()}")
         state = self.state(job)
         self.test.assertEqual({"accepted": 0, "exhausted": 1, "failed": 2, "cancelled": 3}.get(state), code)
         return state
@@ -338,6 +344,7 @@ class Rig:
         return "\n".join(f"--- {p.name}\n" + "\n".join(p.read_text(errors="replace").splitlines()[-lines:]) for p in found)
 
     def close(self):
+        dead = [p for p in self.processes if not p.alive() and not p.struck and p.child.returncode < 0]
         try:
             for process in reversed(self.processes):
                 if process.alive():
@@ -349,6 +356,8 @@ class Rig:
                     process.kill()
                     raise AssertionError(f"{process.name} did not end on SIGTERM:\n{process.text()[-3000:]}") from None
             self.look_for_crashes()
+            for process in dead:
+                raise AssertionError(f"{process.name} died of signal {-process.child.returncode}:\n{process.text()[-2000:]}")
         finally:
             for process in self.processes:
                 try:
