@@ -364,6 +364,7 @@ static bool known(const struct archiving *a, const struct change_delta *d)
 
 static void check_specs(struct archiving *a)
 {
+    a->out->deltas = a->c.n;
     a->outcomes = pool_alloc(a->p, (a->c.n + 1) * sizeof *a->outcomes);
     for (size_t i = 0; a->outcomes && i < a->c.n && !a->p->failed; i++) {
         struct outcome *o = &a->outcomes[i];

@@ -17,6 +17,7 @@ struct archive_verdict {
     struct spec_findings findings; /* every refusal is an error with file, line and fix */
     struct archive_write *writes;  /* empty unless archivable; sorted by capability */
     size_t writes_n;
+    size_t deltas; /* delta specs of the change; the original reports no totals when there are none */
     size_t added, modified, removed, renamed;
     struct str_list warnings; /* as `openspec archive --json` reports them */
     const char *code;         /* the original's diagnostic code when it refuses, else NULL; static */
