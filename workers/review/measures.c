@@ -1,545 +1,508 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "workers/review/measures.h"
+#include "workers/review/measures_in.h"
 
 #include "common/doc.h"
-#include "workers/review/claims.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 enum {
-    REQUIREMENTS_MAX = 500,
-    REPEAT_POINTS = 250, REPEAT_OWN_POINTS = 150, GRIEVANCE_POINTS = 300, PASTE_POINTS = 250,
-    INVENTED_POINTS = 100, INVENTED_MAX = 3, DEGENERATE_POINTS = 50, DEGENERATE_MAX = 4, ECHO_POINTS = 100,
-    ECHO_RUN = 7, SENTENCES_PER_REQUIREMENT = 2,
+    REPEAT_POINTS = 250, REPEAT_OWN_POINTS = 150, SECOND_RULE_POINTS = 100, PASTE_POINTS = 250, GRIEVANCE_POINTS = 300,
+    HOLLOW_POINTS = 50, HOLLOW_MAX = 4, OFF_TOPIC_POINTS = 75, OFF_TOPIC_MAX = 4, FIGURE_POINTS = 100, NAME_POINTS = 50,
+    INVENTED_POINTS_MAX = 300, DEGENERATE_POINTS = 50, DEGENERATE_MAX = 4, ECHO_POINTS = 100, ECHO_RUN = 7,
+    COMMENT_POINTS = 250, COMMENT_MAX = 2, FINDINGS_MAX = 400, ARGUMENT_MAX = 300,
 };
 
-static const double like_existing = 0.5, like_earlier = 0.6;
+static const double asked_to_remove = 0.5, comment_shown = 0.5, comment_cited = 0.25, comment_gone = 0.6;
 
-/* One requirement of the draft, read once. */
-struct entry {
-    const json_t *json;
-    const char *name, *op, *capability;
-    struct str text;      /* the normative text */
-    struct words words;   /* of the text */
-    struct words behaves; /* of the text and the results of its good scenarios */
-    struct str whole;     /* text and scenarios */
-    size_t good_scenarios;
-    bool counts;          /* may cover something */
-};
+/* ---- telling ------------------------------------------------------------------------------------ */
 
-struct work {
-    struct arena *a;
-    const struct measures_input *in;
-    struct str problem;
-    struct claims claims;
-    struct entry *e;
-    size_t n;
-    struct measures_result *out;
-    int64_t score;
-};
+const char *say(struct work *w, const char *fmt, ...)
+{
+    char text[4000];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
+    const char *copy = arena_dup(w->a, text, len);
+    return copy ? copy : "";
+}
 
-/* ---- telling --------------------------------------------------------------------------------- */
+const char *quote(struct work *w, struct str text, size_t max)
+{
+    char *out = arena_alloc(w->a, max + 8);
+    size_t n = 0;
+    if (!out)
+        return "";
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        bool blank = c <= ' ' || c == 0x7f;
+        if (n >= max && (c & 0xc0) != 0x80) {
+            memcpy(out + n, " …", sizeof " …");
+            return out;
+        }
+        if (blank && (n == 0 || out[n - 1] == ' '))
+            continue;
+        if (n < max + 3)
+            out[n++] = blank ? ' ' : (char)c;
+    }
+    out[n] = '\0';
+    return out;
+}
 
 /* Where the requirement's header stands in the rendered change. */
-static void locate(const struct work *w, const struct entry *e, json_t *finding)
+static void locate(const struct work *w, const struct req *q, json_t *finding)
 {
-    char path[1200], header[1200];
+    char path[1200], header[1200], full[1600];
     const json_t *files = js_list(w->in->change, "files");
-    snprintf(path, sizeof path, "specs/%s/spec.md", e->capability);
-    int n = snprintf(header, sizeof header, "### Requirement: %s", e->name);
+    snprintf(path, sizeof path, "specs/%.1000s/spec.md", q->capability);
+    int n = snprintf(header, sizeof header, "### Requirement: %.1024s", q->name);
     for (size_t i = 0; i < js_count(files); i++) {
         const json_t *f = js_at(files, i);
         if (strcmp(js_str(f, "path"), path) != 0)
             continue;
-        const char *text = js_str(f, "text"), *at = strstr(text, header);
-        if (!at || (at[n] != '\n' && at[n] != '\0'))
-            return;
         int line = 1;
-        for (const char *p = text; p < at; p++)
-            line += *p == '\n';
-        char full[1600];
-        snprintf(full, sizeof full, "changes/%s/%s", js_str(w->in->change, "name"), path);
-        finding_at(finding, full, line, 1);
+        for (const char *p = js_str(f, "text"); *p; line++) {
+            size_t len = strcspn(p, "\n");
+            if (len == (size_t)n && memcmp(p, header, len) == 0) {
+                snprintf(full, sizeof full, "changes/%.200s/%.1200s", js_str(w->in->change, "name"), path);
+                finding_at(finding, full, line, 1);
+                return;
+            }
+            p += len + (p[len] == '\n');
+        }
         return;
     }
 }
 
-static json_t *tell(struct work *w, const char *severity, const char *code, const struct entry *e, const char *message,
-                    const char *fix)
+void tell(struct work *w, const char *severity, const char *code, const struct req *q, const char *message, const char *fix)
 {
+    if (json_array_size(w->out->findings) >= FINDINGS_MAX)
+        return;
     json_t *f = finding_new(severity, code, message, fix);
-    if (e) {
-        js_set_z(f, "requirement", e->name);
-        locate(w, e, f);
+    if (q) {
+        js_set_z(f, "requirement", q->name);
+        locate(w, q, f);
     }
     js_push(w->out->findings, f);
-    return f;
 }
 
-static const char *say(struct work *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-static const char *say(struct work *w, const char *fmt, ...)
-{
-    char text[2048];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    char *copy = arena_dup(w->a, text, strlen(text));
-    return copy ? copy : "";
-}
-
-/* A measure of the review; negative points come off the score. */
 static void record(struct work *w, const char *code, double value, int64_t points, json_t *detail)
 {
     json_t *m = json_object();
     js_set_z(m, "code", code);
     js_set_real(m, "value", value);
     js_set_int(m, "points", points);
-    js_set(m, "detail", detail);
+    while (json_array_size(detail) > 200)
+        json_array_remove(detail, json_array_size(detail) - 1);
+    if (json_array_size(detail))
+        js_set(m, "detail", detail);
+    else
+        json_decref(detail);
     js_push(w->out->list, m);
     w->score += points;
 }
 
-/* ---- reading the draft ----------------------------------------------------------------------- */
-
-static struct str joined(struct arena *a, const json_t *lists[], size_t n)
+/* A measure that counts requirements: `each` points for each, at most `max` of them. */
+static void record_count(struct work *w, const char *code, json_t *detail, int64_t each, int64_t max)
 {
-    struct buf b;
-    buf_init(&b, 1 << 22);
-    for (size_t i = 0; i < n; i++) {
-        for (size_t k = 0; k < js_count(lists[i]); k++) {
-            const json_t *s = js_at(lists[i], k);
-            if (json_is_string(s))
-                buf_append(&b, json_string_value(s), json_string_length(s));
-            buf_char(&b, '\n');
-        }
-    }
-    char *copy = arena_dup(a, buf_z(&b), b.len);
-    struct str out = { copy, copy ? b.len : 0 };
-    buf_fini(&b);
-    return out;
+    int64_t n = (int64_t)json_array_size(detail);
+    record(w, code, (double)n, -each * (n < max ? n : max), detail);
 }
 
-static double dice(const struct words *a, const struct words *b)
+static const char *named(struct work *w, const struct req *q)
 {
-    size_t all = a->n + b->n;
-    return all ? 2.0 * (double)words_common(a, b) / (double)all : 0;
+    return say(w, "requirement %zu \"%.300s\"", q->number, q->name);
 }
 
-/* Why a scenario says nothing, or NULL. */
-static const char *degenerate(struct arena *a, const json_t *s, const struct words *text)
+static bool normal(const struct req *q)
 {
-    const json_t *conditions[] = { js_list(s, "given"), js_list(s, "when") }, *results[] = { js_list(s, "then") };
-    struct str when = joined(a, conditions, 2), then = joined(a, results, 1);
-    struct words w = words_of(a, when), t = words_of(a, then);
-    if (w.n == 0)
-        return "it has no condition";
-    if (t.n == 0)
-        return "it has no observable result";
-    if (dice(&w, &t) > 0.95)
-        return "its result is its condition";
-    if (t.n >= 3 && dice(&t, text) > 0.98 && dice(&w, text) > 0.8)
-        return "it only says the requirement again";
-    return NULL;
+    return q->op == REQ_ADDED || q->op == REQ_MODIFIED;
 }
 
-static void read_entry(struct work *w, struct entry *e, json_t *bad, size_t number)
+static void fault(struct req *q, enum req_fault f)
 {
-    const json_t *scenarios = js_list(e->json, "scenarios");
-    struct buf behaves, whole;
-    buf_init(&behaves, 1 << 20);
-    buf_init(&whole, 1 << 20);
-    buf_view(&behaves, e->text);
-    buf_view(&whole, e->text);
-    for (size_t i = 0; i < js_count(scenarios); i++) {
-        const json_t *s = js_at(scenarios, i);
-        const json_t *lists[] = { js_list(s, "given"), js_list(s, "when"), js_list(s, "then") };
-        struct str steps = joined(w->a, lists, 3), then = joined(w->a, lists + 2, 1);
-        const char *why = degenerate(w->a, s, &e->words);
-        for (size_t k = 0; k < i && !why; k++) {
-            const json_t *other = js_at(scenarios, k);
-            const json_t *theirs[] = { js_list(other, "given"), js_list(other, "when"), js_list(other, "then") };
-            if (str_eq(steps, joined(w->a, theirs, 3)))
-                why = "it is a copy of another one";
-        }
-        buf_char(&whole, '\n');
-        buf_view(&whole, steps);
-        if (!why) {
-            e->good_scenarios++;
-            buf_char(&behaves, '\n');
-            buf_view(&behaves, then);
-            continue;
-        }
-        js_push_z(bad, say(w, "%s / %s: %s", e->name, js_str(s, "name"), why));
-        tell(w, "warning", "measure.degenerate", e, say(w, "scenario \"%s\": %s", js_str(s, "name"), why),
-             say(w, "Write scenario \"%s\" of requirement %zu anew: WHEN a concrete condition, THEN a result that somebody can see.",
-                 js_str(s, "name"), number));
-    }
-    e->behaves = words_of(w->a, str_of(arena_dup(w->a, buf_z(&behaves), behaves.len)));
-    e->whole = str_of(arena_dup(w->a, buf_z(&whole), whole.len));
-    buf_fini(&behaves);
-    buf_fini(&whole);
+    if (q->fault == REQ_FINE || q->fault == REQ_NO_SCENARIO)
+        q->fault = f;
 }
 
-static enum status read_draft(struct work *w)
+/* ---- what exists already -------------------------------------------------------------------------- */
+
+static void tell_repeat(struct work *w, struct req *q, const struct held *h)
 {
-    const json_t *list = js_list(w->in->draft, "requirements");
-    json_t *bad = json_array();
-    w->e = arena_alloc(w->a, (js_count(list) + 1) * sizeof *w->e);
-    if (!w->e)
-        return ERR_LIMIT;
-    for (size_t i = 0; i < js_count(list) && i < REQUIREMENTS_MAX; i++) {
-        const json_t *r = js_at(list, i);
-        struct entry *e = &w->e[w->n++];
-        *e = (struct entry){ .json = r, .name = js_str(r, "name"), .op = js_str(r, "op"),
-                             .capability = js_str(r, "capability"), .text = js_view(r, "text") };
-        e->words = words_of(w->a, e->text);
-        bool says = strcmp(e->op, "added") == 0 || strcmp(e->op, "modified") == 0;
-        if (says)
-            read_entry(w, e, bad, w->n);
-        e->counts = says && e->good_scenarios > 0;
-    }
-    int64_t n = (int64_t)json_array_size(bad);
-    record(w, "degenerate", (double)n, -DEGENERATE_POINTS * (n < DEGENERATE_MAX ? n : DEGENERATE_MAX), bad);
-    return OK;
+    fault(q, REQ_REPEATS);
+    tell(w, "error", "measure.repeats", q, say(w, "it repeats \"%.300s\" of %.200s, which the specs have already", h->name, h->capability),
+         say(w, "Leave out %s: it repeats what the system does today.", named(w, q)));
 }
 
-/* ---- what takes points away ------------------------------------------------------------------ */
-
-/* The existing requirement that this one repeats, or NULL. A modified one repeats its own base only
- * if it says nothing new. */
-static const json_t *repeated(struct work *w, const struct entry *e, const char **capability)
+/* Nobody asked to take it away. */
+static bool removes_unasked(const struct work *w, const struct req *q)
 {
-    const json_t *caps = js_list(w->in->brief, "capabilities");
-    for (size_t i = 0; i < js_count(caps); i++) {
-        const json_t *c = js_at(caps, i), *known = js_list(c, "requirements");
-        for (size_t k = 0; k < js_count(known); k++) {
-            const json_t *r = js_at(known, k);
-            bool own = strcmp(e->op, "modified") == 0 && strcmp(js_str(r, "name"), e->name) == 0 &&
-                       strcmp(js_str(c, "id"), e->capability) == 0;
-            struct words theirs = words_of(w->a, js_view(r, "text"));
-            double like = dice(&e->words, &theirs);
-            struct buf all;
-            buf_init(&all, 1 << 20);
-            buf_view(&all, js_view(r, "text"));
-            const json_t *scenarios = js_list(r, "scenarios");
-            for (size_t s = 0; s < js_count(scenarios); s++)
-                buf_printf(&all, "\n%s", json_string_value(js_at(scenarios, s)));
-            struct words whole = words_of(w->a, str_of(arena_dup(w->a, buf_z(&all), all.len))), mine = words_of(w->a, e->whole);
-            buf_fini(&all);
-            bool nothing_new = words_common(&mine, &whole) == mine.n;
-            *capability = js_str(c, "id");
-            if (own ? nothing_new : like >= like_existing)
-                return r;
-        }
-    }
-    return NULL;
+    struct word_set name = { 0 };
+    struct word_list list;
+    if (words_scan(w->a, str_of(q->name), LANG_NONE, &list) != OK)
+        return false;
+    words_collect(w->a, list.at, list.n, &name);
+    return !cue_any(w->cues, CUE_REMOVAL, w->problem.list.at, w->problem.list.n) ||
+           words_share_in(&name, &w->topic) < asked_to_remove;
 }
 
 static void measure_repeats(struct work *w)
 {
-    json_t *existing = json_array(), *own = json_array();
-    for (size_t i = 0; i < w->n; i++) {
-        struct entry *e = &w->e[i];
-        const char *capability = "";
-        if (e->words.n == 0 || strcmp(e->op, "removed") == 0 || strcmp(e->op, "renamed") == 0)
-            continue;
-        const json_t *r = repeated(w, e, &capability);
-        if (r) {
-            js_push_z(existing, e->name);
-            e->counts = false;
-            tell(w, "error", "measure.repeats", e, say(w, "it repeats \"%s\" of %s, which the specs have already", js_str(r, "name"), capability),
-                 say(w, "Leave it out: requirement %zu \"%s\" repeats what the system does today.", i + 1, e->name));
-            continue;
+    json_t *existing = json_array(), *own = json_array(), *second = json_array();
+    for (size_t i = 0; i < w->reqs.n; i++) {
+        struct req *q = &w->reqs.at[i];
+        enum likeness how;
+        if (q->op == REQ_REMOVED && removes_unasked(w, q)) {
+            js_push_z(existing, q->name);
+            tell(w, "error", "measure.removes", q, "it takes away what the problem does not complain of",
+                 say(w, "Leave it out: %s removes what nobody asked to remove.", named(w, q)));
         }
-        for (size_t k = 0; k < i; k++) {
-            if (w->e[k].words.n == 0 || dice(&e->words, &w->e[k].words) < like_earlier)
-                continue;
-            js_push_z(own, e->name);
-            e->counts = false;
-            tell(w, "error", "measure.repeats", e, say(w, "it repeats requirement %zu \"%s\" of this draft", k + 1, w->e[k].name),
-                 say(w, "Leave it out: requirement %zu \"%s\" says the same as requirement %zu.", i + 1, e->name, k + 1));
-            break;
+        if (!normal(q) || q->demanded.n == 0)
+            continue;
+        const struct held *h = like_held(w, q, &how);
+        const struct req *earlier = like_earlier(w, q);
+        if (like_base(w, q))
+            h = held_of(&w->helds, q->capability, q->name);
+        if (h && how != LIKE_OTHER_FIGURE) {
+            js_push_z(existing, q->name);
+            tell_repeat(w, q, h);
+        } else if (h) {
+            js_push_z(second, q->name);
+            tell(w, "warning", "measure.second-rule", q, say(w, "it stands beside \"%.300s\" of %.200s with another figure", h->name, h->capability),
+                 say(w, "Write %s as a change of \"%.300s\": two rules for one thing contradict each other.", named(w, q), h->name));
+        } else if (earlier) {
+            js_push_z(own, q->name);
+            fault(q, REQ_REPEATS);
+            tell(w, "error", "measure.repeats", q, say(w, "it repeats requirement %zu \"%.300s\" of this draft", earlier->number, earlier->name),
+                 say(w, "Leave out %s: it says the same as requirement %zu.", named(w, q), earlier->number));
         }
     }
-    record(w, "repeats", (double)json_array_size(existing), -REPEAT_POINTS * (int64_t)json_array_size(existing), existing);
-    record(w, "repeats-own", (double)json_array_size(own), -REPEAT_OWN_POINTS * (int64_t)json_array_size(own), own);
+    record_count(w, "repeats", existing, REPEAT_POINTS, INT32_MAX);
+    record_count(w, "repeats-own", own, REPEAT_OWN_POINTS, INT32_MAX);
+    record_count(w, "second-rule", second, SECOND_RULE_POINTS, INT32_MAX);
 }
+
+/* ---- what is worse than nothing ------------------------------------------------------------------- */
 
 static void measure_paste(struct work *w)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < w->n; i++) {
-        struct entry *e = &w->e[i];
-        if (!text_pastes(e->whole, w->problem))
+    for (size_t i = 0; i < w->reqs.n; i++) {
+        struct req *q = &w->reqs.at[i];
+        if (!normal(q) || !doubt_paste(w, q))
             continue;
-        js_push_z(list, e->name);
-        e->counts = false;
-        tell(w, "error", "measure.paste", e, "it contains the problem statement instead of an answer to it",
-             say(w, "Replace requirement %zu \"%s\" by one requirement for each behaviour that is wanted, each in a sentence of its own.", i + 1, e->name));
+        js_push_z(list, q->name);
+        fault(q, REQ_PASTES);
+        tell(w, "error", "measure.paste", q, "it contains the problem statement instead of an answer to it",
+             say(w, "Rewrite %s: one behaviour of the system that is wanted, in one sentence of your own.", named(w, q)));
     }
-    record(w, "paste", (double)json_array_size(list), -PASTE_POINTS * (int64_t)json_array_size(list), list);
+    record_count(w, "paste", list, PASTE_POINTS, INT32_MAX);
 }
 
-static void measure_grievance(struct work *w)
+static void measure_opposites(struct work *w)
 {
-    json_t *list = json_array();
-    for (size_t i = 0; i < w->n; i++) {
-        struct entry *e = &w->e[i];
-        struct str why = { 0 };
-        bool doubt = false;
-        if (e->words.n == 0 || strcmp(e->op, "removed") == 0)
+    json_t *grieves = json_array(), *inverts = json_array();
+    for (size_t i = 0; i < w->reqs.n; i++) {
+        struct req *q = &w->reqs.at[i];
+        if (!normal(q))
             continue;
-        bool bad = claims_grievance(w->a, &w->claims, e->text, &why, &doubt);
-        if ((doubt || bad) && i < 64)
+        const struct point *p = doubt_grievance(w, q), *wish = p ? NULL : doubt_inversion(w, q);
+        if (q->doubt && i < 64)
             w->out->doubtful |= (uint64_t)1 << i;
-        if (!bad)
-            continue;
-        js_push_z(list, e->name);
-        e->counts = false;
-        tell(w, "error", "measure.grievance", e, say(w, "building it would cause the problem: \"%.*s\"", STR_ARG(why)),
-             say(w, "Leave it out: requirement %zu \"%s\" demands what the problem complains of. Say what is wanted instead.", i + 1, e->name));
-    }
-    record(w, "grievance", (double)json_array_size(list), -GRIEVANCE_POINTS * (int64_t)json_array_size(list), list);
-}
-
-/* Everything that somebody gave: its figures may be used. */
-static struct words given(struct work *w)
-{
-    struct buf b;
-    buf_init(&b, 8 << 20);
-    buf_view(&b, w->problem);
-    const json_t *caps = js_list(w->in->brief, "capabilities"), *items;
-    for (size_t i = 0; i < js_count(caps); i++) {
-        const json_t *known = js_list(js_at(caps, i), "requirements");
-        for (size_t k = 0; k < js_count(known); k++) {
-            const json_t *scenarios = js_list(js_at(known, k), "scenarios");
-            buf_printf(&b, "\n%s", js_str(js_at(known, k), "text"));
-            for (size_t s = 0; s < js_count(scenarios); s++)
-                buf_printf(&b, "\n%s", json_string_value(js_at(scenarios, s)));
+        if (p) {
+            js_push_z(grieves, q->name);
+            fault(q, REQ_GRIEVES);
+            tell(w, "error", "measure.grievance", q, say(w, "building it would cause the problem: \"%s\"", quote(w, p->text, ARGUMENT_MAX)),
+                 say(w, "Rewrite %s: it demands what the problem complains of. Say what shall happen instead.", named(w, q)));
+        } else if (wish) {
+            js_push_z(inverts, q->name);
+            fault(q, REQ_INVERTS);
+            tell(w, "error", "measure.inverted", q, say(w, "it demands the opposite of \"%s\"", quote(w, wish->text, ARGUMENT_MAX)),
+                 say(w, "Turn %s round: the problem wants \"%s\".", named(w, q), quote(w, wish->text, ARGUMENT_MAX)));
         }
     }
-    buf_printf(&b, "\n%s", js_str(w->in->brief, "context"));
-    items = js_list(w->in->insights, "items");
-    for (size_t i = 0; i < js_count(items); i++)
-        buf_printf(&b, "\n%s", js_str(js_at(items, i), "excerpt"));
-    const json_t *lists[] = { js_list(w->in->comments, "items"), js_list(w->in->answers, "items") };
-    for (size_t l = 0; l < COUNT(lists); l++) {
-        for (size_t i = 0; i < js_count(lists[l]); i++)
-            buf_printf(&b, "\n%s", js_str(js_at(lists[l], i), "text"));
+    record_count(w, "grievance", grieves, GRIEVANCE_POINTS, INT32_MAX);
+    record_count(w, "inverted", inverts, GRIEVANCE_POINTS, INT32_MAX);
+}
+
+static void measure_hollow(struct work *w)
+{
+    json_t *hollow = json_array(), *foreign = json_array();
+    for (size_t i = 0; i < w->reqs.n; i++) {
+        struct req *q = &w->reqs.at[i];
+        if (!normal(q))
+            continue;
+        if (q->fault == REQ_META || q->fault == REQ_SALAD || q->fault == REQ_NO_DEMAND) {
+            js_push_z(hollow, q->name);
+            tell(w, "error", "measure.hollow", q,
+                 q->fault == REQ_META ? "it says nothing that somebody could build" : q->fault == REQ_SALAD ? "it is a list of words, not a sentence"
+                                                                                                        : "it has no sentence with SHALL or MUST",
+                 say(w, "Rewrite %s: name one thing that the system shall do, and when.", named(w, q)));
+        } else if (q->fault == REQ_FINE && !cover_on_topic(w, q)) {
+            js_push_z(foreign, q->name);
+            fault(q, REQ_OFF_TOPIC);
+            tell(w, "warning", "measure.off-topic", q, "it is not about the problem",
+                 say(w, "Leave it out: %s is not what the problem asks for.", named(w, q)));
+        }
     }
-    char *copy = arena_dup(w->a, buf_z(&b), b.len);
-    struct words all = copy ? words_of(w->a, str_of(copy)) : (struct words){ 0 };
-    buf_fini(&b);
-    return all;
+    record_count(w, "hollow", hollow, HOLLOW_POINTS, HOLLOW_MAX);
+    record_count(w, "off-topic", foreign, OFF_TOPIC_POINTS, OFF_TOPIC_MAX);
+}
+
+/* ---- scenarios, figures, echoes -------------------------------------------------------------------- */
+
+static void measure_degenerate(struct work *w)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < w->reqs.n; i++) {
+        const struct req *q = &w->reqs.at[i];
+        for (size_t s = 0; s < q->scenes_n && normal(q); s++) {
+            const struct scene *x = &q->scenes[s];
+            if (!x->fault)
+                continue;
+            js_push_z(list, say(w, "%.200s: %.200s", q->name, x->name));
+            tell(w, q->shows_n ? "warning" : "error", "measure.degenerate", q, say(w, "scenario \"%.300s\": %s", x->name, x->fault),
+                 say(w, "Write scenario \"%.200s\" of %s anew: a condition, and a result that somebody can see.", x->name, named(w, q)));
+        }
+        if (normal(q) && q->scenes_n == 0) {
+            js_push_z(list, say(w, "%.200s: no scenario", q->name));
+            tell(w, "error", "measure.degenerate", q, "it has no scenario",
+                 say(w, "Give %s a scenario: a condition, and a result that somebody can see.", named(w, q)));
+        }
+    }
+    record_count(w, "degenerate", list, DEGENERATE_POINTS, DEGENERATE_MAX);
+}
+
+/* A name in the middle of a sentence that nobody mentioned; German writes every noun like that. */
+static bool is_name(const struct req *q, const struct word *x)
+{
+    bool acronym = x->text.n >= 2 && x->text.p[0] >= 'A' && x->text.p[0] <= 'Z' && x->text.p[1] >= 'A' && x->text.p[1] <= 'Z';
+    return (x->flags & WORD_NAME) && !acronym && q->list.lang == LANG_EN;
 }
 
 static void measure_invented(struct work *w)
 {
     json_t *list = json_array();
-    struct words all = given(w);
-    const struct words *sets[] = { &all };
-    for (size_t i = 0; i < w->n; i++) {
-        struct entry *e = &w->e[i];
-        struct str which = { 0 };
-        if (words_figures_missing(&e->words, sets, 1, &which) == 0)
-            continue;
-        js_push_z(list, say(w, "%s: %.*s", e->name, STR_ARG(which)));
-        tell(w, "warning", "measure.invented", e, say(w, "the figure %.*s comes from nowhere", STR_ARG(which)),
-             say(w, "Write requirement %zu \"%s\" without the figure %.*s: nobody gave it.", i + 1, e->name, STR_ARG(which)));
+    int64_t points = 0;
+    for (size_t i = 0; i < w->reqs.n; i++) {
+        const struct req *q = &w->reqs.at[i];
+        for (size_t k = 0; k < q->list.n && normal(q); k++) {
+            const struct word *x = &q->list.at[k];
+            bool figure = (x->flags & WORD_FIGURE) && x->value > 1, name = !(x->flags & WORD_FIGURE) && is_name(q, x);
+            if ((!figure && !name) || words_in(&w->given, x->key) || words_in(&w->given, x->low))
+                continue;
+            points += figure ? FIGURE_POINTS : NAME_POINTS;
+            js_push_z(list, say(w, "%.200s: %s", q->name, quote(w, x->text, 60)));
+            tell(w, "warning", "measure.invented", q, say(w, "nobody gave the %s %s", figure ? "figure" : "name", quote(w, x->text, 60)),
+                 say(w, "Write %s without %s: neither the problem nor the specs nor a tool gave it.", named(w, q), quote(w, x->text, 60)));
+        }
     }
-    int64_t n = (int64_t)json_array_size(list);
-    record(w, "invented", (double)n, -INVENTED_POINTS * (n < INVENTED_MAX ? n : INVENTED_MAX), list);
+    record(w, "invented", (double)json_array_size(list), -(points < INVENTED_POINTS_MAX ? points : INVENTED_POINTS_MAX), list);
 }
 
 static void measure_echoes(struct work *w)
 {
     json_t *list = json_array();
     const json_t *earlier = js_list(w->in->earlier, "findings");
-    for (size_t i = 0; i < w->n; i++) {
-        struct entry *e = &w->e[i];
-        for (size_t k = 0; k < js_count(earlier); k++) {
+    for (size_t k = 0; k < js_count(earlier) && k < 100; k++) {
+        struct word_list fix;
+        if (words_scan(w->a, js_view(js_at(earlier, k), "fix"), LANG_NONE, &fix) != OK)
+            w->failed = true;
+        for (size_t i = 0; i < w->reqs.n && !w->failed; i++) {
+            struct req *q = &w->reqs.at[i];
             /* What the finding quotes of the problem may be said: it is the problem's. */
-            struct str fix = js_view(js_at(earlier, k), "fix");
-            if (text_common_run(e->text, fix) < ECHO_RUN || text_common_run(e->text, w->problem) >= ECHO_RUN)
+            size_t run = normal(q) && q->fault != REQ_ECHOES ? common_run(&q->list, &fix) : 0;
+            if (run < ECHO_RUN || common_run(&q->list, &w->problem.list) >= run)
                 continue;
-            js_push_z(list, e->name);
-            tell(w, "error", "measure.echoes", e, "it quotes a finding instead of following it",
-                 say(w, "Write requirement %zu \"%s\" about the system, not about this review.", i + 1, e->name));
-            break;
+            js_push_z(list, q->name);
+            q->fault = REQ_ECHOES;
+            tell(w, "error", "measure.echoes", q, "it quotes a finding instead of following it",
+                 say(w, "Write %s about the system, not about this review.", named(w, q)));
         }
     }
-    record(w, "echoes", (double)json_array_size(list), -ECHO_POINTS * (int64_t)json_array_size(list), list);
+    record_count(w, "echoes", list, ECHO_POINTS, INT32_MAX);
 }
 
-/* ---- coverage -------------------------------------------------------------------------------- */
+/* ---- comments ---------------------------------------------------------------------------------------- */
 
-struct cover {
-    double weight;   /* of the word: the highest that one of its sentences gives it */
-    bool covered;
-};
-
-static struct words specs_words(struct work *w)
+static bool cites(const struct work *w, const char *id)
 {
-    struct buf b;
-    buf_init(&b, 8 << 20);
-    const json_t *caps = js_list(w->in->brief, "capabilities");
-    for (size_t i = 0; i < js_count(caps); i++) {
-        const json_t *known = js_list(js_at(caps, i), "requirements");
-        for (size_t k = 0; k < js_count(known); k++)
-            buf_printf(&b, "\n%s\n%s", js_str(js_at(known, k), "name"), js_str(js_at(known, k), "text"));
-    }
-    char *copy = arena_dup(w->a, buf_z(&b), b.len);
-    struct words all = copy ? words_of(w->a, str_of(copy)) : (struct words){ 0 };
-    buf_fini(&b);
-    return all;
-}
-
-static double word_weight(const struct word *x, const struct words *specs)
-{
-    if (claims_only_wants(x->as))
-        return 0;
-    return x->figure ? 1.5 : words_have(specs, x->key) ? 0.3 : 1.0;
-}
-
-/* The one or two sentences that a requirement answers: those with which it shares most. */
-static void nearest_claims(const struct work *w, const struct entry *e, size_t best[SENTENCES_PER_REQUIREMENT], size_t *n)
-{
-    double share[SENTENCES_PER_REQUIREMENT] = { 0 };
-    *n = 0;
-    for (size_t i = 0; i < w->claims.n; i++) {
-        double s = words_share(&w->claims.v[i].words, &e->behaves) * w->claims.v[i].weight;
-        if (s <= 0)
-            continue;
-        size_t at = *n;
-        while (at > 0 && s > share[at - 1])
-            at--;
-        if (at >= SENTENCES_PER_REQUIREMENT)
-            continue;
-        for (size_t k = SENTENCES_PER_REQUIREMENT - 1; k > at; k--) {
-            share[k] = share[k - 1];
-            best[k] = best[k - 1];
-        }
-        share[at] = s;
-        best[at] = i;
-        *n = *n < SENTENCES_PER_REQUIREMENT ? *n + 1 : *n;
-    }
-}
-
-static void tell_missing(struct work *w, const struct claim *c, bool *covered)
-{
-    struct buf words;
-    size_t missing = 0, figures = 0;
-    buf_init(&words, 512);
-    for (size_t i = 0; i < c->words.n; i++) {
-        if (covered[i] || claims_only_wants(c->words.v[i].as))
-            continue;
-        missing++;
-        figures += c->words.v[i].figure;
-        if (words.len < 300)
-            buf_printf(&words, "%s%.*s", words.len ? ", " : "", STR_ARG(c->words.v[i].as));
-    }
-    double share = c->words.n ? (double)(c->words.n - missing) / (double)c->words.n : 1;
-    if (missing > 0 && (share < 0.6 || figures > 0)) {
-        bool none = share < 0.3;
-        tell(w, none ? "error" : "warning", "measure.coverage", NULL,
-             say(w, "%s: \"%.400s\" (missing: %s)", none ? "no requirement covers this of the problem" : "only partly covered",
-                 say(w, "%.*s", STR_ARG(c->text)), buf_z(&words)),
-             say(w, "%s \"%.400s\"", none ? "Add a requirement for:" : "Say all of:", say(w, "%.*s", STR_ARG(c->text))));
-    }
-    buf_fini(&words);
-}
-
-static void measure_coverage(struct work *w)
-{
-    struct words specs = specs_words(w);
-    bool **covered = arena_alloc(w->a, (w->claims.n + 1) * sizeof *covered);
-    json_t *missing = json_array();
-    double all = 0, has = 0;
-    for (size_t i = 0; covered && i < w->claims.n; i++)
-        covered[i] = arena_alloc(w->a, w->claims.v[i].words.n + 1);
-    for (size_t i = 0; covered && i < w->n; i++) {
-        size_t best[SENTENCES_PER_REQUIREMENT], n = 0;
-        if (!w->e[i].counts)
-            continue;
-        nearest_claims(w, &w->e[i], best, &n);
-        for (size_t k = 0; k < n; k++) {
-            const struct claim *c = &w->claims.v[best[k]];
-            for (size_t x = 0; x < c->words.n; x++) {
-                if (words_have(&w->e[i].behaves, c->words.v[x].key))
-                    covered[best[k]][x] = true;
-            }
+    for (size_t i = 0; i < w->reqs.n; i++) {
+        const json_t *sources = js_list(w->reqs.at[i].json, "sources");
+        for (size_t k = 0; k < js_count(sources); k++) {
+            if (json_is_string(js_at(sources, k)) && strcmp(json_string_value(js_at(sources, k)), id) == 0)
+                return true;
         }
     }
-    for (size_t i = 0; covered && i < w->claims.n; i++) {
-        const struct claim *c = &w->claims.v[i];
-        for (size_t x = 0; x < c->words.n; x++) {
-            double weight = c->weight * word_weight(&c->words.v[x], &specs);
-            all += weight;
-            has += covered[i][x] ? weight : 0;
-            if (!covered[i][x] && weight >= 1 && json_array_size(missing) < 100)
-                js_push(missing, js_string(c->words.v[x].as));
-        }
-        if (c->weight >= 1)
-            tell_missing(w, c, covered[i]);
-    }
-    double value = all > 0 ? has / all : 0;
-    record(w, "coverage", value, (int64_t)(value * 1000 + 0.5), missing);
+    return false;
 }
 
-/* ---- comments -------------------------------------------------------------------------------- */
+/* What a comment asks for: its words without those about the draft itself. */
+static void wanted_by(const struct work *w, const struct word_list *l, struct word_set *want, struct word_set *figures)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        const struct word *x = &l->at[i];
+        if (x->flags & WORD_FIGURE)
+            words_add(w->a, figures, x->key);
+        else if (!(x->flags & (WORD_STOP | WORD_UNIT)) && !cue_is(w->cues, CUE_EDITING, x) && !cue_is(w->cues, CUE_REMOVAL, x) &&
+                 !cue_is(w->cues, CUE_NEGATOR, x))
+            words_add(w->a, want, x->key);
+    }
+    words_sort(want);
+    words_sort(figures);
+}
 
-/* What the user asked for comes first, as long as the draft does not show it. */
-static void comments_first(struct work *w)
+static bool heeded(const struct work *w, const json_t *comment)
+{
+    struct word_list l;
+    struct word_set want = { 0 }, figures = { 0 }, all = { 0 };
+    if (words_scan(w->a, js_view(comment, "text"), LANG_NONE, &l) != OK)
+        return false;
+    wanted_by(w, &l, &want, &figures);
+    bool removal = cue_any(w->cues, CUE_REMOVAL, l.at, l.n < 4 ? l.n : 4);
+    for (size_t i = 0; i < w->reqs.n; i++) {
+        const struct req *q = &w->reqs.at[i];
+        struct word_set mine = { 0 };
+        struct word_list name;
+        if (words_scan(w->a, str_of(q->name), LANG_NONE, &name) == OK)
+            words_collect(w->a, name.at, name.n, &mine);
+        words_collect(w->a, q->whole_list.at, q->whole_list.n, &mine);
+        words_collect(w->a, q->whole_list.at, q->whole_list.n, &all);
+        words_collect(w->a, name.at, name.n, &all);
+        if (removal && normal(q) && want.n && words_share_in(&want, &mine) >= comment_gone)
+            return false;
+    }
+    if (removal || (want.n == 0 && figures.n == 0))
+        return true;
+    size_t has = words_shared(&figures, &all);
+    bool either = cue_any(w->cues, CUE_NEGATOR, l.at, l.n) || cue_any(w->cues, CUE_INSTEAD, l.at, l.n);
+    bool right = has == figures.n || (either && has > 0);
+    double share = want.n ? words_share_in(&want, &all) : 1;
+    return right && share >= (cites(w, js_str(comment, "id")) ? comment_cited : comment_shown);
+}
+
+static void measure_comments(struct work *w)
 {
     const json_t *items = js_list(w->in->comments, "items");
-    json_t *ordered = json_array();
-    struct buf b;
-    buf_init(&b, 4 << 20);
-    for (size_t i = 0; i < w->n; i++)
-        buf_printf(&b, "%s\n%.*s\n", w->e[i].name, (int)w->e[i].whole.n, w->e[i].whole.p);
-    char *copy = arena_dup(w->a, buf_z(&b), b.len);
-    struct words have = words_of(w->a, str_of(copy));
-    buf_fini(&b);
+    json_t *list = json_array();
     for (size_t i = js_count(items); i-- > 0;) {
         const json_t *c = js_at(items, i);
-        struct words want = words_of(w->a, js_view(c, "text"));
-        const struct words *sets[] = { &have };
-        if (want.n == 0 || (words_share(&want, &have) >= 0.5 && words_figures_missing(&want, sets, 1, NULL) == 0))
+        if (heeded(w, c))
             continue;
-        js_push(ordered, finding_new("error", "comment.open", say(w, "the user asks: %.1000s", js_str(c, "text")),
-                                     say(w, "Follow the user: %.1000s", js_str(c, "text"))));
+        const char *text = quote(w, js_view(c, "text"), 1000);
+        js_push_z(list, text);
+        tell(w, "error", "comment.open", NULL, say(w, "the user asks: %s", text), say(w, "Follow the user: %s", text));
     }
+    record_count(w, "comments", list, COMMENT_POINTS, COMMENT_MAX);
+}
+
+/* ---- all of it --------------------------------------------------------------------------------------- */
+
+static void give(struct work *w, struct str text, bool topic)
+{
+    struct word_list l;
+    if (words_scan(w->a, text, LANG_NONE, &l) != OK) {
+        w->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < l.n; i++) {
+        words_add(w->a, &w->given, l.at[i].key);
+        words_add(w->a, &w->given, l.at[i].low);
+        if (topic && !(l.at[i].flags & (WORD_STOP | WORD_UNIT)))
+            words_add(w->a, &w->topic, l.at[i].key);
+    }
+}
+
+/* Everything that somebody gave. */
+static void give_all(struct work *w)
+{
+    const json_t *brief = w->in->brief, *caps = js_list(brief, "capabilities"), *insights = js_list(w->in->insights, "items");
+    const json_t *lists[] = { js_list(w->in->comments, "items"), js_list(w->in->answers, "items") };
+    give(w, js_view(brief, "problem"), true);
+    give(w, js_view(brief, "context"), false);
+    for (size_t i = 0; i < js_count(insights); i++)
+        give(w, js_view(js_at(insights, i), "excerpt"), true);
+    for (size_t k = 0; k < COUNT(lists); k++) {
+        for (size_t i = 0; i < js_count(lists[k]); i++)
+            give(w, js_view(js_at(lists[k], i), "text"), true);
+    }
+    for (size_t i = 0; i < js_count(caps); i++) {
+        const json_t *known = js_list(js_at(caps, i), "requirements");
+        give(w, js_view(js_at(caps, i), "purpose"), false);
+        for (size_t k = 0; k < js_count(known); k++) {
+            const json_t *scenarios = js_list(js_at(known, k), "scenarios");
+            give(w, js_view(js_at(known, k), "text"), false);
+            for (size_t s = 0; s < js_count(scenarios); s++)
+                give(w, (struct str){ json_string_value(js_at(scenarios, s)), json_string_length(js_at(scenarios, s)) }, false);
+        }
+    }
+    for (size_t i = 0; i < w->known.n; i++)
+        words_add(w->a, &w->given, w->known.at[i]);
+    words_sort(&w->given);
+    words_sort(&w->topic);
+    w->failed = w->failed || w->given.failed || w->topic.failed;
+}
+
+/* Comments first, then errors, then warnings; each in the order it was found. */
+static void sort_findings(struct work *w)
+{
     static const char *const ranks[] = { "error", "warning", "info" };
-    for (size_t r = 0; r < COUNT(ranks); r++) {
-        for (size_t i = 0; i < json_array_size(w->out->findings); i++) {
-            json_t *f = json_array_get(w->out->findings, i);
-            if (strcmp(js_str(f, "severity"), ranks[r]) == 0 && json_array_size(ordered) < 400)
+    json_t *ordered = json_array(), *all = w->out->findings;
+    for (size_t r = 0; r <= COUNT(ranks); r++) {
+        for (size_t i = 0; i < json_array_size(all); i++) {
+            json_t *f = json_array_get(all, i);
+            bool comment = strcmp(js_str(f, "code"), "comment.open") == 0;
+            if (r == 0 ? comment : !comment && strcmp(js_str(f, "severity"), ranks[r - 1]) == 0)
                 js_push(ordered, json_incref(f));
         }
     }
-    json_decref(w->out->findings);
+    json_decref(all);
     w->out->findings = ordered;
+}
+
+static void measure_all(struct work *w)
+{
+    json_t *missing = json_array();
+    measure_repeats(w);
+    measure_paste(w);
+    measure_opposites(w);
+    measure_hollow(w);
+    measure_degenerate(w);
+    measure_invented(w);
+    measure_echoes(w);
+    measure_comments(w);
+    double covered = cover_problem(w, missing);
+    record(w, "coverage", covered, (int64_t)(covered * 1000 + 0.5), missing);
+}
+
+static enum status read_all(struct work *w)
+{
+    if (!(w->cues = cues_make(w->a)))
+        return ERR_LIMIT;
+    enum status st = helds_read(w);
+    if (st == OK)
+        st = problem_read(w->a, w->cues, js_view(w->in->brief, "problem"), &w->known, &w->problem);
+    if (st == OK)
+        st = reqs_read(w->a, w->cues, w->in->draft, &w->helds, &w->reqs);
+    if (st == OK)
+        give_all(w);
+    return st == OK && w->failed ? ERR_LIMIT : st;
 }
 
 enum status measures_take(struct arena *a, const struct measures_input *in, struct measures_result *out)
 {
-    struct work w = { .a = a, .in = in, .problem = js_view(in->brief, "problem"), .out = out };
+    struct work w = { .a = a, .in = in, .out = out };
     *out = (struct measures_result){ .list = json_array(), .findings = json_array() };
-    w.claims = claims_of(a, w.problem);
-    enum status st = read_draft(&w);
+    enum status st = read_all(&w);
     if (st != OK)
         return st;
-    measure_repeats(&w);
-    measure_paste(&w);
-    measure_grievance(&w);
-    measure_invented(&w);
-    measure_echoes(&w);
-    measure_coverage(&w);
-    comments_first(&w);
+    measure_all(&w);
+    if (w.failed)
+        return ERR_LIMIT;
+    sort_findings(&w);
     out->score = w.score < 0 ? 0 : w.score > 1000 ? 1000 : w.score;
     return OK;
 }

@@ -205,7 +205,7 @@ static void review_begin(void *self, struct task *t)
     }
     struct measures_input in = { .brief = r->brief, .draft = r->draft, .insights = r->insights, .comments = r->comments,
                                  .answers = task_doc(t, "answers", NULL), .earlier = task_doc(t, "review@best", NULL),
-                                 .change = r->change };
+                                 .change = r->change, .ws = &ws };
     if (gates_check(task_arena(t), &ws, r->change, r->self->bytes_max, r->gates, r->findings, &r->after) != OK ||
         measures_take(task_arena(t), &in, &r->measures) != OK) {
         give_up(r, t, "the workspace or the draft is larger than can be reviewed");

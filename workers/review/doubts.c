@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/review/measures_in.h"
+
+#include <string.h>
+
+enum { COMPARE_WORDS = 1500, RUN_PASTE = 8, RUN_SIDE = 3, SENTENCE_TERMS = 4 };
+
+static const double makes_it_so = 0.6, near_it = 0.4, about_wish = 0.5, contained = 0.85;
+
+static bool content(const struct word *w)
+{
+    return !(w->flags & (WORD_STOP | WORD_UNIT));
+}
+
+static const struct term *term_of(const struct point *p, uint64_t key)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->terms[i].key == key)
+            return &p->terms[i];
+    }
+    return NULL;
+}
+
+/* ---- the complaint under a SHALL ----------------------------------------------------------------- */
+
+static bool says_something(const struct work *w, const struct demand *d, size_t i, bool conditions)
+{
+    const struct word *x = &d->words[i];
+    return content(x) && (conditions || !d->conditional[i]) && !cue_is(w->cues, CUE_FRAME, x) && !cue_is(w->cues, CUE_WISH, x);
+}
+
+struct agreement {
+    size_t n, shared, flips;
+};
+
+/* How many of the demand's words the point has, and how many of those under the other sign. */
+static struct agreement agree(const struct work *w, const struct demand *d, const struct point *p)
+{
+    struct agreement out = { 0 };
+    for (int conditions = 0; conditions < 2; conditions++) {
+        out = (struct agreement){ 0 };
+        for (size_t i = 0; i < d->n; i++) {
+            if (!says_something(w, d, i, conditions != 0))
+                continue;
+            const struct term *t = term_of(p, d->words[i].key);
+            out.n++;
+            out.shared += t != NULL;
+            out.flips += t && t->negated != d->negated[i];
+        }
+        if (out.n >= 2)
+            break; /* a main clause of one word needs its condition */
+    }
+    return out;
+}
+
+/* Does the demand work against the point: by a word that the point does not have? */
+static bool is_remedy(const struct work *w, const struct demand *d, const struct point *p)
+{
+    for (size_t i = 0; i < d->n; i++) {
+        const struct word *x = &d->words[i];
+        bool against = cue_is(w->cues, CUE_NEGATOR, x) ||
+                       (i > d->modal && !d->negated[i] && cue_is(w->cues, CUE_SUPPRESS, x));
+        if (!against)
+            continue;
+        bool theirs = cue_is(w->cues, CUE_NEGATOR, x) ? p->negates : term_of(p, x->key) != NULL;
+        if (!theirs)
+            return true;
+    }
+    return false;
+}
+
+static double wish_share(const struct work *w, const struct demand *d)
+{
+    double best = 0;
+    for (size_t i = 0; i < w->problem.n; i++) {
+        const struct point *p = &w->problem.points[i];
+        if (p->kind == POINT_STORY)
+            continue;
+        struct agreement g = agree(w, d, p);
+        double share = g.n ? (double)g.shared / (double)g.n : 0;
+        best = share > best ? share : best;
+    }
+    return best;
+}
+
+const struct point *doubt_grievance(const struct work *w, struct req *q)
+{
+    for (size_t k = 0; k < q->demands_n; k++) {
+        const struct demand *d = &q->demands[k];
+        double wish = wish_share(w, d);
+        for (size_t i = 0; i < w->problem.n; i++) {
+            const struct point *p = &w->problem.points[i];
+            if (p->kind != POINT_STORY || !p->complains)
+                continue;
+            struct agreement g = agree(w, d, p);
+            double share = g.n ? (double)g.shared / (double)g.n : 0;
+            if (g.flips > 0 || share <= wish || share < near_it || is_remedy(w, d, p))
+                continue;
+            q->doubt = q->doubt || g.shared >= 2;
+            if (share >= makes_it_so && g.shared >= (g.n <= 4 ? 2u : 3u))
+                return p;
+        }
+    }
+    return NULL;
+}
+
+/* ---- the opposite of a wish ---------------------------------------------------------------------- */
+
+/* Words of which one is the opposite of the other, by stem. */
+static const struct {
+    const char *one, *other;
+} opposites[] = {
+    { "cap", "exceed" }, { "cap", "unlimited" }, { "limit", "exceed" }, { "limit", "unlimited" }, { "stop", "continue" },
+    { "accept", "refuse" }, { "accept", "reject" }, { "accept", "discard" }, { "accept", "ignore" }, { "show", "hide" },
+    { "store", "delete" }, { "store", "discard" }, { "keep", "delete" }, { "keep", "discard" }, { "keep", "lose" },
+    { "send", "withhold" }, { "send", "suppress" }, { "refund", "keep" }, { "exempt", "charge" }, { "start", "stop" },
+    { "enable", "disable" }, { "allow", "forbid" }, { "allow", "block" }, { "notify", "ignore" }, { "answer", "ignore" },
+    { "lock", "unlock" }, { "open", "close" }, { "increase", "reduce" }, { "raise", "lower" }, { "add", "remove" },
+    { "begrenzen", "überschreiten" }, { "anzeigen", "verbergen" }, { "erlauben", "verbieten" }, { "annehmen", "ablehnen" },
+    { "speichern", "löschen" }, { "sperren", "entsperren" },
+};
+
+static bool demands_word(const struct demand *d, uint64_t key)
+{
+    for (size_t i = d->modal + 1; i < d->n; i++) {
+        if (d->words[i].key == key && !d->conditional[i] && !d->negated[i])
+            return true;
+    }
+    return false;
+}
+
+static bool says_opposite(const struct work *w, const struct req *q, const struct demand *d, const struct point *p)
+{
+    (void)w;
+    for (size_t i = 0; i < 2 * COUNT(opposites); i++) {
+        const char *want = i & 1 ? opposites[i / 2].other : opposites[i / 2].one;
+        const char *got = i & 1 ? opposites[i / 2].one : opposites[i / 2].other;
+        const struct term *t = term_of(p, words_key(str_of(want)));
+        uint64_t key = words_key(str_of(got));
+        if (t && t->result && !t->negated && !words_in(&q->behaves, t->key) && !term_of(p, key) && demands_word(d, key))
+            return true;
+    }
+    return false;
+}
+
+/* "must not be charged" -> "SHALL charge". */
+static bool drops_negation(const struct work *w, const struct req *q, const struct point *p)
+{
+    static const enum cue against[] = { CUE_NEGATOR, CUE_SUPPRESS, CUE_OMIT, CUE_BOUND };
+    size_t shared = 0;
+    for (size_t i = 0; i < p->n; i++)
+        shared += p->terms[i].negated && p->terms[i].result && words_in(&q->demanded, p->terms[i].key);
+    if (!p->negates || shared == 0)
+        return false;
+    for (size_t k = 0; k < COUNT(against); k++) {
+        if (cue_any(w->cues, against[k], q->whole_list.at, q->whole_list.n))
+            return false;
+    }
+    return true;
+}
+
+/* "should get a receipt" -> "SHALL NOT get a receipt", but not "SHALL NOT wait longer than …". */
+static bool adds_negation(const struct work *w, const struct demand *d, const struct point *p)
+{
+    bool denied = false;
+    if (p->negates || p->suppresses || cue_any(w->cues, CUE_EXCEED, p->words, p->words_n) ||
+        cue_any(w->cues, CUE_BOUND, p->words, p->words_n))
+        return false;
+    for (size_t i = d->modal + 1; i < d->n && i <= d->modal + 2; i++)
+        denied = denied || cue_is(w->cues, CUE_NEGATOR, &d->words[i]);
+    if (!denied || cue_any(w->cues, CUE_LIMITING, d->words + d->modal, d->n - d->modal))
+        return false;
+    for (size_t i = d->modal + 1; i < d->n; i++) {
+        const struct term *t = d->negated[i] ? term_of(p, d->words[i].key) : NULL;
+        if (t && t->result && !t->negated)
+            return true;
+    }
+    return false;
+}
+
+const struct point *doubt_inversion(const struct work *w, struct req *q)
+{
+    const struct point *best = NULL;
+    double most = 0;
+    for (size_t i = 0; i < w->problem.n; i++) {
+        const struct point *p = &w->problem.points[i];
+        double share = words_share_in(&p->keys, &q->demanded);
+        if (p->kind == POINT_STORY || share < about_wish || share <= most || p->n < 2)
+            continue;
+        most = share;
+        best = p;
+    }
+    if (!best)
+        return NULL;
+    bool inverted = drops_negation(w, q, best);
+    for (size_t k = 0; k < q->demands_n && !inverted; k++)
+        inverted = adds_negation(w, &q->demands[k], best) || says_opposite(w, q, &q->demands[k], best);
+    q->doubt = q->doubt || inverted;
+    return inverted ? best : NULL;
+}
+
+/* ---- copies -------------------------------------------------------------------------------------- */
+
+struct run {
+    size_t end;    /* index behind it, in y */
+    size_t length;
+};
+
+typedef bool run_fn(void *ctx, struct run run);
+
+/* Tell every longest common run of at least `least` words; stops when fn says true. */
+static bool each_run(const struct word_list *x, const struct word_list *y, size_t least, run_fn *fn, void *ctx)
+{
+    size_t rows[2][COMPARE_WORDS + 1] = { 0 };
+    size_t n = x->n < COMPARE_WORDS ? x->n : COMPARE_WORDS, m = y->n < COMPARE_WORDS ? y->n : COMPARE_WORDS;
+    for (size_t i = 0; i < n; i++) {
+        size_t *now = rows[i & 1], *before = rows[~i & 1];
+        for (size_t k = 0; k < m; k++) {
+            now[k + 1] = x->at[i].low == y->at[k].low ? before[k] + 1 : 0;
+            bool ended = i + 1 == n || k + 1 == m || x->at[i + 1].low != y->at[k + 1].low;
+            if (ended && now[k + 1] >= least && fn(ctx, (struct run){ k + 1, now[k + 1] }))
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool keep_longest(void *ctx, struct run run)
+{
+    size_t *longest = ctx;
+    *longest = run.length > *longest ? run.length : *longest;
+    return false;
+}
+
+size_t common_run(const struct word_list *x, const struct word_list *y)
+{
+    size_t longest = 0;
+    each_run(x, y, 1, keep_longest, &longest);
+    return longest;
+}
+
+/* A run over the end of a sentence, with some words on either side. */
+static bool crosses(void *ctx, struct run run)
+{
+    const struct word_list *problem = ctx;
+    size_t from = run.end - run.length;
+    for (size_t i = 0; i < problem->sentences_n; i++) {
+        size_t end = problem->sentences[i].first + problem->sentences[i].n;
+        if (end >= from + RUN_SIDE && end + RUN_SIDE <= run.end)
+            return true;
+    }
+    return false;
+}
+
+struct modal_ctx {
+    const struct work *w;
+};
+
+/* A wish word for word, "should" included: nobody turned it into a demand. */
+static bool keeps_modal(void *ctx, struct run run)
+{
+    const struct modal_ctx *m = ctx;
+    const struct word *at = m->w->problem.list.at;
+    for (size_t i = run.end - run.length; i < run.end; i++) {
+        bool inside = i >= run.end - run.length + 2 && i + RUN_SIDE <= run.end;
+        if (inside && cue_is(m->w->cues, CUE_WISH, &at[i]) && at[i].low != words_low(str_of("shall")))
+            return true;
+    }
+    return false;
+}
+
+/* How many sentences of the problem does it contain? */
+static bool contains_story(const struct work *w, const struct req *q)
+{
+    struct word_set all = { 0 };
+    size_t sentences = 0, inside = 0, stories = 0;
+    const char *last = NULL;
+    words_collect(w->a, q->whole_list.at, q->whole_list.n, &all);
+    for (size_t i = 0; i < w->problem.n; i++) {
+        const struct point *p = &w->problem.points[i];
+        if (p->n < SENTENCE_TERMS || p->text.p == last || p->heading)
+            continue;
+        last = p->text.p;
+        sentences++;
+        if (words_share_in(&p->keys, &all) < contained)
+            continue;
+        inside++;
+        stories += p->kind == POINT_STORY;
+    }
+    return (inside >= 3 && stories > 0) || inside >= 4 || (inside == sentences && inside >= 2 && stories > 0);
+}
+
+bool doubt_paste(const struct work *w, const struct req *q)
+{
+    struct modal_ctx m = { w };
+    const struct word_list *problem = &w->problem.list;
+    if (each_run(&q->whole_list, problem, RUN_PASTE, crosses, (void *)(uintptr_t)problem))
+        return true;
+    if (each_run(&q->list, problem, RUN_PASTE, keeps_modal, &m))
+        return true;
+    return contains_story(w, q);
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workers/review/problem.h"
+
+#include <string.h>
+
+enum { NEGATION_REACH = 4, INSTEAD_REACH = 4, PARTS_MAX = 8 };
+
+static const double more_share = 0.6, reason_share = 0.2, frame_share = 0.3, trouble_share = 0.3;
+
+static bool content(const struct word *w)
+{
+    return !(w->flags & (WORD_STOP | WORD_UNIT));
+}
+
+static bool ends_clause(const struct word *w)
+{
+    return w->after == ',' || w->after == ':' || w->after == '(';
+}
+
+void words_negated(const struct cues *cues, const struct word *w, size_t n, bool *out)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < n; i++) {
+        out[i] = false;
+        if (cue_is(cues, CUE_NEGATOR, &w[i]))
+            left = NEGATION_REACH;
+        else if (left > 0 && content(&w[i])) {
+            out[i] = true;
+            left--;
+        }
+        if (ends_clause(&w[i]))
+            left = 0;
+    }
+}
+
+/* A condition ends at a comma or at the modal verb of the main clause. */
+void words_conditional(const struct cues *cues, const struct word *w, size_t n, bool *out)
+{
+    bool in = false;
+    for (size_t i = 0; i < n; i++) {
+        bool modal = cue_is(cues, CUE_WISH, &w[i]) || cue_is(cues, CUE_DUTY, &w[i]);
+        bool after = i == 0 && (str_is(w[i].text, "After") || str_is(w[i].text, "Nach") || str_is(w[i].text, "Après"));
+        if (after || cue_is(cues, CUE_CONDITION, &w[i]))
+            in = true;
+        else if (modal)
+            in = false;
+        out[i] = in;
+        if (ends_clause(&w[i]))
+            in = false;
+    }
+}
+
+/* ---- kinds -------------------------------------------------------------------------------------- */
+
+static bool plain_to(const struct word *w)
+{
+    return str_is(w->text, "to");
+}
+
+/* Where the clause says that something is wanted: index + 1, 0: nowhere. */
+static size_t wish_at(const struct cues *c, const struct word *w, size_t n, bool hardship)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (cue_is(c, CUE_WISH, &w[i]))
+            return i + 1;
+        bool have = str_is(w[i].text, "has") || str_is(w[i].text, "have");
+        bool duty = cue_is(c, CUE_DUTY, &w[i]) || (have && i + 1 < n && plain_to(&w[i + 1]));
+        if (duty && !hardship)
+            return i + 1;
+        bool start = i == 0 || w[i - 1].after == ',' || str_is(w[i - 1].text, "then");
+        if (start && cue_is(c, CUE_IMPERATIVE, &w[i]) && !cue_any(c, CUE_TROUBLE, w + i, n - i) &&
+            !cue_any(c, CUE_PAST, w + i, n - i))
+            return i + 1;
+    }
+    return 0;
+}
+
+static bool past_tense(const struct cues *c, const struct word *w, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool year = (w[i].flags & WORD_FIGURE) && w[i].value >= 1990 && w[i].value < 2100 && w[i].text.n == 4;
+        if (year || cue_is(c, CUE_PAST, &w[i]) || cue_is(c, CUE_AGO, &w[i]) || cue_is(c, CUE_HARDSHIP, &w[i]))
+            return true;
+    }
+    return false;
+}
+
+/* Today's hardship is told with "must", too: "clerks must retype every order by hand". */
+static bool is_hardship(const struct cues *c, const struct word *w, size_t n)
+{
+    return cue_any(c, CUE_HARDSHIP, w, n) || cue_any(c, CUE_AGO, w, n);
+}
+
+struct reading {
+    struct arena *a;
+    const struct cues *cues;
+    const struct word_set *known;
+    struct problem *out;
+    bool below_wanted; /* the heading above says that what follows is wanted */
+    bool below_told;
+    bool wished; /* a wish came before, in this section */
+    bool failed;
+};
+
+static enum point_kind kind_of(const struct reading *r, const struct word *w, size_t n, bool heading, size_t *modal)
+{
+    const struct cues *c = r->cues;
+    bool past = past_tense(c, w, n), trouble = cue_any(c, CUE_TROUBLE, w, n) || cue_any(c, CUE_NEGATOR, w, n);
+    *modal = wish_at(c, w, n, is_hardship(c, w, n));
+    if (*modal)
+        return POINT_WISH;
+    if (heading || r->below_told)
+        return POINT_STORY;
+    if (r->below_wanted)
+        return POINT_WISH;
+    bool soft = cue_any(c, CUE_SOFT, w, n);
+    if (past || (trouble && !r->wished) || (trouble && !soft && cue_any(c, CUE_TROUBLE, w, n)))
+        return POINT_STORY;
+    return r->wished || soft ? POINT_MORE : POINT_STORY;
+}
+
+/* ---- terms -------------------------------------------------------------------------------------- */
+
+struct marks {
+    bool *negated, *conditional, *reason;
+};
+
+/* Reasons, and what is named only to be replaced. */
+static void mark_reasons(const struct cues *c, const struct word *w, size_t n, bool *out)
+{
+    bool reason = false;
+    size_t instead = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool so_that = str_is(w[i].text, "so") && i + 1 < n && (w[i + 1].flags & WORD_STOP) && !ends_clause(&w[i]);
+        bool as_they = str_is(w[i].text, "as") && i + 1 < n &&
+                       (str_is(w[i + 1].text, "they") || str_is(w[i + 1].text, "we") || str_is(w[i + 1].text, "it"));
+        if (cue_is(c, CUE_REASON, &w[i]) || so_that || as_they)
+            reason = true;
+        if (cue_is(c, CUE_INSTEAD, &w[i]))
+            instead = INSTEAD_REACH + 1;
+        out[i] = reason || instead > 0;
+        if (instead > 0 && (content(&w[i]) || cue_is(c, CUE_INSTEAD, &w[i])))
+            instead--;
+        if (ends_clause(&w[i])) {
+            instead = 0;
+            reason = false;
+        }
+    }
+}
+
+static bool marks_make(struct reading *r, const struct word *w, size_t n, struct marks *m)
+{
+    m->negated = arena_alloc(r->a, n * sizeof *m->negated);
+    m->conditional = arena_alloc(r->a, n * sizeof *m->conditional);
+    m->reason = arena_alloc(r->a, n * sizeof *m->reason);
+    if (!m->negated || !m->conditional || !m->reason)
+        return false;
+    words_negated(r->cues, w, n, m->negated);
+    words_conditional(r->cues, w, n, m->conditional);
+    mark_reasons(r->cues, w, n, m->reason);
+    return true;
+}
+
+static double term_weight(const struct reading *r, const struct word *w, bool reason)
+{
+    const struct cues *c = r->cues;
+    double weight = words_weight(w, r->known);
+    if (cue_is(c, CUE_WISH, w) || cue_is(c, CUE_DUTY, w) || cue_is(c, CUE_SOFT, w) || cue_is(c, CUE_NEGATOR, w))
+        return 0;
+    if (cue_is(c, CUE_FRAME, w) && weight > frame_share)
+        weight = frame_share;
+    return reason ? weight * reason_share : weight;
+}
+
+static void add_term(struct point *p, const struct term *t)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->terms[i].key == t->key) {
+            p->terms[i].result = p->terms[i].result || t->result;
+            p->terms[i].weight = p->terms[i].weight > t->weight ? p->terms[i].weight : t->weight;
+            return;
+        }
+    }
+    p->terms[p->n++] = *t;
+}
+
+static void put_terms(struct reading *r, struct point *p, size_t modal)
+{
+    const struct word *w = p->words;
+    struct marks m;
+    p->terms = arena_alloc(r->a, p->words_n * sizeof *p->terms);
+    if (!p->terms || !marks_make(r, w, p->words_n, &m)) {
+        r->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < p->words_n; i++) {
+        if (!content(&w[i]))
+            continue;
+        struct term t = { .key = w[i].key, .low = w[i].low, .word = &w[i], .negated = m.negated[i],
+                          .figure = (w[i].flags & WORD_FIGURE) != 0 };
+        t.weight = term_weight(r, &w[i], m.reason[i]);
+        t.result = t.weight > 0 && i + 1 >= modal && !m.conditional[i] && !m.reason[i] && !cue_is(r->cues, CUE_FRAME, &w[i]);
+        add_term(p, &t);
+        words_add(r->a, &p->keys, t.key);
+    }
+    words_sort(&p->keys);
+    r->failed = r->failed || p->keys.failed;
+}
+
+/* ---- clauses ------------------------------------------------------------------------------------ */
+
+static void add_point(struct reading *r, const struct sentence *s, const struct word *w, size_t n)
+{
+    struct problem *out = r->out;
+    size_t modal = 0;
+    if (out->n >= POINTS_MAX || n == 0 || r->failed)
+        return;
+    struct point *p = &out->points[out->n];
+    *p = (struct point){ .text = s->text, .words = w, .words_n = n, .heading = s->heading };
+    p->kind = kind_of(r, w, n, s->heading, &modal);
+    p->complains = p->kind == POINT_STORY && (cue_any(r->cues, CUE_TROUBLE, w, n) || cue_any(r->cues, CUE_NEGATOR, w, n) ||
+                                              past_tense(r->cues, w, n));
+    p->suppresses = cue_any(r->cues, CUE_SUPPRESS, w, n);
+    p->negates = cue_any(r->cues, CUE_NEGATOR, w, n);
+    put_terms(r, p, modal);
+    if (p->n == 0)
+        return;
+    out->n++;
+    out->wishes = out->wishes || p->kind == POINT_WISH;
+    r->wished = r->wished || p->kind == POINT_WISH;
+}
+
+static bool joins(const struct word *w)
+{
+    static const char *const words[] = { "and", "but", "or", "und", "aber", "oder", "et", "mais", "y", "pero", "e", "ma", "en", "maar" };
+    for (size_t i = 0; i < COUNT(words); i++) {
+        if (str_is(w->text, words[i]))
+            return true;
+    }
+    return false;
+}
+
+/* "A should do x, and b must be y": each clause with a word of wanting of its own is a point. */
+static void split(struct reading *r, const struct sentence *s)
+{
+    const struct word *w = r->out->list.at + s->first;
+    size_t from = 0, cut = 0, wishes = 0, parts = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        bool border = i > from && (w[i - 1].after == ',' || joins(&w[i]));
+        if (border)
+            cut = i;
+        if (!cue_is(r->cues, CUE_WISH, &w[i]) && !cue_is(r->cues, CUE_DUTY, &w[i]))
+            continue;
+        if (wishes++ == 0 || cut <= from || parts >= PARTS_MAX)
+            continue;
+        add_point(r, s, w + from, cut - from);
+        from = cut;
+        parts++;
+    }
+    add_point(r, s, w + from, s->n - from);
+}
+
+static void open_section(struct reading *r, const struct sentence *s)
+{
+    const struct word *w = r->out->list.at + s->first;
+    r->below_wanted = s->n <= 6 && cue_any(r->cues, CUE_WANTED, w, s->n);
+    r->below_told = !r->below_wanted && s->n <= 6 && cue_any(r->cues, CUE_TOLD, w, s->n);
+}
+
+static bool heads(const struct reading *r, const struct sentence *s)
+{
+    const struct word *w = r->out->list.at + s->first;
+    bool colon = s->n > 0 && s->n <= 6 && w[s->n - 1].after == ':' && s->text.p[s->text.n - 1] == ':';
+    return s->heading || colon;
+}
+
+/* Weights: what is wanted counts; when nothing is, everything does, complaints little. */
+static void weigh(struct reading *r)
+{
+    struct problem *out = r->out;
+    for (size_t i = 0; i < out->n; i++) {
+        struct point *p = &out->points[i];
+        double share = p->kind == POINT_WISH ? 1 : p->kind == POINT_MORE ? more_share : 0;
+        if (!out->wishes)
+            share = p->heading ? 0.5 : 1;
+        for (size_t k = 0; k < p->n; k++) {
+            struct term *t = &p->terms[k];
+            bool trouble = p->kind == POINT_STORY && cue_is(r->cues, CUE_TROUBLE, t->word);
+            t->weight *= trouble ? share * trouble_share : share;
+            p->weight += t->weight;
+        }
+        out->weight += p->weight;
+    }
+}
+
+enum status problem_read(struct arena *a, const struct cues *cues, struct str text, const struct word_set *known,
+                         struct problem *out)
+{
+    struct reading r = { .a = a, .cues = cues, .known = known, .out = out };
+    *out = (struct problem){ 0 };
+    enum status st = words_scan(a, text, LANG_NONE, &out->list);
+    if (st != OK)
+        return st;
+    out->points = arena_alloc(a, POINTS_MAX * sizeof *out->points);
+    if (!out->points)
+        return ERR_LIMIT;
+    for (size_t i = 0; i < out->list.sentences_n; i++) {
+        const struct sentence *s = &out->list.sentences[i];
+        if (heads(&r, s))
+            open_section(&r, s);
+        split(&r, s);
+    }
+    weigh(&r);
+    return r.failed ? ERR_LIMIT : OK;
+}
