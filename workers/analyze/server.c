@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "workers/analyze/server.h"
 
+#include "workers/analyze/said.h"
 #include "workers/analyze/spawn.h"
 
 #include <assert.h>
@@ -15,7 +16,6 @@
 enum {
     READ_CHUNK = 64 << 10,
     READS_PER_TURN = 16,     /* a flood of one server leaves room for the others */
-    STDERR_KEPT = 4096,      /* the last bytes */
     RESTART_FIRST_MS = 100,
     RESTART_MAX_MS = 30000,
     RESTART_WAIT_MS = 2000,  /* calls wait for a restart that is due within this */
@@ -42,8 +42,7 @@ struct server {
     bool ended;               /* the session is over, its process perhaps not yet */
     int failures;             /* in a row */
     char fault[1024];
-    char stderr_end[STDERR_KEPT];
-    size_t stderr_n;
+    struct said said; /* on its stderr */
 };
 
 static void pump(struct server *s);
@@ -84,40 +83,6 @@ static void tell(struct server *s)
 
 /* ---- its stderr ------------------------------------------------------------------------------ */
 
-static void keep_stderr(struct server *s, const char *p, size_t n)
-{
-    size_t max = sizeof s->stderr_end;
-    if (n >= max) {
-        memcpy(s->stderr_end, p + n - max, max);
-        s->stderr_n = max;
-        return;
-    }
-    size_t stay = s->stderr_n + n > max ? max - n : s->stderr_n;
-    memmove(s->stderr_end, s->stderr_end + s->stderr_n - stay, stay);
-    memcpy(s->stderr_end + stay, p, n);
-    s->stderr_n = stay + n;
-}
-
-/* The line that tells most: the first that speaks of an error, otherwise the last one. */
-static void telling_line(const struct server *s, struct buf *out)
-{
-    struct str all = { s->stderr_end, s->stderr_n }, best = { 0 };
-    for (size_t i = 0; i < all.n;) {
-        const char *nl = memchr(all.p + i, '\n', all.n - i);
-        struct str line = { all.p + i, nl ? (size_t)(nl - all.p) - i : all.n - i };
-        bool blank = true;
-        for (size_t k = 0; k < line.n; k++)
-            blank = blank && strchr(" \t\r", line.p[k]);
-        if (!blank)
-            best = line;
-        if (memmem(line.p, line.n, "rror", 4) || memmem(line.p, line.n, "cannot", 6))
-            break;
-        i += line.n + 1;
-    }
-    best.n = best.n > 300 ? 300 : best.n;
-    mcp_clean(best, true, out);
-}
-
 static void on_stderr(void *ctx, int fd, int events)
 {
     struct server *s = ctx;
@@ -125,7 +90,7 @@ static void on_stderr(void *ctx, int fd, int events)
     ssize_t n = 0;
     (void)events;
     for (int i = 0; i < READS_PER_TURN && (n = read(fd, chunk, sizeof chunk)) > 0; i++)
-        keep_stderr(s, chunk, (size_t)n);
+        said_add(&s->said, (struct str){ chunk, (size_t)n });
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
         mux_fd_remove(s->mux, fd);
 }
@@ -157,8 +122,9 @@ static void on_ended(struct server *s, const char *why)
 {
     struct buf line;
     buf_init(&line, 1024);
-    telling_line(s, &line);
+    said_line(&s->said, &line);
     bool steady = s->ready_at.ms > 0 && mono_now().ms - s->ready_at.ms >= STEADY_MS;
+    s->ended = true;
     s->failures = steady ? 1 : s->failures + 1;
     s->ready_at.ms = 0;
     snprintf(s->fault, sizeof s->fault, "%.600s%s%.320s", why, line.len ? "; stderr: " : "", buf_z(&line));
@@ -260,13 +226,17 @@ static void expire_waiting(struct server *s)
     }
 }
 
+/* Calls that were not said; the callbacks may change the list, so it is begun anew each time. */
 static void refuse_waiting(struct server *s)
 {
     struct server_call *call = s->calls;
     while (call) {
-        if (!call->sent)
-            refuse(call, s->fault);
-        call = call->sent && call->server ? call->next : s->calls;
+        if (call->sent) {
+            call = call->next;
+            continue;
+        }
+        refuse(call, s->fault);
+        call = s->calls;
     }
 }
 
@@ -353,7 +323,8 @@ static void on_event(struct server *s, const struct mcp_event *e)
         break;
     case MCP_BROKEN:
         on_ended(s, e->text);
-        s->ended = true;
+        refuse_waiting(s);
+        tell(s);
         break;
     }
 }
@@ -377,16 +348,11 @@ static void arm(struct server *s)
 static void pump(struct server *s)
 {
     struct mcp_event e;
-    bool was_ended = s->ended;
     while (s->mcp && !s->ended && mcp_next(s->mcp, mono_now(), &e))
         on_event(s, &e);
     while (server_ready(s) && say_one(s))
         ;
     expire_waiting(s);
-    if (s->ended && !was_ended) {
-        refuse_waiting(s);
-        tell(s);
-    }
     if (s->ended && s->mcp && s->proc.pid == 0)
         plan_restart(s);
     if (!s->ended)
@@ -458,7 +424,7 @@ static void start(void *ctx)
     struct err err = { 0 };
     struct mcp_options o = { .era = s->conf->era, .call_ms = s->timeout_ms };
     o.start_ms = s->conf->start_ms > 0 ? s->conf->start_ms : s->timeout_ms;
-    s->stderr_n = 0;
+    s->said.n = 0;
     s->ended = false;
     s->mcp = mcp_new(&o, mono_now());
     assert(s->mcp);

@@ -9,9 +9,11 @@ banner    prints a banner and log lines between good messages
 silent    reads and never answers
 large     tool `big` answers 20 MB in one line; `echo` works
 modern    speaks 2026-07-28 only: refuses initialize with -32022
+refuses   answers initialize with an error and stays
 pages     lists its tools on three pages
 dies      ends in the middle of a call to `die`, is good otherwise
 slow      never answers a call to `wait`, answers the others
+counts    like slow; `echo` tells how many calls were cancelled
 stubborn  ignores the end of its stdin and SIGTERM, and has a child that does so too
 asks      asks the client for roots and pings before it answers
 """
@@ -49,11 +51,11 @@ def listing(mode, params):
         page = int(params.get("cursor", "0"))
         more = {"nextCursor": str(page + 1)} if page < 2 else {}
         return {"tools": [tool("echo%d" % page)], **more}
-    extra = {"large": ["big"], "dies": ["die"], "slow": ["wait"]}.get(mode, [])
+    extra = {"large": ["big"], "dies": ["die"], "slow": ["wait"], "counts": ["wait"]}.get(mode, [])
     return {"tools": [tool(n) for n in ["echo", "fail"] + extra]}
 
 
-def call(mode, params):
+def call(mode, params, cancelled):
     name, arguments = params["name"], params.get("arguments", {})
     if name == "big":
         return text("x" * (20 << 20))
@@ -64,13 +66,17 @@ def call(mode, params):
         return None
     if name == "fail":
         return text("no such customer", True)
+    if mode == "counts":
+        return text("%d cancelled" % cancelled)
     return text(json.dumps(arguments, sort_keys=True))
 
 
-def answer(mode, message):
+def answer(mode, message, cancelled):
     method, params = message["method"], message.get("params", {})
     if mode == "modern" and META not in params.get("_meta", {}):
         return {"error": {"code": -32022, "message": "unsupported", "data": {"supported": [MODERN]}}}
+    if mode == "refuses":
+        return {"error": {"code": -32603, "message": "no licence for this machine"}}
     if method == "initialize":
         return {"result": {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}},
                            "serverInfo": {"name": "fake", "version": "1"}}}
@@ -80,7 +86,7 @@ def answer(mode, message):
     if method == "tools/list":
         return {"result": {"resultType": "complete", **listing(mode, params)}}
     if method == "tools/call":
-        result = call(mode, params)
+        result = call(mode, params, cancelled)
         return result and {"result": {"resultType": "complete", **result}}
     return {"error": {"code": -32601, "message": "method not found"}}
 
@@ -107,8 +113,10 @@ def main():
         hold()
     if mode == "banner":
         print("*** fake server 1.0 ***\n\nloading...", flush=True)
+    cancelled = 0
     for line in sys.stdin:
         message = json.loads(line)
+        cancelled += message.get("method") == "notifications/cancelled"
         if "method" not in message or "id" not in message:
             continue
         if mode == "banner":
@@ -118,7 +126,7 @@ def main():
             say({"id": 2, "method": "ping"})
             if "-32601" not in sys.stdin.readline() or "result" not in sys.stdin.readline():
                 sys.exit("the client did not answer")
-        body = answer(mode, message)
+        body = answer(mode, message, cancelled)
         if body:
             say({"id": message["id"], **body})
     if mode == "stubborn":

@@ -262,6 +262,18 @@ static void a_modern_server_is_spoken_to_its_way(void **state)
     assert_string_equal(a.text, "{\"m\": true}");
 }
 
+static void a_refused_start_is_told_at_once(void **state)
+{
+    struct rig *r = *state;
+    struct asked a;
+    int64_t began = mono_now().ms;
+    begin_fake(r, TIMEOUT_MS, "refuses");
+    call(r, &a, "echo", "{}");
+    assert_has(a.fault, "no licence for this machine");
+    assert_true(mono_now().ms - began < TIMEOUT_MS / 2);
+    assert_has(server_fault(r->server), "no licence for this machine");
+}
+
 static void all_pages_of_tools_are_read(void **state)
 {
     struct rig *r = *state;
@@ -465,6 +477,7 @@ int main(void)
         T(a_silent_call_costs_only_itself),
         T(twenty_megabytes_cost_only_their_call),
         T(a_modern_server_is_spoken_to_its_way),
+        T(a_refused_start_is_told_at_once),
         T(all_pages_of_tools_are_read),
         T(questions_of_the_server_are_answered),
         T(a_server_that_dies_is_started_again),
