@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ANSWER_MS = 30000, QUIET_MS = 1000 };
+enum { ANSWER_MS = 30000, QUIET_MS = 1000, REST_MS = 100 };
 
 /* ---- ask ------------------------------------------------------------------------------------- */
 
@@ -223,7 +223,7 @@ static void on_log(void *ctx, const struct link_event *ev)
         wall_text((struct wall){ ev->at_ms }, when);
         js_set_z(line, "t", when);
         js_set_z(line, "seq", ev->id);
-        js_set_z(line, "type", ev->kind);
+        js_set_z(line, "kind", ev->kind);
         js_set_z(line, "job", ev->job);
         js_set(line, "facts", json_incref((json_t *)ev->facts));
         out_line(line);
@@ -239,8 +239,8 @@ static void on_log(void *ctx, const struct link_event *ev)
     buf_fini(&b);
 }
 
-/* Everything that is kept. The history has no end marker: it is over with the event of the record's
- * last change, or when nothing has come for a while. */
+/* Everything that is kept. The history has no end marker: it is over when nothing comes for a moment
+ * after the event of the record's last change (several may share its millisecond), or for a while. */
 static enum status logs(struct log_print *p, struct talk *talk, struct err *err)
 {
     json_t *job = NULL;
@@ -256,8 +256,8 @@ static enum status logs(struct log_print *p, struct talk *talk, struct err *err)
     live_init(&p->live, id);
     p->quiet_since = mono_now().ms;
     st = link_watch(talk->link, id, "0", on_log, p);
-    while (st == OK && !p->ended && (follow || !p->complete)) {
-        int64_t left = follow ? 1000 : QUIET_MS - (mono_now().ms - p->quiet_since);
+    while (st == OK && !p->ended) {
+        int64_t left = follow ? 1000 : (p->complete ? REST_MS : QUIET_MS) - (mono_now().ms - p->quiet_since);
         if (left <= 0)
             break;
         st = talk_turn(talk, left, err);

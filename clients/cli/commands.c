@@ -38,7 +38,7 @@ const struct command command_table[] = {
     { "watch", "JOB…", 1, 64, cmd_watch, "follow jobs until they have ended",
       "Live on a terminal, one line per change in a pipe, one event per line with -o jsonl. The exit\n"
       "code is the verdict: 0 accepted, 1 exhausted, 2 failed, 3 cancelled.",
-      "pawl watch 4k2m\npawl watch 4k2m -o jsonl | jq .type", NONE },
+      "pawl watch 4k2m\npawl watch 4k2m -o jsonl | jq .kind", NONE },
     { "get", "JOB", 1, 1, cmd_get, "write the change to a directory, or print a document",
       "The best candidate so far, or that of --round.",
       "pawl get 4k2m -d /tmp/change\npawl get 4k2m --doc review | jq .findings",

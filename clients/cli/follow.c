@@ -257,7 +257,7 @@ static void print_event(struct follow *f, const struct followed *j, const struct
         wall_text((struct wall){ ev->at_ms }, when);
         js_set_z(line, "t", when);
         js_set_z(line, "seq", ev->id);
-        js_set_z(line, "type", ev->kind);
+        js_set_z(line, "kind", ev->kind);
         js_set_z(line, "job", ev->job);
         js_set(line, "facts", json_incref((json_t *)ev->facts));
         out_line(line);

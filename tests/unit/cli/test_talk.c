@@ -304,7 +304,7 @@ static void an_old_end_is_not_the_end(void **state)
     hear(s, MSG_SHOW);
     answer_map(s, MSG_JOB, "{'id':'" JOB_ID "','state':'failed','run':2,'round':1}");
     assert_int_equal(ended(s), 2);
-    wrote(s, "out", "{\"facts\":{\"run\":1,\"to\":\"exhausted\"},\"job\":\"" JOB_ID "\",\"seq\":\"1-0\",\"t\":\"1970-01-01T00:00:01.000Z\",\"type\":\"job.state\"}\n");
+    wrote(s, "out", "{\"facts\":{\"run\":1,\"to\":\"exhausted\"},\"job\":\"" JOB_ID "\",\"kind\":\"job.state\",\"seq\":\"1-0\",\"t\":\"1970-01-01T00:00:01.000Z\"}\n");
     wrote(s, "out", "\"kind\":\"Job\"");
 }
 
