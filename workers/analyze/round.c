@@ -12,6 +12,8 @@ struct run {
     struct round *round;
     const struct probe *probe;
     json_t *arguments;
+    struct hash request; /* names the step that records it */
+    struct mono began;
     json_t *insight, *finding; /* one of them when it has ended */
 };
 
@@ -65,6 +67,17 @@ static void server_findings(const struct analyze *a, json_t *findings)
     }
 }
 
+/* mcp.json is wrong: the user is told with the job, not only in a log on some machine. The job goes
+ * on without insights. */
+static void file_finding(const struct analyze *a, json_t *findings)
+{
+    if (!a->broken)
+        return;
+    json_t *f = finding_new("error", "analyze.mcp-json", a->why.text, a->why.fix);
+    finding_at(f, a->file, a->place.line, a->place.column);
+    js_push(findings, f);
+}
+
 static json_t *tools_of(const struct analyze *a)
 {
     json_t *offer = json_array();
@@ -85,6 +98,7 @@ static json_t *insights_of(struct round *r)
     struct analyze *a = r->analyze;
     json_t *doc = json_object(), *items = json_array(), *findings = json_array();
     assert(doc && items && findings);
+    file_finding(a, findings);
     server_findings(a, findings);
     for (size_t i = 0; i < a->probes.n; i++) {
         if (r->runs[i].insight)
@@ -142,15 +156,49 @@ static void probe_failed(struct run *run, const char *why, const char *fix)
     run->round->open--;
 }
 
+/* What a successor of this task would do again: the probe, as filled in. */
+static struct hash request_of(const struct run *run)
+{
+    const struct probe *p = run->probe;
+    json_t *request = json_object();
+    struct buf text;
+    assert(request);
+    js_set_int(request, "probe", (int64_t)(run - run->round->runs));
+    js_set_z(request, "name", p->name);
+    js_set_z(request, "server", p->server);
+    js_set_z(request, "tool", p->tool);
+    js_set_int(request, "excerpt", (int64_t)p->excerpt);
+    js_set(request, "arguments", json_incref(run->arguments));
+    buf_init(&text, PAWL_DOC_MAX);
+    js_dump(request, &text);
+    struct hash h = hash_of(buf_get(&text));
+    buf_fini(&text);
+    json_decref(request);
+    return h;
+}
+
+static void on_recorded(void *ctx, struct task *t, const json_t *result)
+{
+    struct run *run = ctx;
+    (void)t;
+    run->insight = json_copy((json_t *)(uintptr_t)result); /* it gets a number of its own */
+    run->round->open--;
+    note(run->round);
+    finish_if_done(run->round);
+}
+
 static void on_probed(void *ctx, struct server_call *call, const struct server_result *e)
 {
     struct run *run = ctx;
     struct round *r = run->round;
     (void)call;
     if (e->answered && !e->is_error) {
-        run->insight = insight_new(0, run->probe, run->arguments, e->text);
-        r->open--;
-    } else if (e->answered) {
+        struct step_use use = { .ms = mono_now().ms - run->began.ms };
+        task_step(r->task, &run->request, insight_new(0, run->probe, run->arguments, e->text), use,
+                  on_recorded, run);
+        return;
+    }
+    if (e->answered) {
         struct str text = e->text;
         char why[1024];
         snprintf(why, sizeof why, "the tool says: %.*s", (int)excerpt_cut(text, 900), text.p ? text.p : "");
@@ -168,14 +216,26 @@ static void probe_start(struct run *run, const json_t *root)
     struct err err = { 0 };
     struct server *s = analyze_server(run->round->analyze, p->server);
     run->call = (struct server_call){ .fn = on_probed, .ctx = run };
+    if (!s && run->round->analyze->broken) { /* one finding says it all */
+        run->round->open--;
+        return;
+    }
     if (!s) {
         probe_failed(run, "mcp.json has no such server", "Add the server to mcp.json, or correct analyze.probes.");
         return;
     }
     run->arguments = probe_fill(p->arguments, root, &err);
-    if (!run->arguments)
+    if (!run->arguments) {
         probe_failed(run, err.text, err.fix);
-    else if (server_call(s, &run->call, p->tool, run->arguments, &err) != OK)
+        return;
+    }
+    run->request = request_of(run);
+    run->began = mono_now();
+    const json_t *known = task_step_find(run->round->task, &run->request);
+    if (known) {
+        run->insight = json_copy((json_t *)(uintptr_t)known);
+        run->round->open--;
+    } else if (server_call(s, &run->call, p->tool, run->arguments, &err) != OK)
         probe_failed(run, err.text, server_fix(s));
 }
 
@@ -194,28 +254,11 @@ static json_t *root_of(struct task *t, const json_t *brief)
     return root;
 }
 
-/* mcp.json is wrong: the user is told with the job, not only in a log on some machine. */
-static void fail_broken(struct analyze *a, struct task *t)
-{
-    json_t *doc = json_object(), *items = json_array();
-    assert(doc && items);
-    json_t *f = finding_new("error", "analyze.mcp-json", a->why.text, a->why.fix);
-    finding_at(f, a->file, a->place.line, a->place.column);
-    js_push(items, f);
-    js_set(doc, "items", items);
-    task_put(t, "findings", doc);
-    task_fail(t, FAULT_PERMANENT, 0, "%s", a->why.text);
-}
-
 void round_begin(struct analyze *a, struct task *t)
 {
     struct err err = { 0 };
     const json_t *brief = task_doc(t, "brief", &err);
     analyze_reload(a);
-    if (a->broken) {
-        fail_broken(a, t);
-        return;
-    }
     if (!brief) {
         task_fail(t, FAULT_PERMANENT, 0, "no brief: %s", err.text);
         return;

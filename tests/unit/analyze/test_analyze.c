@@ -70,6 +70,19 @@ static int rig_close(void **state)
     return rc;
 }
 
+static void say(struct rig *r, struct msg m, const struct str *frames, uint32_t n)
+{
+    m.epoch = EPOCH;
+    assert_int_equal(peer_send(r->router, (struct str){ r->from, r->from_n }, &m, frames, n), OK);
+}
+
+static void stepped(struct rig *r)
+{
+    struct msg m = { .type = MSG_STEPPED };
+    m.STEPPED = (struct msg_STEPPED){ r->m.STEP.task, r->m.STEP.fence, r->m.STEP.hash };
+    say(r, m, NULL, 0);
+}
+
 static const struct msg *expect(struct rig *r, enum msg_type type)
 {
     int64_t until = mono_now().ms + PATIENCE_MS;
@@ -85,17 +98,15 @@ static const struct msg *expect(struct rig *r, enum msg_type type)
         r->from_n = r->in.from.n;
         if (r->m.type == type)
             return &r->m;
+        if (r->m.type == MSG_STEP) { /* unless a test wants it itself: it is durable */
+            stepped(r);
+            continue;
+        }
         if (r->m.type == MSG_FAIL)
             fail_msg("the task failed: %.*s", STR_ARG(r->m.FAIL.text));
     }
     fail_msg("no %s came", msg_name(type));
     return NULL;
-}
-
-static void say(struct rig *r, struct msg m, const struct str *frames, uint32_t n)
-{
-    m.epoch = EPOCH;
-    assert_int_equal(peer_send(r->router, (struct str){ r->from, r->from_n }, &m, frames, n), OK);
 }
 
 /* Start the worker in the rig's directory and greet it. %F in mcp is the fake server's path, %D the
@@ -132,24 +143,33 @@ static void begin(struct rig *r, const char *yaml, const char *mcp)
     expect(r, MSG_READY);
 }
 
-static void give(struct rig *r, const char *stage, const char *doc_name, json_t *doc /* taken */)
+/* steps: of an earlier attempt, or NULL. Both documents are taken. */
+static void give_again(struct rig *r, const char *stage, const char *doc_name, json_t *doc, json_t *steps)
 {
-    struct buf frame;
+    struct buf frame, more;
     struct err err = { 0 };
     char key[64];
     buf_init(&frame, PAWL_FRAME_MAX);
+    buf_init(&more, PAWL_FRAME_MAX);
     snprintf(key, sizeof key, "0123456789ab/1/1/%s/0", stage);
     struct msg m = { .type = MSG_TASK };
     r->seq++;
     m.TASK = (struct msg_TASK){ .seq = r->seq, .task = str_of(key), .fence = { 7, r->seq }, .stage = str_of(stage),
                                 .attempt = 1, .total_ms = 60000 };
-    m.TASK.docs = (struct strs){ { str_of(doc_name) }, 1 };
-    if (doc_pack(doc_name, doc, &frame, &err) != OK)
+    m.TASK.docs = (struct strs){ { str_of(doc_name), str_of("steps") }, steps ? 2 : 1 };
+    if (doc_pack(doc_name, doc, &frame, &err) != OK || (steps && doc_pack("steps", steps, &more, &err) != OK))
         fail_msg("%s", err.text);
     json_decref(doc);
-    struct str view = buf_get(&frame);
-    say(r, m, &view, 1);
+    json_decref(steps);
+    struct str views[] = { buf_get(&frame), buf_get(&more) };
+    say(r, m, views, steps ? 2 : 1);
     buf_fini(&frame);
+    buf_fini(&more);
+}
+
+static void give(struct rig *r, const char *stage, const char *doc_name, json_t *doc /* taken */)
+{
+    give_again(r, stage, doc_name, doc, NULL);
 }
 
 /* The document of the last DONE or FAIL; acknowledges it. */
@@ -274,33 +294,78 @@ static void a_server_that_fails_is_a_warning_and_the_job_goes_on(void **state)
     json_decref(doc);
 }
 
+/* The job goes on without insights. */
+static const json_t *broken_finding(const json_t *doc)
+{
+    assert_int_equal(js_count(js_list(doc, "items")), 0);
+    assert_int_equal(js_count(js_list(doc, "findings")), 1);
+    const json_t *f = js_at(js_list(doc, "findings"), 0);
+    assert_string_equal(js_str(f, "severity"), "error");
+    assert_string_equal(js_str(f, "code"), "analyze.mcp-json");
+    assert_true(*js_str(f, "fix") != '\0');
+    return f;
+}
+
 static void a_malformed_mcp_json_is_told_with_the_job(void **state)
 {
     struct rig *r = *state;
-    begin(r, "log: {level: error}\n", "{\n  \"mcpServers\": {\n    \"fake\": [}\n}\n");
-    give(r, "analyze", "brief", brief());
-    fails(r, "permanent", "mcp.json:3:");
-    json_t *doc = taken(r, "findings", r->m.FAIL.task, r->m.FAIL.fence);
-    const json_t *f = js_at(js_list(doc, "items"), 0);
-    assert_string_equal(js_str(f, "severity"), "error");
-    assert_string_equal(js_str(f, "code"), "analyze.mcp-json");
+    begin(r, "log: {level: error}\nanalyze:\n  probes: [{name: p, server: fake, tool: echo}]\n",
+          "{\n  \"mcpServers\": {\n    \"fake\": [}\n}\n");
+    json_t *doc = insights(r);
+    const json_t *f = broken_finding(doc);
+    assert_has(js_str(f, "message"), "mcp.json:3:");
     assert_has(js_str(f, "file"), "mcp.json");
     assert_int_equal(js_int(f, "line", 0), 3);
     assert_true(js_int(f, "column", 0) > 0);
-    assert_true(*js_str(f, "fix") != '\0');
     json_decref(doc);
     /* Corrected, the next task is served by the same worker. */
     write_file(r, "mcp.json", "{\"mcpServers\":{}}");
-    json_decref(insights(r));
+    doc = insights(r);
+    assert_has(js_str(js_at(js_list(doc, "findings"), 0), "message"), "no such server");
+    json_decref(doc);
 }
 
 static void an_unreadable_mcp_json_too(void **state)
 {
     struct rig *r = *state;
     begin(r, "log: {level: error}\nanalyze: {mcp: missing.json}\n", NULL);
+    json_t *doc = insights(r);
+    assert_has(js_str(broken_finding(doc), "message"), "missing.json: No such file or directory");
+    json_decref(doc);
+}
+
+/* A successor of a task is given what is recorded, and asks only for the rest. */
+static void a_finished_probe_is_not_made_again(void **state)
+{
+    struct rig *r = *state;
+    begin(r,
+          "log: {level: error}\nanalyze:\n  probes:\n"
+          "  - {name: a, server: fake, tool: echo, arguments: {n: 1}}\n"
+          "  - {name: b, server: fake, tool: echo, arguments: {n: 2}}\n",
+          "{\"mcpServers\":{\"fake\":{\"command\":\"python3\",\"args\":[\"%F\",\"good\"]}}}");
     give(r, "analyze", "brief", brief());
-    fails(r, "permanent", "missing.json: No such file or directory");
-    json_decref(taken(r, "findings", r->m.FAIL.task, r->m.FAIL.fence));
+    const struct msg *m = expect(r, MSG_STEP);
+    char hex[HASH_HEX + 1];
+    struct hash h;
+    memcpy(h.b, m->STEP.hash.p, HASH_BYTES);
+    hash_hex(&h, hex);
+    json_t *recorded = NULL;
+    assert_int_equal(doc_unpack("", peer_frame(&r->in, 1), &recorded, NULL), OK);
+    assert_string_equal(js_str(recorded, "title"), "a");
+    js_set_z(recorded, "excerpt", "as recorded");
+    stepped(r);
+    m = expect(r, MSG_DONE);
+    json_decref(taken(r, "insights", m->DONE.task, m->DONE.fence));
+    json_t *steps = json_pack("{s:[{s:s,s:o}]}", "items", "hash", hex, "result", recorded);
+    assert_non_null(steps);
+    give_again(r, "analyze", "brief", brief(), steps);
+    m = expect(r, MSG_DONE);
+    json_t *doc = taken(r, "insights", m->DONE.task, m->DONE.fence);
+    const json_t *first = js_at(js_list(doc, "items"), 0);
+    assert_string_equal(js_str(first, "excerpt"), "as recorded");
+    assert_string_equal(js_str(first, "id"), "i1");
+    assert_has(js_str(js_at(js_list(doc, "items"), 1), "excerpt"), "\"n\": 2");
+    json_decref(doc);
 }
 
 static void calls_are_served_as_far_as_allowed(void **state)
@@ -407,6 +472,7 @@ int main(void)
         T(a_server_that_fails_is_a_warning_and_the_job_goes_on),
         T(a_malformed_mcp_json_is_told_with_the_job),
         T(an_unreadable_mcp_json_too),
+        T(a_finished_probe_is_not_made_again),
         T(calls_are_served_as_far_as_allowed),
         T(a_call_that_is_not_allowed_is_refused),
         T(a_call_to_a_server_nobody_has_is_refused),
