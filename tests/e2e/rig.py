@@ -298,7 +298,7 @@ class Rig:
         def look():
             for line in self.pawl("logs", job, "-o", "jsonl", code=None).out.splitlines():
                 event = json.loads(line)
-                if event.get("kind") == kind and condition(event.get("facts", event)):
+                if event.get("type") == kind and condition(event.get("facts", event)):
                     return event.get("facts", event)
             return None
         return until(look, f"an event {kind} of {job}", seconds)

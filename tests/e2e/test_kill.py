@@ -36,7 +36,7 @@ class Kill(Case):
             self.assertEqual(sorted(set(rounds)), rounds, "a round is in the ledger once")
             events = [json.loads(line) for line in self.rig.pawl("logs", job, "-o", "jsonl").out.splitlines()]
             done = collections.Counter(e["facts"]["task"] for e in events
-                                       if e["kind"] == "task.end" and e["facts"]["outcome"] == "committed")
+                                       if e["type"] == "task.end" and e["facts"]["outcome"] == "committed")
             self.assertEqual([], [task for task, times in done.items() if times > 1])
 
     def test_each_kind_of_process_killed_during_a_batch_of_50(self):
@@ -89,7 +89,7 @@ class Kill(Case):
 
     def steps(self, job):
         lines = self.rig.pawl("logs", job, "-o", "jsonl", code=None).out.splitlines()
-        return sum(1 for line in lines if json.loads(line).get("kind") == "task.step")
+        return sum(1 for line in lines if json.loads(line).get("type") == "task.step")
 
     def test_hung_worker_loses_its_task_although_its_connection_lives(self):
         self.rig.project()

@@ -2,22 +2,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """The user is part of the loop: questions and answers, comments, asks, cancel, retry, pause; and a stage of one's own."""
 import json
-import os
-import signal
 import sys
 
 from rig import Case, ROOT, main, mcp_server, needs_node, until
-from wire import Worker
+from wire import Recorder, Worker
 
 PROBLEM = "Late fees of one household should be capped at 25 euros per calendar month. Members under 14 pay nothing."
 
 
 class Talk(Case):
+    def all_recorded(self, *sim_arguments):
+        """Everything, with a recorder before the simulated model."""
+        self.rig.redis()
+        self.recorder = Recorder(self, self.rig.sim(*sim_arguments).url)
+        self.rig.configure({"model.url": self.recorder.url + "/v1"})
+        self.rig.broker()
+        self.rig.workers()
+
+    def said_to_the_model(self, since=0):
+        return "\n".join(entry["body"].decode() for entry in self.recorder.journal[since:])
+
     def test_question_through_the_command_line(self):
         self.rig.project()
         self.rig.configure({"pipeline": [{"stage": "clerk", "each": "run", "reads": ["problem"], "writes": ["questions"]},
                                          "parse", "analyze", "generate", "review"]})
-        self.rig.all()
+        self.all_recorded()
         clerk = Worker(self, self.rig.settings["broker.endpoint"], "clerk")
         job = self.rig.submit(PROBLEM, "--rounds", "1")
         question = {"id": "q1", "text": "Which houses?", "otherwise": "all three", "options": ["Gruenau", "all three"]}
@@ -26,9 +35,9 @@ class Talk(Case):
         self.assertIn("Which houses?", self.rig.pawl("show", job).out)
         self.rig.pawl("answer", job, "only Gruenau")
         self.assertEqual("only Gruenau", self.rig.show(job)["answers"][0]["text"])
-        again = clerk.task()  # the stage that asked goes on, knowing the answer
-        clerk.done(again, {})
+        # The stage that asked is done; those after it read the answer.
         self.assertIn(self.rig.wait(job), ("accepted", "exhausted"))
+        self.assertIn("only Gruenau", self.said_to_the_model())
 
     def test_default_answer_holds_after_the_deadline(self):
         self.rig.project()
@@ -42,20 +51,22 @@ class Talk(Case):
         until(lambda: self.rig.show(job)["answers"], "the default holds")
         answer = self.rig.show(job)["answers"][0]
         self.assertEqual(("all three", "default"), (answer["text"], answer["by"]))
-        clerk.done(clerk.task(), {})
         self.assertIn(self.rig.wait(job), ("accepted", "exhausted"))
 
-    def test_comment_on_an_ended_job_opens_a_run_and_reaches_the_draft(self):
+    def test_comment_on_an_ended_job_opens_a_run_and_reaches_the_model(self):
         self.rig.project()
-        self.rig.all("--seed", "5")
+        self.all_recorded("--seed", "5")
         job = self.rig.submit(PROBLEM, "--rounds", "1")
         first = self.rig.wait(job)
         self.assertIn(first, ("accepted", "exhausted"))
+        told = len(self.recorder.journal)
+        self.assertNotIn("Zehnerhof", self.said_to_the_model())
         self.rig.pawl("comment", job, "Teachers of the Zehnerhof school are exempt from the cap.")
         until(lambda: self.rig.show(job)["run"] == 2, "the next run is open")
         self.rig.wait(job)
         self.assertEqual(2, self.rig.show(job)["run"])
-        self.assertIn("Zehnerhof", json.dumps(self.rig.doc(job, "draft", "--run", "2")))
+        self.assertIn("Zehnerhof", self.said_to_the_model(told))
+        self.assertIn("Zehnerhof", json.dumps(self.rig.doc(job, "comments")))
 
     def test_ask_is_answered_streamed_and_kept(self):
         self.rig.project()
@@ -136,8 +147,7 @@ class Talk(Case):
         self.assertIn("Quellgasse", insights[-1]["excerpt"])
         self.assertTrue(sim.alive())
         # It can be killed like any other.
-        os.kill(worker.pid, signal.SIGKILL)
-        worker.wait()
+        worker.kill_one()
         waiting = self.rig.submit(PROBLEM + " Again.", "--rounds", "1")
         until(lambda: self.rig.show(waiting)["stage"] == "house", "the job waits for the stage")
         self.rig.start("house-2", [sys.executable, example / "worker.py", self.rig.settings["broker.endpoint"], rules])
