@@ -13,6 +13,7 @@ enum {
     SILENCE_MS = 15000,
     RETRY_FIRST_MS = 50,
     RETRY_MOST_MS = 1000,
+    STEADY_MS = 5000, /* leading for this long, a loss is a new one */
     INFO_MS = 2000,
     SWEEP_MS = 60000,
     BLOB_AGE_MS = 3600000
@@ -61,8 +62,10 @@ void broker_lost(struct broker *b, enum status st, const struct err *err)
         mux_stop(b->mux);
         return;
     }
-    b->retry_ms = RETRY_FIRST_MS;
-    mux_timer_in(b->mux, &b->retry, 0);
+    /* A store that is read but refuses what is written would have us reload without a pause. */
+    bool again = b->led_ms && b->now_ms - b->led_ms < STEADY_MS;
+    b->retry_ms = !again ? RETRY_FIRST_MS : b->retry_ms * 2 < RETRY_MOST_MS ? b->retry_ms * 2 : RETRY_MOST_MS;
+    mux_timer_in(b->mux, &b->retry, again ? b->retry_ms : 0);
 }
 
 static void on_store_lost(void *ctx, const struct err *err)
@@ -147,6 +150,7 @@ static void on_retry(void *ctx)
     b->state.up = false;
     b->counters.reloads++;
     if (broker_recover(b, &err)) {
+        b->led_ms = b->now_ms;
         log_lead(b);
         conns_greet(b);
         watch_restart(b);

@@ -106,7 +106,7 @@ struct broker {
     struct store_state state;
     struct counters counters;
     struct mux_timer tick, due, retry;
-    int64_t retry_ms;
+    int64_t retry_ms, led_ms; /* led_ms: when it last took the lead again */
     int64_t started_ms, wall_ms; /* wall clock: start; last given to the core */
     int64_t now_ms;
     int64_t malformed_logged_ms, next_renew_ms, next_info_ms, next_sweep_ms;
