@@ -2,10 +2,111 @@
 #include "workers/analyze/probe.h"
 
 #include "common/hash.h"
+#include "workers/analyze/fields.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+
+/* ---- placeholders of the configuration ------------------------------------------------------- */
+
+/* The next {{path}} at or after *from. False: none. */
+static bool next_placeholder(struct str s, size_t *from, size_t *to, char path[256])
+{
+    const char *open = *from < s.n ? memmem(s.p + *from, s.n - *from, "{{", 2) : NULL;
+    if (!open)
+        return false;
+    size_t at = (size_t)(open - s.p) + 2;
+    const char *close = memmem(s.p + at, s.n - at, "}}", 2);
+    if (!close)
+        return false;
+    size_t end = (size_t)(close - s.p);
+    *from = at - 2;
+    *to = end + 2;
+    while (at < end && s.p[at] == ' ')
+        at++;
+    while (end > at && s.p[end - 1] == ' ')
+        end--;
+    size_t n = end - at < 255 ? end - at : 255;
+    memcpy(path, s.p + at, n);
+    path[n] = '\0';
+    return true;
+}
+
+/* Every placeholder of a text has to name something that a document may hold. */
+static enum status check_text(struct str s, struct err *err)
+{
+    char name[256];
+    size_t from = 0, to = 0;
+    while (next_placeholder(s, &from, &to, name)) {
+        if (field_known(name, err) != OK) {
+            err_prefix(err, "the placeholder {{%.80s}}", name);
+            return ERR_CONFIG;
+        }
+        from = to;
+    }
+    return OK;
+}
+
+/* path grows by the way to the text that is wrong. */
+static enum status check_arguments(const json_t *v, char path[64], struct err *err)
+{
+    size_t n = strlen(path), i;
+    const char *key;
+    json_t *m;
+    if (json_is_string(v))
+        return check_text((struct str){ json_string_value(v), json_string_length(v) }, err);
+    json_object_foreach((json_t *)(uintptr_t)v, key, m) {
+        snprintf(path + n, 64 - n, ".%s", key);
+        if (check_arguments(m, path, err) != OK)
+            return ERR_CONFIG;
+    }
+    json_array_foreach(v, i, m) {
+        snprintf(path + n, 64 - n, ".%zu", i);
+        if (check_arguments(m, path, err) != OK)
+            return ERR_CONFIG;
+    }
+    path[n] = '\0';
+    return OK;
+}
+
+/* ---- excerpts -------------------------------------------------------------------------------- */
+
+/* "12-40", or a number n for the first n lines. */
+static bool read_lines(struct probe *p, const json_t *v)
+{
+    char rest = 0;
+    p->line_from = 1;
+    if (json_is_integer(v) && json_integer_value(v) >= 1 && json_integer_value(v) <= LINES_MAX)
+        p->line_to = (int)json_integer_value(v);
+    else if (!json_is_string(v) ||
+             sscanf(json_string_value(v), "%7d-%7d%c", &p->line_from, &p->line_to, &rest) != 2)
+        return false;
+    return p->line_from >= 1 && p->line_to >= p->line_from;
+}
+
+/* A number of bytes, or {bytes, lines}. */
+static enum status read_excerpt(struct probe *p, const json_t *v, size_t i, char path[64], struct err *err)
+{
+    const char *key;
+    json_t *m;
+    int64_t bytes = json_is_integer(v) ? json_integer_value(v) : v && !json_is_object(v) ? -1 : EXCERPT_DEFAULT;
+    json_object_foreach((json_t *)(uintptr_t)v, key, m) {
+        snprintf(path, 64, "%zu.excerpt.%.20s", i, key);
+        if (strcmp(key, "bytes") == 0)
+            bytes = json_is_integer(m) ? json_integer_value(m) : -1;
+        else if (strcmp(key, "lines") != 0)
+            return err_set(err, ERR_CONFIG, "unknown key '%.40s': an excerpt has bytes and lines", key);
+        else if (!read_lines(p, m))
+            return err_set(err, ERR_CONFIG, "not a number of lines or a range such as \"10-40\"");
+    }
+    if (bytes < 1 || bytes > EXCERPT_MAX) {
+        snprintf(path, 64, "%zu.excerpt%s", i, json_is_object(v) ? ".bytes" : "");
+        return err_set(err, ERR_CONFIG, "not a number of bytes from 1 to %d", EXCERPT_MAX);
+    }
+    p->excerpt = (size_t)bytes;
+    return OK;
+}
 
 /* ---- configuration --------------------------------------------------------------------------- */
 
@@ -79,12 +180,10 @@ static enum status probe_read(struct probe *p, const json_t *v, size_t i, char p
     if (p->arguments && (!json_is_object(p->arguments) ||
                          depth_of(p->arguments, ARGUMENTS_DEPTH + 2) > ARGUMENTS_DEPTH))
         return err_set(err, ERR_CONFIG, "not a map, or nested more than %d deep", ARGUMENTS_DEPTH);
-    int64_t bytes = js_int(v, "excerpt", json_object_get(v, "excerpt") ? -1 : EXCERPT_DEFAULT);
-    snprintf(path, 64, "%zu.excerpt", i);
-    if (bytes < 1 || bytes > EXCERPT_MAX)
-        return err_set(err, ERR_CONFIG, "not a number of bytes from 1 to %d", EXCERPT_MAX);
-    p->excerpt = (size_t)bytes;
-    return OK;
+    if (check_arguments(p->arguments, path, err) != OK)
+        return ERR_CONFIG;
+    p->line_from = p->line_to = 0;
+    return read_excerpt(p, json_object_get(v, "excerpt"), i, path, err);
 }
 
 enum status probes_read(struct probes *out, const json_t *tree, char path[64], struct err *err)
@@ -106,30 +205,7 @@ enum status probes_read(struct probes *out, const json_t *tree, char path[64], s
     return OK;
 }
 
-/* ---- placeholders ---------------------------------------------------------------------------- */
-
-/* The next {{path}} at or after *from. False: none. */
-static bool next_placeholder(struct str s, size_t *from, size_t *to, char path[256])
-{
-    const char *open = *from < s.n ? memmem(s.p + *from, s.n - *from, "{{", 2) : NULL;
-    if (!open)
-        return false;
-    size_t at = (size_t)(open - s.p) + 2;
-    const char *close = memmem(s.p + at, s.n - at, "}}", 2);
-    if (!close)
-        return false;
-    size_t end = (size_t)(close - s.p);
-    *from = at - 2;
-    *to = end + 2;
-    while (at < end && s.p[at] == ' ')
-        at++;
-    while (end > at && s.p[end - 1] == ' ')
-        end--;
-    size_t n = end - at < 255 ? end - at : 255;
-    memcpy(path, s.p + at, n);
-    path[n] = '\0';
-    return true;
-}
+/* ---- filling in ------------------------------------------------------------------------------ */
 
 static const json_t *look_up(const json_t *root, const char *path, struct err *err)
 {
@@ -226,6 +302,22 @@ size_t excerpt_cut(struct str text, size_t max)
     return max;
 }
 
+struct str excerpt_lines(struct str text, int from, int to)
+{
+    size_t begin = 0, end = 0;
+    if (from == 0)
+        return text;
+    for (int line = 1; line <= to && end < text.n; line++) {
+        const char *nl = memchr(text.p + end, '\n', text.n - end);
+        if (line == from)
+            begin = end;
+        end = nl ? (size_t)(nl - text.p) + 1 : text.n;
+        if (line < from)
+            begin = end; /* so far there is nothing to show */
+    }
+    return (struct str){ text.n ? text.p + begin : text.p, end - begin };
+}
+
 bool tool_allowed(const json_t *patterns, const char *server, const char *tool)
 {
     size_t n = strlen(server);
@@ -255,14 +347,15 @@ json_t *insight_new(size_t number, const struct probe *p, const json_t *argument
     json_t *v = json_object();
     char id[32];
     assert(v);
-    size_t keep = excerpt_cut(text, p->excerpt);
+    struct str shown = excerpt_lines(text, p->line_from, p->line_to);
+    size_t keep = excerpt_cut(shown, p->excerpt);
     snprintf(id, sizeof id, "i%zu", number);
     js_set_z(v, "id", id);
     js_set_z(v, "title", p->name);
     js_set_z(v, "server", p->server);
     js_set_z(v, "tool", p->tool);
     js_set(v, "arguments", json_incref((json_t *)(uintptr_t)arguments));
-    js_set_str(v, "excerpt", (struct str){ text.p, keep });
+    js_set_str(v, "excerpt", (struct str){ shown.p, keep });
     set_hash(v, text);
     js_set_bool(v, "truncated", keep < text.n);
     return v;

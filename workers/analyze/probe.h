@@ -9,6 +9,7 @@ enum {
     PROBES_MAX = 200,       /* insights of a round */
     EXCERPT_MAX = 65536,    /* bytes of an insight's excerpt */
     EXCERPT_DEFAULT = 4096,
+    LINES_MAX = 1000000,
     RESULT_TEXT_MAX = 1 << 20, /* bytes of the text of a result document */
     FILLED_MAX = 256 << 10,    /* bytes of one argument after filling in */
     ARGUMENTS_DEPTH = 24,
@@ -19,6 +20,7 @@ struct probe {
     const char *name, *server, *tool;
     const json_t *arguments; /* an object, or NULL */
     size_t excerpt;          /* bytes */
+    int line_from, line_to;  /* of the result, from 1, both included; 0: all */
 };
 
 struct probes {
@@ -35,6 +37,8 @@ enum status probes_read(struct probes *out, const json_t *tree, char path[64], s
  * written as text. NULL: err says which placeholder has no value. New reference. */
 json_t *probe_fill(const json_t *arguments, const json_t *root, struct err *err) MUST_USE;
 
+/* The part of the text from line `from` to line `to`; all of it when from is 0. */
+struct str excerpt_lines(struct str text, int from, int to);
 /* How many bytes of text to keep: at most max, whole lines if the cut does not cost more than half,
  * never inside a character. */
 size_t excerpt_cut(struct str text, size_t max);

@@ -243,7 +243,7 @@ static void probes_become_insights_in_their_order(void **state)
           "    - {name: title, server: fake, tool: echo, arguments: {t: \"{{brief.title}}\"}}\n"
           "    - {name: gone, server: nowhere, tool: echo}\n"
           "    - {name: refused, server: fake, tool: fail}\n"
-          "    - {name: missing, server: fake, tool: echo, arguments: {t: \"{{brief.titel}}\"}}\n"
+          "    - {name: missing, server: fake, tool: echo, arguments: {t: \"{{brief.capabilities.7.id}}\"}}\n"
           "    - {name: id, server: fake, tool: echo, arguments: {c: \"{{brief.capabilities.0.id}}\"}, excerpt: 5}\n",
           good);
     json_t *doc = insights(r);
@@ -260,7 +260,7 @@ static void probes_become_insights_in_their_order(void **state)
         assert_string_equal(js_str(js_at(found, i), "severity"), "warning");
     assert_has(js_str(js_at(found, 0), "message"), "mcp.json has no such server");
     assert_has(js_str(js_at(found, 1), "message"), "the tool says: no such customer");
-    assert_has(js_str(js_at(found, 2), "message"), "{{brief.titel}} has no value");
+    assert_has(js_str(js_at(found, 2), "message"), "{{brief.capabilities.7.id}} has no value");
     assert_int_equal(js_count(tools), 1); /* only what is allowed */
     assert_string_equal(js_str(js_at(tools, 0), "name"), "echo");
     assert_string_equal(js_str(js_at(tools, 0), "server"), "fake");

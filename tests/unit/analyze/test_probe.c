@@ -96,7 +96,55 @@ static void probes_are_read_strictly(void **state)
     check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"arguments\":[]}]", ERR_CONFIG, "0.arguments", "not a map");
     check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":0}]", ERR_CONFIG, "0.excerpt", "65536");
     check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":\"x\"}]", ERR_CONFIG, "0.excerpt", "65536");
+    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":{\"lines\":0}}]", ERR_CONFIG,
+               "0.excerpt.lines", "10-40");
+    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":{\"lines\":\"9-3\"}}]", ERR_CONFIG,
+               "0.excerpt.lines", "10-40");
+    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":{\"bytes\":\"1\"}}]", ERR_CONFIG,
+               "0.excerpt.bytes", "65536");
+    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":{\"line\":1}}]", ERR_CONFIG,
+               "0.excerpt.line", "unknown key 'line'");
     check_conf("[{\"name\":\"a\",\"server\":7,\"tool\":\"t\"}]", ERR_CONFIG, "0.server", "not a text");
+}
+
+static void check_placeholder(const char *text, const char *want)
+{
+    char conf[512];
+    snprintf(conf, sizeof conf, "[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"arguments\":{\"q\":[1,\"%s\"]}}]", text);
+    check_conf(conf, *want ? ERR_CONFIG : OK, *want ? "0.arguments.q.1" : "", want);
+}
+
+static void a_placeholder_that_no_document_has_is_an_error(void **state)
+{
+    (void)state;
+    check_placeholder("{{brief.title}} and {{ brief.change_name }}", "");
+    check_placeholder("{{brief.capabilities.0.requirements.12.text}}", "");
+    check_placeholder("{{brief.capabilities}}{{brief.all_capabilities.3}}{{brief.rules.specs.0}}", "");
+    check_placeholder("{{comments.items.0.text}}{{brief.base.name}}{{brief}}", "");
+    check_placeholder("{{brief.titel}}", "the placeholder {{brief.titel}}: 'titel' is not in a brief");
+    check_placeholder("x {{brief.title}} {{brief.capabilities.0.nam}}", "'nam' is not in a capability");
+    check_placeholder("{{brief.capabilities.id}}", "'capabilities' is a list: a number has to follow");
+    check_placeholder("{{brief.title.0}}", "nothing has the name '0' there");
+    check_placeholder("{{title}}", "'title' is no document of this stage");
+    check_placeholder("{{}}", "nothing has the name");
+    check_placeholder("{{brief..title}}", "nothing has the name");
+}
+
+static struct str some_lines(const char *text, int from, int to)
+{
+    return excerpt_lines(str_of(text), from, to);
+}
+
+static void an_excerpt_may_be_some_lines(void **state)
+{
+    (void)state;
+    assert_true(str_is(some_lines("a\nb\nc\nd", 0, 0), "a\nb\nc\nd"));
+    assert_true(str_is(some_lines("a\nb\nc\nd", 1, 2), "a\nb\n"));
+    assert_true(str_is(some_lines("a\nb\nc\nd", 2, 3), "b\nc\n"));
+    assert_true(str_is(some_lines("a\nb\nc\nd", 4, 9), "d"));
+    assert_true(str_is(some_lines("a\nb\n", 3, 9), ""));
+    assert_true(str_is(some_lines("a\nb", 7, 9), ""));
+    assert_true(str_is(some_lines("", 1, 2), ""));
 }
 
 static void an_excerpt_is_cut_at_a_line_or_at_least_a_character(void **state)
@@ -126,7 +174,7 @@ static void only_allowed_tools_match(void **state)
 static void insights_have_the_shape_of_documents(void **state)
 {
     (void)state;
-    struct probe p = { "limits", "files", "read", NULL, 10 };
+    struct probe p = { .name = "limits", .server = "files", .tool = "read", .excerpt = 10 };
     json_t *args = parse("{\"path\":\"a\"}");
     json_t *i = insight_new(1, &p, args, str_of("12 lines\nand more"));
     json_t *doc = json_pack("{s:[O]}", "items", i);
@@ -152,6 +200,8 @@ int main(void)
         cmocka_unit_test(what_is_no_placeholder_stays),
         cmocka_unit_test(a_placeholder_without_value_is_an_error),
         cmocka_unit_test(probes_are_read_strictly),
+        cmocka_unit_test(a_placeholder_that_no_document_has_is_an_error),
+        cmocka_unit_test(an_excerpt_may_be_some_lines),
         cmocka_unit_test(an_excerpt_is_cut_at_a_line_or_at_least_a_character),
         cmocka_unit_test(only_allowed_tools_match),
         cmocka_unit_test(insights_have_the_shape_of_documents),
