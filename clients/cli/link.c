@@ -48,6 +48,9 @@ struct link {
     void (*on_change)(void *, bool);
     void *on_change_ctx;
     struct err refusal;
+    uint64_t status_req; /* STATUS, asked while nobody greets: it is answered without a store, too */
+    int hellos;
+    char trouble[512];
 };
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -85,6 +88,12 @@ static void say_hello(struct link *l)
     m.HELLO.version = str_of(PAWL_VERSION);
     enum status st = peer_send(l->peer, (struct str){ 0 }, &m, NULL, 0);
     l->hello_at = (struct mono){ mono_now().ms + (st == OK ? HELLO_MS * 5 : HELLO_MS / 4) };
+    l->hellos += st == OK;
+    if (st != OK || l->hellos < 2)
+        return;
+    struct msg status = { .type = MSG_STATUS, .STATUS = { ++l->next_req } };
+    if (peer_send(l->peer, (struct str){ 0 }, &status, NULL, 0) == OK)
+        l->status_req = l->next_req;
 }
 
 static void changed(struct link *l, bool up)
@@ -145,6 +154,8 @@ static void on_welcome(struct link *l, const struct msg *m)
 {
     struct question *gone = NULL;
     l->epoch = m->epoch;
+    l->hellos = 0;
+    l->trouble[0] = '\0';
     l->heartbeat_ms = m->WELCOME.heartbeat_ms ? (int64_t)m->WELCOME.heartbeat_ms : HEARTBEAT_MS;
     l->silence_ms = m->WELCOME.silence_ms ? (int64_t)m->WELCOME.silence_ms : SILENCE_MS;
     for (struct question **at = &l->questions; *at;) {
@@ -226,9 +237,24 @@ static void on_event(struct link *l, const struct msg_EVENT *e)
     json_decref(facts);
 }
 
+static void on_status(struct link *l, struct str frame)
+{
+    json_t *map = NULL;
+    if (js_from_mp(frame, &map, NULL) != OK)
+        return;
+    const json_t *store = js_obj(map, "store");
+    if (!js_bool(store, "ok", true))
+        snprintf(l->trouble, sizeof l->trouble, "the store %.200s is away: %.200s", js_str(store, "url"), js_str(store, "reason"));
+    json_decref(map);
+}
+
 static void handle(struct link *l, const struct msg *m, struct peer_in *in)
 {
     l->heard = mono_now();
+    if (m->type == MSG_ANSWERED && !l->welcomed && m->ANSWERED.req == l->status_req) {
+        on_status(l, peer_frame(in, 1));
+        return;
+    }
     if (m->type == MSG_WELCOME) {
         on_welcome(l, m);
     } else if (m->type == MSG_REFUSED) {
@@ -342,6 +368,11 @@ bool link_up(const struct link *l)
 const struct err *link_refusal(const struct link *l)
 {
     return l->refusal.status != OK ? &l->refusal : NULL;
+}
+
+const char *link_trouble(const struct link *l)
+{
+    return l->trouble;
 }
 
 void link_on_change(struct link *l, void (*fn)(void *, bool), void *ctx)

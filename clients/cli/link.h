@@ -23,6 +23,8 @@ void link_on_change(struct link *l, void (*fn)(void *ctx, bool up), void *ctx);
 
 /* Why the broker does not want us (denied, another protocol); NULL when it did not say so. */
 const struct err *link_refusal(const struct link *l);
+/* Why a broker that is there does not greet: it has lost its store. "" when that is not known. */
+const char *link_trouble(const struct link *l);
 
 /* The answer to a request. `in` holds the documents: frame 1 and on. On failure m is NULL and err
  * says why; after REFUSED busy, retry_ms says when to try again. */

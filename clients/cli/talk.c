@@ -62,9 +62,13 @@ enum status talk_open(struct talk *t, const struct conf *conf, int64_t timeout_m
         if (link_refusal(t->link)) {
             *err = *link_refusal(t->link);
             st = err->status;
-        } else if (left <= 0)
+        } else if (*link_trouble(t->link)) {
+            err_set(err, ERR_UNAVAILABLE, "%s: the broker is there, but %s", endpoint, link_trouble(t->link));
+            err_fix(err, "start Redis again: jobs go on by themselves when it is back");
+            st = ERR_UNAVAILABLE;
+        } else if (left <= 0) {
             st = unreachable(endpoint, "the broker does not answer", err);
-        else
+        } else
             st = talk_turn(t, left, err);
     }
     if (st != OK)

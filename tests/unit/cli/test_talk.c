@@ -455,6 +455,18 @@ static void a_forgetful_broker_is_greeted_again(void **state)
     wrote(s, "out", JOB_ID "\n");
 }
 
+/* A broker without its store greets nobody, but says why. */
+static void a_lost_store_is_said(void **state)
+{
+    struct stage *s = *state;
+    start(s, WORDS("ps"));
+    while (!hear_any(s, 100) || s->m.type != MSG_STATUS)
+        assert_true(s->m.type == 0 || s->m.type == MSG_HELLO);
+    answer_map(s, MSG_ANSWERED, "{'store':{'ok':false,'url':'unix:///r.sock','reason':'Connection refused'}}");
+    assert_int_equal(ended(s), 69);
+    wrote(s, "err", "the broker is there, but the store unix:///r.sock is away: Connection refused");
+}
+
 /* ---- ask, apply ------------------------------------------------------------------------------ */
 
 static void an_answer_is_read_from_the_record(void **state)
@@ -563,6 +575,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_may_not_be_said_twice_is_not, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unknown_job_is_not_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_forgetful_broker_is_greeted_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_lost_store_is_said, setup, teardown),
         cmocka_unit_test_setup_teardown(an_answer_is_read_from_the_record, setup, teardown),
         cmocka_unit_test_setup_teardown(a_change_is_applied_once, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_input_is_told_at_once, setup, teardown),
