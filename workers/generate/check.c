@@ -210,7 +210,16 @@ static char *step_text(const struct gen *g, struct str s)
             }
         }
     }
-    return text_line(g->arena, s, STEP_MAX);
+    char *z = text_line(g->arena, s, STEP_MAX);
+    static const char *const articles[] = { "The ", "A ", "An " }; /* a step goes on after its keyword */
+    size_t n = strlen(z);
+    for (size_t i = 0; i < COUNT(articles); i++) {
+        if (strncmp(z, articles[i], strlen(articles[i])) == 0)
+            z[0] = (char)tolower((unsigned char)z[0]);
+    }
+    while (n > 0 && (z[n - 1] == '.' || z[n - 1] == ' '))
+        z[--n] = '\0';
+    return z;
 }
 
 /* Steps: a list of them, or a single one. */
