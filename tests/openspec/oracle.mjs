@@ -9,6 +9,8 @@
 //   tasks     {text}                 checkboxes
 //   validate  {text, strict}         a main spec
 //   merge     {main?, delta}         one delta applied; capability "a", change "c"
+//   folder    {path}                 an openspec/ folder on disk: validate all, then each change archived
+//                                    by itself on a copy; the specs afterwards
 //   tree      {files, change}        a whole openspec/ folder: validate all, normal and strict, list,
 //                                    then archive the change; answers and the files afterwards
 // The answer is {ok: …} or {error: text}.
@@ -87,16 +89,8 @@ async function archive(root, change) {
   return out.archive ? { ok: out.archive } : { status: out.status[0] };
 }
 
-let trees = 0;
-async function tree(q) {
-  const root = path.join(work, 'tree' + trees++), spec = path.join(root, 'openspec');
-  fs.mkdirSync(path.join(spec, 'changes', 'archive'), { recursive: true });
-  for (const [name, b64] of Object.entries(q.files)) {
-    const file = path.join(spec, name);
-    fs.mkdirSync(path.dirname(file), { recursive: true });
-    fs.writeFileSync(file, bytes(b64));
-  }
-  process.chdir(root);
+// Every spec and change below root, normal and strict.
+async function reports(root, spec) {
   const answer = { specs: {}, changes: {} };
   for (const strict of [false, true]) {
     const v = new Validator(strict), key = strict ? 'strict' : 'normal';
@@ -109,10 +103,55 @@ async function tree(q) {
         : report(await v.validateChangeDeltaSpecs(path.join(spec, 'changes', id), { mainSpecsDir: path.join(spec, 'specs'), projectRoot: root }));
     }
   }
-  if (q.change) answer.archive = await archive(root, q.change);
+  return answer;
+}
+
+const dated = files => {
   const today = new Date().toISOString().slice(0, 10);
-  answer.after = Object.fromEntries(Object.entries(listing(spec)).map(([k, v]) => [k.replaceAll(today, 'TODAY'), v]));
+  return Object.fromEntries(Object.entries(files).map(([k, v]) => [k.replaceAll(today, 'TODAY'), v]));
+};
+
+let trees = 0;
+const place = () => {
+  const root = path.join(work, 'tree' + trees++), spec = path.join(root, 'openspec');
+  return { root, spec };
+};
+
+async function tree(q) {
+  const { root, spec } = place();
+  fs.mkdirSync(path.join(spec, 'changes', 'archive'), { recursive: true });
+  for (const [name, b64] of Object.entries(q.files)) {
+    const file = path.join(spec, name);
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    fs.writeFileSync(file, bytes(b64));
+  }
+  process.chdir(root);
+  const answer = await reports(root, spec);
+  if (q.change) answer.archive = await archive(root, q.change);
+  answer.after = dated(listing(spec));
   process.chdir(work);
+  fs.rmSync(root, { recursive: true, force: true });
+  return answer;
+}
+
+async function folder(q) {
+  const { root, spec } = place();
+  const fresh = () => {
+    fs.rmSync(root, { recursive: true, force: true });
+    fs.cpSync(q.path, spec, { recursive: true });
+    process.chdir(root);
+  };
+  fresh();
+  const answer = await reports(root, spec);
+  answer.archives = {};
+  for (const change of await getActiveChangeIds(root)) {
+    fresh();
+    const result = await archive(root, change);
+    const specs = path.join(spec, 'specs');
+    result.specs = fs.existsSync(specs) ? Object.fromEntries(Object.entries(listing(specs)).map(([k, v]) => ['specs/' + k, v])) : {};
+    answer.archives[change] = result;
+    process.chdir(work);
+  }
   fs.rmSync(root, { recursive: true, force: true });
   return answer;
 }
@@ -135,7 +174,7 @@ const ops = {
   structure: q => findMainSpecStructureIssues(text(q.text)).map(i => ({ line: i.line, message: i.message })),
   tasks: q => parseTaskLines(text(q.text)),
   validate: async q => report(await new Validator(!!q.strict).validateSpecContent('a', text(q.text))),
-  merge, tree,
+  merge, tree, folder,
 };
 
 for await (const line of readline.createInterface({ input: process.stdin })) {
