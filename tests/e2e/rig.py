@@ -217,15 +217,17 @@ class Rig:
     def worker(self, stage, *arguments, name=None, ready=True, **more):
         process = self.start(name or stage, [PREFIX / f"bin/pawl-{stage}", "--config", self.conf, *arguments], **more)
         if ready:
-            self.wait_served(process)
+            self.wait_served(process, arguments[arguments.index("--name") + 1] if "--name" in arguments else None)
         return process
 
-    def wait_served(self, process):
-        """Its HELLO is answered: `pawl workers` lists it."""
+    def wait_served(self, process, name=None):
+        """Its HELLO is answered: `pawl workers` lists its name, which holds its process id unless one was given."""
+        wanted = f'"{name}"' if name else rf"[^0-9]{process.pid}[^0-9]"
+
         def look():
             if not process.alive():
                 raise AssertionError(f"{process.name} ended:\n{process.text()[-3000:]}")
-            return re.search(rf"[^0-9]{process.pid}[^0-9]", self.pawl("workers", "-o", "json", code=None).out)
+            return re.search(wanted, self.pawl("workers", "-o", "json", code=None).out)
         until(look, f"{process.name} is known to the broker")
 
     def workers(self, *stages):
@@ -298,7 +300,7 @@ class Rig:
         def look():
             for line in self.pawl("logs", job, "-o", "jsonl", code=None).out.splitlines():
                 event = json.loads(line)
-                if event.get("type") == kind and condition(event.get("facts", event)):
+                if event.get("kind") == kind and condition(event.get("facts", event)):
                     return event.get("facts", event)
             return None
         return until(look, f"an event {kind} of {job}", seconds)

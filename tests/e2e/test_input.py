@@ -116,7 +116,7 @@ class Configuration(Case):
                                ("loop:\n  rounds: many\n", r"pawl\.yaml:2:11: "),
                                ("loop:\n  wall: 30 parsecs\n", r"pawl\.yaml:2:9: "),
                                ("loop: [\n", r"pawl\.yaml:\d+:\d+: "),
-                               ("loop: 3\nloop: 4\n", r"pawl\.yaml:2:1: ")):
+                               ("loop:\n  rounds: 3\nloop:\n  wall: 3m\n", r"pawl\.yaml:3:1: ")):
             self.rig.conf.write_text(text)
             result = self.rig.pawl("config", "check", code=78)
             self.assertRegex(result.err, expected)
@@ -160,21 +160,24 @@ class Tools(Case, Good):
 
     def test_unreadable_mcp_json_names_the_place(self):
         self.rig.project()
-        self.rig.redis()
-        self.rig.broker()
-        for text in ('{"mcpServers": {"a": }}', '{"mcpServers": {"a": {"args": 3}}}', ""):
-            (self.rig.dir / "mcp.json").write_text(text)
-            process = self.rig.worker("analyze", name="analyze-bad", ready=False)
-            self.assertEqual(78, process.wait(), process.text())
-            self.assertIn("mcp.json", process.text())
-        (self.rig.dir / "mcp.json").unlink()
-        (self.rig.dir / "mcp.json").mkdir()
-        process = self.rig.worker("analyze", name="analyze-dir", ready=False)
-        self.assertIn(process.wait(), (74, 78), process.text())
-        (self.rig.dir / "mcp.json").rmdir()
-        self.rig.sim()
-        self.rig.workers()
-        self.good()
+        self.rig.all(stages=("parse", "generate", "review"))
+        config = self.rig.dir / "mcp.json"
+        cases = {'{"mcpServers": {"a": }}': r"mcp\.json:1:22", '{"mcpServers": {"a": {"args": 3}}}': r"mcp\.json:1:31",
+                 "": r"mcp\.json:1:1", None: r"mcp\.json"}
+        for n, (text, expected) in enumerate(cases.items()):
+            if text is None:
+                config.unlink()
+                config.mkdir()  # root may read any file, but no directory
+            else:
+                config.write_text(text)
+            process = self.rig.worker("analyze", name=f"analyze-{n}")
+            self.assertRegex(process.text(), expected)
+            job = self.good()
+            self.assertRegex(json.dumps(self.rig.doc(job, "insights")["findings"]), expected)
+            process.stop()
+        config.rmdir()
+        self.rig.worker("analyze", name="analyze-good")
+        self.assertEqual([], self.rig.doc(self.good(), "insights").get("findings", []))
 
 
 class Model(Case, Good):
@@ -190,9 +193,9 @@ class Model(Case, Good):
         self.rig.all()
         self.fault(kind)
         job = self.rig.submit(PROBLEM, "--rounds", "1")
-        failures = until(lambda: (s := self.rig.show(job)) and (s["failures"] or (s["state"] in ENDED and [{"text": s["reason"]}])),
-                         "a failure is on record")
-        said = " ".join(f["text"] for f in failures) + self.rig.pawl("show", job).out
+        shown = until(lambda: (s := self.rig.show(job)) and (s.get("failures") or s["state"] in (*ENDED, "delayed")) and s,
+                      "the job says why it does not go on")
+        said = shown["reason"] + " ".join(f["text"] for f in shown.get("failures", []))
         for text in texts:
             self.assertRegex(said, text)
         self.fault("none")
@@ -205,8 +208,9 @@ class Model(Case, Good):
     def test_401(self):
         self.check("401", "401")
 
-    def test_429_waits_as_told(self):
+    def test_429_waits_as_told_and_costs_no_attempt(self):
         self.check("429", "429")
+        self.assertFalse([f for row in self.rig.jobs() for f in self.rig.show(row["id"]).get("failures", [])])
 
     def test_500(self):
         self.check("500", "500")
@@ -274,10 +278,14 @@ class Store(Case, Good):
         self.rig.project()
         self.rig.all()
         self.rig.redis_cli("config", "set", "maxmemory", "1mb")
-        refused = self.rig.pawl("submit", PROBLEM, "-C", "library", "--timeout", "3s", code=(69, 75, 124))
+        # The broker looks at the memory now and then; what it takes until then is not lost either.
+        refused = until(lambda: (r := self.rig.pawl("submit", PROBLEM, "-C", "library", "--timeout", "1s", code=(0, 69, 75, 124))).code
+                        and r, "submissions are refused")
         self.assertRegex(refused.err, "(?i)memory|full|redis")
         self.rig.redis_cli("config", "set", "maxmemory", "0")
         self.good(seconds=120)
+        for row in self.rig.jobs():
+            self.assertIn(self.rig.wait(row["id"], 120), ("accepted", "exhausted"))
 
 
 if __name__ == "__main__":
