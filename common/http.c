@@ -82,8 +82,10 @@ static void on_silence(void *ctx)
         mux_timer_in(c->http->mux, &c->silence, allowed - silent);
         return;
     }
-    snprintf(text, sizeof text, c->received ? "silent for %lld s in the middle of the answer"
-                                            : "no answer within %lld s", (long long)(allowed / 1000));
+    snprintf(text, sizeof text,
+             c->received ? "silent for %lld s in the middle of the answer"
+                         : "no answer within %lld s",
+             (long long)(allowed / 1000));
     call_stop(c, ERR_TIMEOUT, text);
 }
 
@@ -154,7 +156,8 @@ static bool set_up(struct http_call *c, const struct http_request *r)
     curl_easy_setopt(e, CURLOPT_HEADERDATA, c);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->curl_text);
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)READ_BYTES);
-    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)(r->connect_ms ? r->connect_ms : CONNECT_MS));
+    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
+                     (long)(r->connect_ms ? r->connect_ms : CONNECT_MS));
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(e, CURLOPT_USERAGENT, "pawl/" PAWL_VERSION);
     if (is_loopback(r->url))
@@ -162,7 +165,8 @@ static bool set_up(struct http_call *c, const struct http_request *r)
     if (post) {
         curl_easy_setopt(e, CURLOPT_POST, 1L);
         curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
-        good = good && curl_easy_setopt(e, CURLOPT_COPYPOSTFIELDS, r->body.p ? r->body.p : "") == CURLE_OK;
+        good = good &&
+               curl_easy_setopt(e, CURLOPT_COPYPOSTFIELDS, r->body.p ? r->body.p : "") == CURLE_OK;
         good = good && add_header(c, "Expect:"); /* no round trip for 100-continue */
     }
     for (size_t i = 0; r->headers && r->headers[i]; i++)
@@ -183,9 +187,15 @@ struct http_call *http_start(struct http *h, const struct http_request *r, http_
     struct http_call *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
-    *c = (struct http_call){ .http = h, .data = data, .done = done, .ctx = ctx,
-                             .answer_max = r->answer_max, .first_ms = r->first_ms,
-                             .stall_ms = r->stall_ms, .heard = mono_now(), .easy = curl_easy_init() };
+    *c = (struct http_call){ .http = h,
+                             .data = data,
+                             .done = done,
+                             .ctx = ctx,
+                             .answer_max = r->answer_max,
+                             .first_ms = r->first_ms,
+                             .stall_ms = r->stall_ms,
+                             .heard = mono_now(),
+                             .easy = curl_easy_init() };
     c->silence = MUX_TIMER(on_silence, c);
     buf_init(&c->answer_headers, HEADERS_MAX);
     c->next = h->calls;
@@ -256,8 +266,10 @@ static enum status curl_status(CURLcode code)
 static void call_end(struct http_call *c, CURLcode code)
 {
     enum status st = c->stopped != OK ? c->stopped : curl_status(code);
-    const char *text = c->stopped != OK ? c->text : code == CURLE_OK ? "" :
-                       *c->curl_text ? c->curl_text : curl_easy_strerror(code);
+    const char *text = c->stopped != OK   ? c->text
+                       : code == CURLE_OK ? ""
+                       : *c->curl_text    ? c->curl_text
+                                          : curl_easy_strerror(code);
     c->ending = true;
     if (!c->cancelled)
         c->done(c->ctx, c, st, text);
@@ -309,7 +321,8 @@ static void act(struct http *h, curl_socket_t fd, int what)
 static void on_fd(void *ctx, int fd, int events)
 {
     int what = (events & (MUX_IN | MUX_HUP) ? CURL_CSELECT_IN : 0) |
-               (events & MUX_OUT ? CURL_CSELECT_OUT : 0) | (events & MUX_HUP ? CURL_CSELECT_ERR : 0);
+               (events & MUX_OUT ? CURL_CSELECT_OUT : 0) |
+               (events & MUX_HUP ? CURL_CSELECT_ERR : 0);
     act(ctx, fd, what);
 }
 
@@ -345,7 +358,8 @@ static int want_timer(CURLM *multi, long ms, void *ctx)
 struct http *http_new(struct mux *mux, struct err *err)
 {
     struct http *h = calloc(1, sizeof *h);
-    if (!h || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(h->multi = curl_multi_init())) {
+    if (!h || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
+        !(h->multi = curl_multi_init())) {
         err_set(err, ERR_NOMEM, "the HTTP client cannot be started");
         free(h);
         return NULL;

@@ -12,12 +12,12 @@
 enum {
     ANSWER_MAX = 8 * 1024 * 1024,
     PROBE_MAX = 4 * 1024 * 1024,
-    PROBE_MS = 5000,           /* a server that is alive answers its list of models by then */
+    PROBE_MS = 5000, /* a server that is alive answers its list of models by then */
     BACKOFF_MIN_MS = 250,
     BACKOFF_MAX_MS = 10000,
-    ASK_AGAIN = 2,             /* times, for a reply that is not of its schema */
-    ORDERS_MAX = 256,          /* tasks whose order is remembered */
-    VLLM_SLOTS = 8,            /* it batches, and does not say how much */
+    ASK_AGAIN = 2,    /* times, for a reply that is not of its schema */
+    ORDERS_MAX = 256, /* tasks whose order is remembered */
+    VLLM_SLOTS = 8,   /* it batches, and does not say how much */
     KEY_MAX = 4096,
 };
 
@@ -26,21 +26,21 @@ struct mcall {
     struct mcall *next;
     struct model *model;
     struct task *task;
-    uint64_t order;       /* of its task: the oldest goes first */
+    uint64_t order; /* of its task: the oldest goes first */
     struct model_request want;
-    json_t *schema;       /* owned copy, or NULL */
-    json_t *messages;     /* owned reference */
+    json_t *schema;   /* owned copy, or NULL */
+    json_t *messages; /* owned reference */
     char schema_name[64];
     model_fn *fn;
     void *ctx;
-    int again;            /* how often it was asked again */
+    int again; /* how often it was asked again */
     struct hash hash;
     json_t *body;
     struct http_call *http; /* while running */
     struct chat_answer *answer;
     struct mono began;
     bool started, recording;
-    const json_t *known;  /* a step's result, to be told in a turn of its own; lives with the task */
+    const json_t *known; /* a step's result, to be told in a turn of its own; lives with the task */
 };
 
 struct order {
@@ -125,13 +125,18 @@ enum status model_open(struct model **out, struct worker *w, struct http *http,
     struct model *m = calloc(1, sizeof *m);
     if (!m)
         return err_set(err, ERR_NOMEM, "out of memory");
-    *m = (struct model){ .worker = w, .http = http, .mux = worker_mux(w), .conf = *conf,
-                         .slots = conf->slots > 0 ? conf->slots : 1, .backoff_ms = BACKOFF_MIN_MS,
+    *m = (struct model){ .worker = w,
+                         .http = http,
+                         .mux = worker_mux(w),
+                         .conf = *conf,
+                         .slots = conf->slots > 0 ? conf->slots : 1,
+                         .backoff_ms = BACKOFF_MIN_MS,
                          .find = !*conf->url };
     m->probe = MUX_TIMER(probe_start, m);
     m->tell = MUX_TIMER(tell_known, m);
     buf_init(&m->probe_body, PROBE_MAX);
-    if (*conf->url && strncmp(conf->url, "http://", 7) != 0 && strncmp(conf->url, "https://", 8) != 0) {
+    if (*conf->url && strncmp(conf->url, "http://", 7) != 0 &&
+        strncmp(conf->url, "https://", 8) != 0) {
         err_set(err, ERR_CONFIG, "model.url: '%.200s' is not an HTTP address", conf->url);
         err_fix(err, "it must look like http://127.0.0.1:1234/v1");
         free(m);
@@ -168,14 +173,19 @@ static enum status on_probe_bytes(void *ctx, struct http_call *c, struct str pie
     return buf_view(&m->probe_body, piece);
 }
 
-static struct http_call *get(struct model *m, const char *base, const char *path, http_done_fn *done)
+static struct http_call *get(struct model *m, const char *base, const char *path,
+                             http_done_fn *done)
 {
     char url[1200];
     const char *headers[] = { *m->key ? m->key : NULL, NULL };
     snprintf(url, sizeof url, "%s%s", base, path);
     buf_clear(&m->probe_body);
-    struct http_request r = { .method = "GET", .url = url, .headers = headers, .answer_max = PROBE_MAX,
-                              .first_ms = PROBE_MS, .stall_ms = PROBE_MS };
+    struct http_request r = { .method = "GET",
+                              .url = url,
+                              .headers = headers,
+                              .answer_max = PROBE_MAX,
+                              .first_ms = PROBE_MS,
+                              .stall_ms = PROBE_MS };
     return http_start(m->http, &r, on_probe_bytes, done, m);
 }
 
@@ -214,7 +224,8 @@ static void on_slots_studio(void *ctx, struct http_call *c, enum status st, cons
     struct model *m = ctx;
     (void)text;
     m->probing = NULL;
-    int64_t n = st == OK && http_code(c) == 200 ? chat_slots(buf_get(&m->probe_body), m->found.name) : 0;
+    int64_t n =
+        st == OK && http_code(c) == 200 ? chat_slots(buf_get(&m->probe_body), m->found.name) : 0;
     if (n == 0 && strcmp(m->found.owner, "vllm") == 0)
         n = VLLM_SLOTS;
     m->slots = n > 0 ? n : 1;
@@ -226,7 +237,8 @@ static void on_slots_llama(void *ctx, struct http_call *c, enum status st, const
     struct model *m = ctx;
     (void)text;
     m->probing = NULL;
-    int64_t n = st == OK && http_code(c) == 200 ? chat_slots(buf_get(&m->probe_body), m->found.name) : 0;
+    int64_t n =
+        st == OK && http_code(c) == 200 ? chat_slots(buf_get(&m->probe_body), m->found.name) : 0;
     if (n > 0) {
         m->slots = n;
         probe_good(m);
@@ -240,8 +252,8 @@ static void on_slots_llama(void *ctx, struct http_call *c, enum status st, const
 static void complain(struct model *m, const struct err *err)
 {
     if (!m->warned)
-        log_line(worker_log(m->worker), LOG_WARN, "no model server", "url", m->url, "why", err->text,
-                 "fix", err->fix, NULL);
+        log_line(worker_log(m->worker), LOG_WARN, "no model server", "url", m->url, "why",
+                 err->text, "fix", err->fix, NULL);
     m->warned = true;
 }
 
@@ -262,8 +274,9 @@ static void on_probe(void *ctx, struct http_call *c, enum status st, const char 
         return;
     }
     struct chat_model found;
-    enum status listed = code == 200 ? chat_models(buf_get(&m->probe_body), m->conf.name, &found, &err)
-                                     : err_set(&err, ERR_DENIED, "GET /v1/models: HTTP %ld", code);
+    enum status listed = code == 200
+                             ? chat_models(buf_get(&m->probe_body), m->conf.name, &found, &err)
+                             : err_set(&err, ERR_DENIED, "GET /v1/models: HTTP %ld", code);
     if (m->find && listed != OK) { /* something else lives on that port */
         complain(m, &err);
         probe_later(m);
@@ -353,7 +366,8 @@ void model_on_fail(struct model *m, void (*fn)(void *ctx, struct task *t), void 
 /* Give the task up. Everything else that it has under way ends with it. */
 static void fail_task(struct mcall *c, const struct chat_verdict *v)
 {
-    static const enum fault faults[] = { [CHAT_GOOD] = FAULT_RETRYABLE, [CHAT_RETRYABLE] = FAULT_RETRYABLE,
+    static const enum fault faults[] = { [CHAT_GOOD] = FAULT_RETRYABLE,
+                                         [CHAT_RETRYABLE] = FAULT_RETRYABLE,
                                          [CHAT_PERMANENT] = FAULT_PERMANENT,
                                          [CHAT_OVERLOADED] = FAULT_OVERLOADED };
     struct model *m = c->model;
@@ -397,8 +411,11 @@ static void tell(struct mcall *c, const json_t *result, struct step_use use, boo
         fail_task(c, &v);
         return;
     }
-    struct model_reply reply = { .text = js_str(result, "text"), .value = value, .reused = reused,
-                                 .truncated = js_bool(result, "truncated", false), .use = use };
+    struct model_reply reply = { .text = js_str(result, "text"),
+                                 .value = value,
+                                 .reused = reused,
+                                 .truncated = js_bool(result, "truncated", false),
+                                 .use = use };
     struct task *t = c->task;
     model_fn *fn = c->fn;
     void *ctx = c->ctx;
@@ -414,7 +431,8 @@ static void on_recorded(void *ctx, struct task *t, const json_t *result)
     struct mcall *c = ctx;
     (void)t;
     c->recording = false;
-    struct step_use use = { js_int(result, "in", 0), js_int(result, "out", 0), js_int(result, "ms", 0) };
+    struct step_use use = { js_int(result, "in", 0), js_int(result, "out", 0),
+                            js_int(result, "ms", 0) };
     tell(c, result, use, false);
 }
 
@@ -466,8 +484,12 @@ static void on_done(void *ctx, struct http_call *h, enum status st, const char *
 {
     struct mcall *c = ctx;
     struct model *m = c->model;
-    struct chat_transport t = { .status = st, .text = text, .code = http_code(h), .url = m->url,
-                                .model = m->found.name, .type = http_content_type(h),
+    struct chat_transport t = { .status = st,
+                                .text = text,
+                                .code = http_code(h),
+                                .url = m->url,
+                                .model = m->found.name,
+                                .type = http_content_type(h),
                                 .retry_after = http_header(h, "retry-after"),
                                 .now_s = wall_now().ms / 1000 };
     chat_end(c->answer);
@@ -492,8 +514,12 @@ static void start(struct mcall *c)
     buf_init(&wire, PAWL_DOC_MAX);
     enum status st = chat_wire(c->body, &wire);
     snprintf(url, sizeof url, "%s/chat/completions", m->url);
-    struct http_request r = { .method = "POST", .url = url, .headers = headers, .body = buf_get(&wire),
-                              .answer_max = ANSWER_MAX, .first_ms = m->conf.first_ms,
+    struct http_request r = { .method = "POST",
+                              .url = url,
+                              .headers = headers,
+                              .body = buf_get(&wire),
+                              .answer_max = ANSWER_MAX,
+                              .first_ms = m->conf.first_ms,
                               .stall_ms = m->conf.stall_ms };
     c->began = mono_now();
     c->started = true;
@@ -534,7 +560,8 @@ static void tell_known(void *ctx)
             continue;
         const json_t *known = c->known;
         c->known = NULL;
-        mux_timer_in(m->mux, &m->tell, 0); /* others in another turn: this one may change the list */
+        mux_timer_in(m->mux, &m->tell,
+                     0); /* others in another turn: this one may change the list */
         tell(c, known, (struct step_use){ 0 }, true);
         return;
     }
@@ -546,9 +573,13 @@ static void ask(struct mcall *c)
 {
     struct model *m = c->model;
     struct buf text;
-    struct chat_request r = { .model = m->found.name, .messages = c->messages, .schema = c->schema,
-                              .schema_name = c->schema_name, .tokens_max = c->want.tokens_max,
-                              .temperature = c->want.temperature, .seed = c->want.seed };
+    struct chat_request r = { .model = m->found.name,
+                              .messages = c->messages,
+                              .schema = c->schema,
+                              .schema_name = c->schema_name,
+                              .tokens_max = c->want.tokens_max,
+                              .temperature = c->want.temperature,
+                              .seed = c->want.seed };
     json_decref(c->body);
     c->body = chat_body(&r);
     buf_init(&text, PAWL_DOC_MAX);
@@ -574,14 +605,21 @@ static uint64_t order_of(struct model *m, struct task *t)
     return order;
 }
 
-void model_call(struct model *m, struct task *t, const struct model_request *r, model_fn *fn, void *ctx)
+void model_call(struct model *m, struct task *t, const struct model_request *r, model_fn *fn,
+                void *ctx)
 {
     struct mcall *c = calloc(1, sizeof *c);
     assert(c);
-    *c = (struct mcall){ .model = m, .task = t, .want = *r, .fn = fn, .ctx = ctx,
-                         .order = order_of(m, t), .messages = json_incref(r->messages),
+    *c = (struct mcall){ .model = m,
+                         .task = t,
+                         .want = *r,
+                         .fn = fn,
+                         .ctx = ctx,
+                         .order = order_of(m, t),
+                         .messages = json_incref(r->messages),
                          .schema = r->schema ? json_deep_copy(r->schema) : NULL };
-    snprintf(c->schema_name, sizeof c->schema_name, "%s", r->schema_name ? r->schema_name : "reply");
+    snprintf(c->schema_name, sizeof c->schema_name, "%s",
+             r->schema_name ? r->schema_name : "reply");
     struct mcall **end = &m->calls;
     while (*end)
         end = &(*end)->next;

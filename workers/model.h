@@ -30,7 +30,7 @@ struct model_request {
     int64_t tokens_max;
     double temperature;
     uint64_t seed;
-    bool stream_text;        /* pass the text on with task_text() */
+    bool stream_text; /* pass the text on with task_text() */
 };
 
 struct model_reply {
@@ -45,7 +45,8 @@ struct model_reply {
  * the task (then model fails the task itself with the right class). A reply that is not JSON of the
  * schema is asked for again with another seed up to twice, then given with value NULL. */
 typedef void model_fn(void *ctx, struct task *t, const struct model_reply *reply);
-void model_call(struct model *m, struct task *t, const struct model_request *r, model_fn *fn, void *ctx);
+void model_call(struct model *m, struct task *t, const struct model_request *r, model_fn *fn,
+                void *ctx);
 /* Called right before a call fails its task, so that the stage lets go of what it holds for it. */
 void model_on_fail(struct model *m, void (*fn)(void *ctx, struct task *t), void *ctx);
 /* Forget every call of the task (cancel): closes its streams. */

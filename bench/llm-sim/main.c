@@ -11,10 +11,13 @@ static void usage(FILE *to)
 {
     fputs("usage: llm-sim [--host ADDR] [--port N] [--model NAME] [--seed N] [--ttft-ms N]\n"
           "               [--tokens-per-s N] [--slots N] [--fault KIND] [--fault-every N]\n\n"
-          "A SIMULATED model server, OpenAI-shaped: /v1/models, /v1/chat/completions, /props, /health,\n"
-          "/sim/stats, /sim/fault/KIND. Prints `ready http://ADDR:PORT` when it listens. Port 0 takes a\n"
+          "A SIMULATED model server, OpenAI-shaped: /v1/models, /v1/chat/completions, /props, "
+          "/health,\n"
+          "/sim/stats, /sim/fault/KIND. Prints `ready http://ADDR:PORT` when it listens. Port 0 "
+          "takes a\n"
           "free one; rate 0 says everything at once; slots 0 sets no bound.\n\n"
-          "A URL below /fault/KIND/v1 misbehaves, and --fault makes all of them. Kinds:\n", to);
+          "A URL below /fault/KIND/v1 misbehaves, and --fault makes all of them. Kinds:\n",
+          to);
     for (enum sim_fault f = SIM_FAULT_NONE; f < SIM_FAULT_COUNT; f++)
         fprintf(to, "  %-10s %s\n", sim_fault_name(f), sim_fault_help(f));
 }
@@ -72,7 +75,8 @@ int main(int argc, char **argv)
     }
     struct mux *mux = mux_new(&err);
     struct sim *sim = mux ? sim_open(mux, &conf, &err) : NULL;
-    if (!sim || mux_signal(mux, SIGTERM, on_signal, mux) != OK || mux_signal(mux, SIGINT, on_signal, mux) != OK) {
+    if (!sim || mux_signal(mux, SIGTERM, on_signal, mux) != OK ||
+        mux_signal(mux, SIGINT, on_signal, mux) != OK) {
         fprintf(stderr, "llm-sim: %s\n", err.text);
         return status_exit(ERR_UNAVAILABLE);
     }

@@ -29,9 +29,9 @@ struct conn {
     /* RUNNING */
     enum sim_fault fault;
     struct buf text;
-    size_t said;          /* bytes of text said so far */
+    size_t said; /* bytes of text said so far */
     size_t tokens, prompt_tokens;
-    int64_t began_ms;     /* when the first token is due */
+    int64_t began_ms; /* when the first token is due */
     bool stream;
 };
 
@@ -56,7 +56,8 @@ static const struct {
 enum sim_fault sim_fault_of(const char *name, size_t n)
 {
     enum sim_fault f = SIM_FAULT_NONE;
-    while (f < SIM_FAULT_COUNT && (strlen(faults[f].name) != n || memcmp(faults[f].name, name, n) != 0))
+    while (f < SIM_FAULT_COUNT &&
+           (strlen(faults[f].name) != n || memcmp(faults[f].name, name, n) != 0))
         f++;
     return f;
 }
@@ -139,8 +140,10 @@ static bool flush(struct conn *c)
 
 static void answer(struct conn *c, int code, const char *type, const char *more, struct str body)
 {
-    buf_printf(&c->out, "HTTP/1.1 %d %s\r\nServer: llm-sim (simulation)\r\nContent-Type: %s\r\n%s"
-               "Content-Length: %zu\r\n\r\n", code, code == 200 ? "OK" : "Error", type, more, body.n);
+    buf_printf(&c->out,
+               "HTTP/1.1 %d %s\r\nServer: llm-sim (simulation)\r\nContent-Type: %s\r\n%s"
+               "Content-Length: %zu\r\n\r\n",
+               code, code == 200 ? "OK" : "Error", type, more, body.n);
     buf_view(&c->out, body);
 }
 
@@ -154,10 +157,12 @@ static void answer_json(struct conn *c, int code, const char *more, json_t *v)
     json_decref(v);
 }
 
-static void answer_error(struct conn *c, int code, const char *more, const char *message, const char *type)
+static void answer_error(struct conn *c, int code, const char *more, const char *message,
+                         const char *type)
 {
-    answer_json(c, code, more, json_pack("{s:{s:i,s:s,s:s}}", "error", "code", code, "message", message,
-                                         "type", type));
+    answer_json(
+        c, code, more,
+        json_pack("{s:{s:i,s:s,s:s}}", "error", "code", code, "message", message, "type", type));
 }
 
 static void chunk(struct conn *c, struct str data)
@@ -173,9 +178,9 @@ static void event(struct conn *c, json_t *delta, const char *finish)
     struct buf b;
     buf_init(&b, OUT_MAX);
     json_t *v = json_pack("{s:[{s:o?,s:i,s:o}],s:i,s:s,s:s,s:s}", "choices", "finish_reason",
-                          finish ? json_string(finish) : json_null(), "index", 0, "delta", delta, "created",
-                          1795400000, "id", "chatcmpl-simulated", "model", c->sim->conf.model, "object",
-                          "chat.completion.chunk");
+                          finish ? json_string(finish) : json_null(), "index", 0, "delta", delta,
+                          "created", 1795400000, "id", "chatcmpl-simulated", "model",
+                          c->sim->conf.model, "object", "chat.completion.chunk");
     buf_str(&b, "data: ");
     js_dump(v, &b);
     buf_str(&b, "\n\n");
@@ -188,8 +193,9 @@ static void event(struct conn *c, json_t *delta, const char *finish)
 
 static json_t *usage(const struct conn *c)
 {
-    return json_pack("{s:I,s:I,s:I}", "prompt_tokens", (json_int_t)c->prompt_tokens, "completion_tokens",
-                     (json_int_t)c->tokens, "total_tokens", (json_int_t)(c->prompt_tokens + c->tokens));
+    return json_pack("{s:I,s:I,s:I}", "prompt_tokens", (json_int_t)c->prompt_tokens,
+                     "completion_tokens", (json_int_t)c->tokens, "total_tokens",
+                     (json_int_t)(c->prompt_tokens + c->tokens));
 }
 
 static void finish(struct conn *c)
@@ -198,8 +204,8 @@ static void finish(struct conn *c)
     buf_init(&b, OUT_MAX);
     if (c->stream) {
         event(c, json_object(), "stop");
-        json_t *last = json_pack("{s:[],s:s,s:s,s:o}", "choices", "id", "chatcmpl-simulated", "object",
-                                 "chat.completion.chunk", "usage", usage(c));
+        json_t *last = json_pack("{s:[],s:s,s:s,s:o}", "choices", "id", "chatcmpl-simulated",
+                                 "object", "chat.completion.chunk", "usage", usage(c));
         buf_str(&b, "data: ");
         js_dump(last, &b);
         buf_str(&b, "\n\ndata: [DONE]\n\n");
@@ -207,10 +213,12 @@ static void finish(struct conn *c)
         chunk(c, buf_get(&b));
         buf_str(&c->out, "0\r\n\r\n");
     } else {
-        json_t *message = json_pack("{s:s,s:o}", "role", "assistant", "content", js_string(buf_get(&c->text)));
-        answer_json(c, 200, "", json_pack("{s:[{s:i,s:o,s:s}],s:s,s:o}", "choices", "index", 0, "message",
-                                          message, "finish_reason", "stop", "object", "chat.completion",
-                                          "usage", usage(c)));
+        json_t *message =
+            json_pack("{s:s,s:o}", "role", "assistant", "content", js_string(buf_get(&c->text)));
+        answer_json(c, 200, "",
+                    json_pack("{s:[{s:i,s:o,s:s}],s:s,s:o}", "choices", "index", 0, "message",
+                              message, "finish_reason", "stop", "object", "chat.completion",
+                              "usage", usage(c)));
     }
     buf_fini(&b);
     c->state = IDLE;
@@ -247,7 +255,8 @@ static void speak(struct conn *c)
 {
     double rate = c->sim->conf.tokens_per_s;
     int64_t now = mono_now().ms;
-    while (c->said < c->text.len && (rate <= 0 || (double)c->tokens <= (double)(now - c->began_ms) * rate / 1000))
+    while (c->said < c->text.len &&
+           (rate <= 0 || (double)c->tokens <= (double)(now - c->began_ms) * rate / 1000))
         say_token(c);
     if (c->fault == SIM_FAULT_CUT && c->said * 2 > c->text.len) {
         buf_str(&c->out, "40\r\ndata: {\"choices\":[{\"delta\":{\"con");
@@ -256,7 +265,8 @@ static void speak(struct conn *c)
         return;
     }
     if (c->said < c->text.len) {
-        mux_timer_at(c->sim->mux, &c->timer, (struct mono){ c->began_ms + (int64_t)((double)c->tokens * 1000 / rate) + 1 });
+        mux_timer_at(c->sim->mux, &c->timer,
+                     (struct mono){ c->began_ms + (int64_t)((double)c->tokens * 1000 / rate) + 1 });
         return;
     }
     finish(c);
@@ -309,20 +319,26 @@ static void start_waiting(struct sim *s)
 static bool misbehave(struct conn *c)
 {
     static const char page[] = "<!DOCTYPE html><html><body><h1>Welcome to nginx</h1></body></html>";
-    static const char overflow[] = "request (1516 tokens) exceeds the available context size (1024 tokens), "
-                                   "try increasing it";
-    static const char event_error[] = "data: {\"error\":{\"message\":\"The model has crashed\",\"type\":\"internal_error\"}}\n\n";
+    static const char overflow[] =
+        "request (1516 tokens) exceeds the available context size (1024 tokens), "
+        "try increasing it";
+    static const char event_error[] =
+        "data: {\"error\":{\"message\":\"The model has crashed\",\"type\":\"internal_error\"}}\n\n";
     switch ((int)c->fault) {
     case SIM_FAULT_404: answer_error(c, 404, "", "File Not Found", "not_found_error"); break;
     case SIM_FAULT_401: answer_error(c, 401, "", "Invalid API Key", "authentication_error"); break;
-    case SIM_FAULT_429: answer_error(c, 429, "Retry-After: 1\r\n", "slow down", "rate_limit"); break;
+    case SIM_FAULT_429:
+        answer_error(c, 429, "Retry-After: 1\r\n", "slow down", "rate_limit");
+        break;
     case SIM_FAULT_500: answer_error(c, 500, "", "something broke", "server_error"); break;
     case SIM_FAULT_503: answer_error(c, 503, "", "Loading model", "unavailable_error"); break;
     case SIM_FAULT_OVERFLOW: answer_error(c, 400, "", overflow, "exceed_context_size_error"); break;
     case SIM_FAULT_HTML: answer(c, 200, "text/html", "", str_of(page)); break;
     case SIM_FAULT_ERROR: answer(c, 200, "text/event-stream", "", str_of(event_error)); break;
     case SIM_FAULT_STRING:
-        answer_json(c, 200, "", json_pack("{s:s}", "error", "The model has crashed without additional information."));
+        answer_json(
+            c, 200, "",
+            json_pack("{s:s}", "error", "The model has crashed without additional information."));
         break;
     case SIM_FAULT_HANG: c->state = HUNG; break;
     case SIM_FAULT_REFUSE: c->state = CLOSING; break;
@@ -341,7 +357,8 @@ static void compose(struct conn *c, const json_t *req)
     const json_t *form = js_obj(req, "response_format");
     const json_t *schema = js_obj(js_obj(form, "json_schema"), "schema");
     const json_t *messages = js_list(req, "messages");
-    struct sim_words *w = sim_words_new(messages, c->sim->conf.seed ^ (uint64_t)js_int(req, "seed", 0));
+    struct sim_words *w =
+        sim_words_new(messages, c->sim->conf.seed ^ (uint64_t)js_int(req, "seed", 0));
     assert(w);
     buf_clear(&c->text);
     if (schema) {
@@ -382,10 +399,11 @@ static void stats(struct conn *c)
 {
     struct sim *s = c->sim;
     count_running(s, 0);
-    answer_json(c, 200, "", json_pack("{s:I,s:I,s:I,s:i,s:i,s:I,s:I}", "completions", (json_int_t)s->completions,
-                                      "aborted", (json_int_t)s->aborted, "tokens", (json_int_t)s->tokens,
-                                      "running", s->running, "waiting", s->waiting, "slot_ms",
-                                      (json_int_t)s->slot_ms, "now_ms", (json_int_t)s->since_ms));
+    answer_json(c, 200, "",
+                json_pack("{s:I,s:I,s:I,s:i,s:i,s:I,s:I}", "completions",
+                          (json_int_t)s->completions, "aborted", (json_int_t)s->aborted, "tokens",
+                          (json_int_t)s->tokens, "running", s->running, "waiting", s->waiting,
+                          "slot_ms", (json_int_t)s->slot_ms, "now_ms", (json_int_t)s->since_ms));
 }
 
 static bool path_is(struct str path, const char *z)
@@ -409,7 +427,8 @@ static struct str take_fault(struct str path, enum sim_fault *fault)
 
 static enum sim_fault fault_now(const struct sim *s)
 {
-    bool hit = (s->tickets + 1) % (uint64_t)(s->conf.fault_every > 1 ? s->conf.fault_every : 1) == 0;
+    bool hit =
+        (s->tickets + 1) % (uint64_t)(s->conf.fault_every > 1 ? s->conf.fault_every : 1) == 0;
     return hit ? s->conf.fault : SIM_FAULT_NONE;
 }
 
@@ -421,11 +440,13 @@ static void request(struct conn *c, struct str path, struct str body)
     if (path_is(path, "/v1/chat/completions")) {
         complete(c, body, fault);
     } else if (path_is(path, "/v1/models")) {
-        answer_json(c, 200, "", json_pack("{s:s,s:[{s:s,s:s,s:s}]}", "object", "list", "data", "id",
-                                          s->conf.model, "object", "model", "owned_by", "llm-sim"));
+        answer_json(c, 200, "",
+                    json_pack("{s:s,s:[{s:s,s:s,s:s}]}", "object", "list", "data", "id",
+                              s->conf.model, "object", "model", "owned_by", "llm-sim"));
     } else if (path_is(path, "/props")) {
-        answer_json(c, 200, "", json_pack("{s:i,s:s}", "total_slots", s->conf.slots > 0 ? s->conf.slots : 64,
-                                          "model_path", s->conf.model));
+        answer_json(c, 200, "",
+                    json_pack("{s:i,s:s}", "total_slots", s->conf.slots > 0 ? s->conf.slots : 64,
+                              "model_path", s->conf.model));
     } else if (path_is(path, "/health")) {
         answer_json(c, 200, "", json_pack("{s:s}", "status", "ok"));
     } else if (path_is(path, "/sim/stats")) {
@@ -534,8 +555,9 @@ struct sim *sim_open(struct mux *mux, const struct sim_conf *conf, struct err *e
         free(s);
         return NULL;
     }
-    *s = (struct sim){ .mux = mux, .conf = *conf, .fd = fd, .port = ntohs(at.sin_port),
-                       .since_ms = mono_now().ms };
+    *s = (struct sim){
+        .mux = mux, .conf = *conf, .fd = fd, .port = ntohs(at.sin_port), .since_ms = mono_now().ms
+    };
     return s;
 }
 

@@ -6,7 +6,14 @@
 #include <string.h>
 #include <strings.h>
 
-enum { SENTENCES_MAX = 64, SENTENCE_MIN = 8, DEPTH_MAX = 12, TEXT_MAX = 4096, LIST_DEFAULT = 3, FACTS_MAX = 6 };
+enum {
+    SENTENCES_MAX = 64,
+    SENTENCE_MIN = 8,
+    DEPTH_MAX = 12,
+    TEXT_MAX = 4096,
+    LIST_DEFAULT = 3,
+    FACTS_MAX = 6
+};
 
 struct sim_words {
     uint64_t rng;
@@ -43,7 +50,8 @@ static struct str next_line(struct str *rest)
 
 static bool is_heading(struct str line)
 {
-    return line.n > 1 && line.n < 60 && line.p[line.n - 1] == ':' && isupper((unsigned char)line.p[0]);
+    return line.n > 1 && line.n < 60 && line.p[line.n - 1] == ':' &&
+           isupper((unsigned char)line.p[0]);
 }
 
 static bool starts(struct str s, const char *z)
@@ -61,7 +69,8 @@ static struct str choose(struct sim_words *w, struct str prompt)
         struct str line = next_line(&rest);
         if (!is_heading(line)) {
             w->normative = w->normative || (task && memmem(line.p, line.n, "SHALL", 5));
-            bool label = line.n > 0 && (line.p[0] == '[' || line.p[line.n - 1] == ':'); /* a source, not a fact */
+            bool label = line.n > 0 &&
+                         (line.p[0] == '[' || line.p[line.n - 1] == ':'); /* a source, not a fact */
             if (facts && line.n > 0 && !label && w->facts_n < FACTS_MAX)
                 w->facts[w->facts_n++] = line;
             if (into && line.n > 0) {
@@ -71,7 +80,8 @@ static struct str choose(struct sim_words *w, struct str prompt)
             continue;
         }
         bool skip = starts(line, "Task") || starts(line, "Existing") || starts(line, "Tools") ||
-                    starts(line, "Names") || starts(line, "Facts") || starts(line, "Answers") || starts(line, "Sentences");
+                    starts(line, "Names") || starts(line, "Facts") || starts(line, "Answers") ||
+                    starts(line, "Sentences");
         task = starts(line, "Task");
         facts = starts(line, "Facts");
         bool told = starts(line, "Instructions") || starts(line, "Wishes");
@@ -89,7 +99,8 @@ static void cut_sentences(struct sim_words *w, struct str text)
     size_t from = 0;
     for (size_t i = 0; i <= text.n && w->n < SENTENCES_MAX; i++) {
         bool stop = i == text.n || text.p[i] == '\n' ||
-                    (strchr(".!?;", text.p[i]) && (i + 1 == text.n || isspace((unsigned char)text.p[i + 1])));
+                    (strchr(".!?;", text.p[i]) &&
+                     (i + 1 == text.n || isspace((unsigned char)text.p[i + 1])));
         if (!stop)
             continue;
         while (from < i && (isspace((unsigned char)text.p[from]) || strchr("-*#>", text.p[from])))
@@ -205,10 +216,12 @@ static void put_string(struct sim_words *w, struct buf *out, const char *key, si
     }
 }
 
-static json_t *string_value(struct sim_words *w, const json_t *schema, const char *key, size_t index)
+static json_t *string_value(struct sim_words *w, const json_t *schema, const char *key,
+                            size_t index)
 {
     struct buf b;
-    size_t max = (size_t)js_int(schema, "maxLength", TEXT_MAX), min = (size_t)js_int(schema, "minLength", 0);
+    size_t max = (size_t)js_int(schema, "maxLength", TEXT_MAX),
+           min = (size_t)js_int(schema, "minLength", 0);
     buf_init(&b, 1 << 20);
     put_string(w, &b, key, index);
     for (int i = 0; b.len < min && i < 1000; i++)
@@ -221,7 +234,8 @@ static json_t *string_value(struct sim_words *w, const json_t *schema, const cha
     return v;
 }
 
-static json_t *value(struct sim_words *w, const json_t *schema, const char *key, size_t index, int depth);
+static json_t *value(struct sim_words *w, const json_t *schema, const char *key, size_t index,
+                     int depth);
 
 static json_t *object_value(struct sim_words *w, const json_t *schema, size_t index, int depth)
 {
@@ -233,7 +247,8 @@ static json_t *object_value(struct sim_words *w, const json_t *schema, size_t in
     return v;
 }
 
-static json_t *list_value(struct sim_words *w, const json_t *schema, const char *key, size_t index, int depth)
+static json_t *list_value(struct sim_words *w, const json_t *schema, const char *key, size_t index,
+                          int depth)
 {
     json_t *v = json_array();
     int64_t min = js_int(schema, "minItems", 0), max = js_int(schema, "maxItems", LIST_DEFAULT);
@@ -241,7 +256,8 @@ static json_t *list_value(struct sim_words *w, const json_t *schema, const char 
     int64_t n = objects ? (int64_t)w->n : 1; /* a list of things: one for each sentence */
     n = n < min ? min : n > max ? max : n;
     for (int64_t i = 0; i < n; i++)
-        js_push(v, value(w, js_obj(schema, "items"), key, objects ? (size_t)i : index + (size_t)i, depth + 1));
+        js_push(v, value(w, js_obj(schema, "items"), key, objects ? (size_t)i : index + (size_t)i,
+                         depth + 1));
     return v;
 }
 
@@ -254,7 +270,8 @@ static json_t *number_value(struct sim_words *w, const json_t *schema)
     return json_integer(from + (int64_t)(roll(w) % (uint64_t)(max - from + 1)));
 }
 
-static json_t *value(struct sim_words *w, const json_t *schema, const char *key, size_t index, int depth)
+static json_t *value(struct sim_words *w, const json_t *schema, const char *key, size_t index,
+                     int depth)
 {
     const json_t *one = js_list(schema, "oneOf"), *list = js_list(schema, "enum");
     const json_t *only = json_object_get(schema, "const"), *type = json_object_get(schema, "type");
@@ -268,7 +285,8 @@ static json_t *value(struct sim_words *w, const json_t *schema, const char *key,
         return value(w, js_at(one, w->results ? js_count(one) - 1 : 0), key, index, depth + 1);
     if (js_count(list))
         return json_deep_copy(js_at(list, roll(w) % 4 ? 0 : roll(w) % js_count(list)));
-    const char *t = json_is_array(type) ? json_string_value(js_at(type, 0)) : js_str(schema, "type");
+    const char *t =
+        json_is_array(type) ? json_string_value(js_at(type, 0)) : js_str(schema, "type");
     if (strcmp(t, "object") == 0)
         return object_value(w, schema, index, depth);
     if (strcmp(t, "array") == 0)

@@ -15,7 +15,8 @@ json_t *chat_body(const struct chat_request *r)
     js_set(body, "messages", json_incref(r->messages));
     js_set_int(body, "max_tokens", r->tokens_max);
     js_set_real(body, "temperature", r->temperature);
-    js_set_int(body, "seed", (int64_t)(r->seed & 0x7fffffff)); /* 32 bits, and not the "random" one */
+    js_set_int(body, "seed",
+               (int64_t)(r->seed & 0x7fffffff)); /* 32 bits, and not the "random" one */
     if (r->schema) {
         json_t *form = json_object(), *named = json_object();
         js_set_z(named, "name", r->schema_name ? r->schema_name : "reply");
@@ -92,10 +93,13 @@ static void note_error(struct chat_answer *a, const json_t *v)
     const json_t *e = json_object_get(v, "error");
     const char *message = json_is_string(e) ? json_string_value(e) : js_str(e, "message");
     const char *flat = js_str(v, "message"); /* older vLLM: {"object":"error","message":…} */
-    if (json_is_null(e) || (!e && strcmp(js_str(v, "object"), "error") != 0 && !json_object_get(v, "detail")))
+    if (json_is_null(e) ||
+        (!e && strcmp(js_str(v, "object"), "error") != 0 && !json_object_get(v, "detail")))
         return;
     if (!*message)
-        message = *flat ? flat : *js_str(v, "detail") ? js_str(v, "detail") : "an error without words";
+        message = *flat                  ? flat
+                  : *js_str(v, "detail") ? js_str(v, "detail")
+                                         : "an error without words";
     snprintf(a->error, sizeof a->error, "%s", message);
     const json_t *from = json_is_object(e) ? e : v;
     const char *kind = *js_str(from, "code") ? js_str(from, "code") : js_str(from, "type");
@@ -190,7 +194,8 @@ static enum status on_event(void *ctx, const char *event, struct str data)
     }
     enum status st = on_value(f, v);
     if (strcmp(event, "error") == 0 && !*a->error)
-        snprintf(a->error, sizeof a->error, "%s", *js_str(v, "message") ? js_str(v, "message") : "error event");
+        snprintf(a->error, sizeof a->error, "%s",
+                 *js_str(v, "message") ? js_str(v, "message") : "error event");
     json_decref(v);
     return st;
 }
@@ -202,8 +207,10 @@ static void sniff(struct chat_answer *a, struct str bytes)
         unsigned char c = (unsigned char)bytes.p[i];
         if (c == ' ' || c == '\t' || c == '\r' || c == '\n')
             continue;
-        a->form = c == '{' || c == '[' ? CHAT_JSON : c == '<' ? CHAT_HTML :
-                  strchr("deir:\xef", c) ? CHAT_EVENTS : CHAT_OTHER;
+        a->form = c == '{' || c == '['     ? CHAT_JSON
+                  : c == '<'               ? CHAT_HTML
+                  : strchr("deir:\xef", c) ? CHAT_EVENTS
+                                           : CHAT_OTHER;
     }
 }
 

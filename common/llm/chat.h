@@ -15,8 +15,8 @@ struct chat_request {
     json_t *messages;     /* borrowed: [{role, content}] */
     const json_t *schema; /* NULL: free text */
     const char *schema_name;
-    json_t *tools;        /* borrowed, OpenAI shape; NULL: none */
-    int64_t tokens_max;   /* always sent: an endless answer has to be paid, too */
+    json_t *tools;      /* borrowed, OpenAI shape; NULL: none */
+    int64_t tokens_max; /* always sent: an endless answer has to be paid, too */
     double temperature;
     uint64_t seed;
 };
@@ -51,12 +51,12 @@ struct chat_answer {
     size_t head_n;
     struct chat_call calls[CHAT_CALLS_MAX];
     size_t calls_n;
-    char finish[24];               /* finish_reason, "" until told */
+    char finish[24]; /* finish_reason, "" until told */
     struct chat_usage usage;
     int64_t pieces;
-    bool choice, done, bad;        /* a choice was seen; [DONE]; an event was not JSON */
-    char error[512];               /* message of an error inside the answer, "" for none */
-    char error_kind[64];           /* its type or code */
+    bool choice, done, bad; /* a choice was seen; [DONE]; an event was not JSON */
+    char error[512];        /* message of an error inside the answer, "" for none */
+    char error_kind[64];    /* its type or code */
 };
 
 void chat_init(struct chat_answer *a, size_t answer_max);
@@ -64,7 +64,8 @@ void chat_fini(struct chat_answer *a);
 /* Feed bytes of the body. `text` (may be NULL) gets content as it arrives.
  * ERR_LIMIT: larger than answer_max. */
 typedef void chat_text_fn(void *ctx, struct str text);
-enum status chat_feed(struct chat_answer *a, struct str bytes, chat_text_fn *text, void *ctx) MUST_USE;
+enum status chat_feed(struct chat_answer *a, struct str bytes, chat_text_fn *text,
+                      void *ctx) MUST_USE;
 /* The body has ended, well or badly. Call once, before chat_judge. */
 void chat_end(struct chat_answer *a);
 
@@ -110,7 +111,8 @@ struct chat_model {
     char name[256];
     char owner[64];
 };
-enum status chat_models(struct str body, const char *wanted, struct chat_model *out, struct err *err) MUST_USE;
+enum status chat_models(struct str body, const char *wanted, struct chat_model *out,
+                        struct err *err) MUST_USE;
 /* Requests that the server takes at once, from llama.cpp's GET /props or LM Studio's GET
  * /api/v1/models; 0: not told. */
 int64_t chat_slots(struct str body, const char *model);

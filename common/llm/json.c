@@ -46,7 +46,8 @@ json_t *chat_json(struct str text)
     const char *end = text.p + text.n;
     const char *thought = memmem(text.p, text.n, think_end, sizeof think_end - 1);
     if (thought)
-        text = (struct str){ thought + sizeof think_end - 1, (size_t)(end - thought) - (sizeof think_end - 1) };
+        text = (struct str){ thought + sizeof think_end - 1,
+                             (size_t)(end - thought) - (sizeof think_end - 1) };
     size_t at = 0;
     for (int tries = 0; tries < STARTS_MAX && at < text.n; tries++) {
         while (at < text.n && text.p[at] != '{' && text.p[at] != '[')

@@ -41,9 +41,14 @@ static bool is_overflow(const struct chat_answer *a)
 {
     static const char *const kinds[] = { "exceed_context_size", "context_length_exceeded" };
     static const char *const words[] = {
-        "exceeds the available context size", "maximum context length", "prompt is too long",
-        "trying to keep the first", "longer than the context length", "context length of only",
-        "exceeds context", "context window",
+        "exceeds the available context size",
+        "maximum context length",
+        "prompt is too long",
+        "trying to keep the first",
+        "longer than the context length",
+        "context length of only",
+        "exceeds context",
+        "context window",
     };
     return says(a->error_kind, kinds, COUNT(kinds)) || says(a->error, words, COUNT(words));
 }
@@ -102,9 +107,9 @@ static struct chat_verdict refused(const struct chat_transport *t, const char *s
 static struct chat_verdict overloaded(const struct chat_transport *t, const char *said)
 {
     bool loading = strcasestr(said, "loading") != NULL;
-    struct chat_verdict v = say_that(t, CHAT_OVERLOADED, ERR_BUSY, "%s (HTTP %ld): %s",
-                                     loading ? "the model is being loaded" : "the server is busy",
-                                     t->code, said);
+    struct chat_verdict v =
+        say_that(t, CHAT_OVERLOADED, ERR_BUSY, "%s (HTTP %ld): %s",
+                 loading ? "the model is being loaded" : "the server is busy", t->code, said);
     v.retry_after_ms = chat_retry_after_ms(t->retry_after, t->now_s);
     if (v.retry_after_ms == 0)
         v.retry_after_ms = loading ? LOADING_MS : BUSY_MS;
@@ -117,19 +122,24 @@ static struct chat_verdict said_error(const struct chat_answer *a, const struct 
 {
     struct chat_verdict v;
     if (is_overflow(a)) {
-        v = say_that(t, CHAT_PERMANENT, ERR_LIMIT, "the prompt does not fit the model's context: %s", said);
-        err_fix(&v.err, "load the model with a larger context (llama.cpp: -c, divided by its slots; "
-                        "LM Studio: Context Length; Ollama: num_ctx), or shorten the problem");
+        v = say_that(t, CHAT_PERMANENT, ERR_LIMIT,
+                     "the prompt does not fit the model's context: %s", said);
+        err_fix(&v.err,
+                "load the model with a larger context (llama.cpp: -c, divided by its slots; "
+                "LM Studio: Context Length; Ollama: num_ctx), or shorten the problem");
         return v;
     }
     if (is_no_model(a->error)) {
-        v = say_that(t, CHAT_PERMANENT, ERR_NOT_FOUND, "the server does not have the model: %s", said);
+        v = say_that(t, CHAT_PERMANENT, ERR_NOT_FOUND, "the server does not have the model: %s",
+                     said);
         err_fix(&v.err, "load the model in the server, or set model.name to one that it lists");
         return v;
     }
     if (strcasestr(a->error, "unexpected endpoint")) {
-        v = say_that(t, CHAT_PERMANENT, ERR_NOT_FOUND, "the server does not know this path: %s", said);
-        err_fix(&v.err, "set model.url to the server's OpenAI-compatible base, usually ending in /v1");
+        v = say_that(t, CHAT_PERMANENT, ERR_NOT_FOUND, "the server does not know this path: %s",
+                     said);
+        err_fix(&v.err,
+                "set model.url to the server's OpenAI-compatible base, usually ending in /v1");
         return v;
     }
     if (t->code == 200)
@@ -147,19 +157,23 @@ static struct chat_verdict bad_status(const struct chat_answer *a, const struct 
     if (t->code == 429 || t->code == 503 || t->code == 529)
         return overloaded(t, said);
     if (t->code == 404 && !is_no_model(a->error)) {
-        struct chat_verdict v = say_that(t, CHAT_PERMANENT, ERR_NOT_FOUND, "not found (HTTP 404): %s", said);
-        err_fix(&v.err, "set model.url to the server's OpenAI-compatible base, usually ending in /v1");
+        struct chat_verdict v =
+            say_that(t, CHAT_PERMANENT, ERR_NOT_FOUND, "not found (HTTP 404): %s", said);
+        err_fix(&v.err,
+                "set model.url to the server's OpenAI-compatible base, usually ending in /v1");
         return v;
     }
     if (t->code >= 300 && t->code < 400) {
-        struct chat_verdict v = say_that(t, CHAT_PERMANENT, ERR_CONFIG, "the server redirects (HTTP %ld)", t->code);
+        struct chat_verdict v =
+            say_that(t, CHAT_PERMANENT, ERR_CONFIG, "the server redirects (HTTP %ld)", t->code);
         err_fix(&v.err, "set model.url to the address that it redirects to");
         return v;
     }
     return said_error(a, t, said);
 }
 
-static struct chat_verdict bad_transport(const struct chat_answer *a, const struct chat_transport *t)
+static struct chat_verdict bad_transport(const struct chat_answer *a,
+                                         const struct chat_transport *t)
 {
     struct chat_verdict v;
     const char *why = *t->text ? t->text : status_text(t->status);
@@ -174,11 +188,12 @@ static struct chat_verdict bad_transport(const struct chat_answer *a, const stru
         v.unreachable = true;
     } else if (t->status == ERR_TIMEOUT && a->head_n == 0) {
         v = say_that(t, CHAT_RETRYABLE, ERR_TIMEOUT, "%s", why);
-        err_fix(&v.err, "raise model.first if the model needs longer to load or to read the prompt");
+        err_fix(&v.err,
+                "raise model.first if the model needs longer to load or to read the prompt");
         v.unreachable = t->code == 0;
     } else {
-        v = say_that(t, CHAT_RETRYABLE, ERR_UNAVAILABLE, "the answer was cut off after %lld tokens: %s",
-                     (long long)a->pieces, why);
+        v = say_that(t, CHAT_RETRYABLE, ERR_UNAVAILABLE,
+                     "the answer was cut off after %lld tokens: %s", (long long)a->pieces, why);
     }
     return v;
 }
@@ -203,14 +218,16 @@ static struct chat_verdict judge_body(const struct chat_answer *a, const struct 
                         *said ? said : "nothing at all");
     if (!a->done && !*a->finish)
         return say_that(t, CHAT_RETRYABLE, ERR_UNAVAILABLE,
-                        "the stream ended after %lld tokens without saying so", (long long)a->pieces);
+                        "the stream ended after %lld tokens without saying so",
+                        (long long)a->pieces);
     if (chat_text(a).n == 0 && a->calls_n == 0) {
         struct chat_verdict v = say_that(t, CHAT_RETRYABLE, ERR_DATA, "an empty answer");
         v.empty = true;
         v.truncated = strcmp(a->finish, "length") == 0;
         return v;
     }
-    return (struct chat_verdict){ .class = CHAT_GOOD, .truncated = strcmp(a->finish, "length") == 0,
+    return (struct chat_verdict){ .class = CHAT_GOOD,
+                                  .truncated = strcmp(a->finish, "length") == 0,
                                   .from_reasoning = a->content.len == 0 && a->reasoning.len > 0 };
 }
 
@@ -218,7 +235,8 @@ struct chat_verdict chat_judge(const struct chat_answer *a, const struct chat_tr
 {
     if (t->code >= 300 || (t->code > 0 && t->code < 200))
         return bad_status(a, t);
-    if (t->status != OK && !(a->done && !*a->error)) /* after [DONE] the connection may do as it likes */
+    if (t->status != OK &&
+        !(a->done && !*a->error)) /* after [DONE] the connection may do as it likes */
         return *a->error ? judge_body(a, t) : bad_transport(a, t);
     return judge_body(a, t);
 }

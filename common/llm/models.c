@@ -19,7 +19,8 @@ static void take(const json_t *model, struct chat_model *out)
     snprintf(out->owner, sizeof out->owner, "%s", js_str(model, "owned_by"));
 }
 
-enum status chat_models(struct str body, const char *wanted, struct chat_model *out, struct err *err)
+enum status chat_models(struct str body, const char *wanted, struct chat_model *out,
+                        struct err *err)
 {
     json_t *v = js_parse(body, NULL);
     const json_t *list = js_list(v, "data");
@@ -60,7 +61,8 @@ int64_t chat_slots(struct str body, const char *model)
         const json_t *loaded = js_list(js_at(list, i), "loaded_instances");
         for (size_t k = 0; k < js_count(loaded); k++) {
             const json_t *one = js_at(loaded, k);
-            if (strcmp(js_str(one, "id"), model) == 0 || strcmp(js_str(js_at(list, i), "key"), model) == 0)
+            if (strcmp(js_str(one, "id"), model) == 0 ||
+                strcmp(js_str(js_at(list, i), "key"), model) == 0)
                 slots = js_int(js_obj(one, "config"), "parallel", slots);
         }
     }

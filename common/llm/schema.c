@@ -20,18 +20,21 @@ static enum status fail(struct where *w, const char *what)
 
 static bool has_type(const json_t *v, const char *type)
 {
-    static const char *const names[] = { [JSON_OBJECT] = "object", [JSON_ARRAY] = "array",
-                                         [JSON_STRING] = "string", [JSON_INTEGER] = "integer",
-                                         [JSON_REAL] = "number",   [JSON_TRUE] = "boolean",
-                                         [JSON_FALSE] = "boolean", [JSON_NULL] = "null" };
-    return strcmp(names[json_typeof(v)], type) == 0 || (json_is_integer(v) && strcmp(type, "number") == 0);
+    static const char *const names[] = {
+        [JSON_OBJECT] = "object",   [JSON_ARRAY] = "array", [JSON_STRING] = "string",
+        [JSON_INTEGER] = "integer", [JSON_REAL] = "number", [JSON_TRUE] = "boolean",
+        [JSON_FALSE] = "boolean",   [JSON_NULL] = "null"
+    };
+    return strcmp(names[json_typeof(v)], type) == 0 ||
+           (json_is_integer(v) && strcmp(type, "number") == 0);
 }
 
 static enum status check_type(const json_t *type, const json_t *v, struct where *w)
 {
     bool good = !type || (json_is_string(type) && has_type(v, json_string_value(type)));
     for (size_t i = 0; json_is_array(type) && i < js_count(type); i++)
-        good = good || (json_is_string(js_at(type, i)) && has_type(v, json_string_value(js_at(type, i))));
+        good = good ||
+               (json_is_string(js_at(type, i)) && has_type(v, json_string_value(js_at(type, i))));
     return good ? OK : fail(w, "of the wrong type");
 }
 
@@ -59,7 +62,8 @@ static enum status check_range(const json_t *schema, int64_t n, const char *leas
 {
     char text[80];
     if (n < js_int(schema, least, 0)) {
-        snprintf(text, sizeof text, "fewer than %s %lld", least, (long long)js_int(schema, least, 0));
+        snprintf(text, sizeof text, "fewer than %s %lld", least,
+                 (long long)js_int(schema, least, 0));
         return fail(w, text);
     }
     if (n > js_int(schema, most, INT64_MAX)) {
@@ -70,7 +74,8 @@ static enum status check_range(const json_t *schema, int64_t n, const char *leas
 }
 
 /* Check `v` one step deeper, its place added to the path. */
-static enum status inside(const json_t *schema, const json_t *v, const char *step, struct where *w, int depth)
+static enum status inside(const json_t *schema, const json_t *v, const char *step, struct where *w,
+                          int depth)
 {
     size_t n = strlen(w->path);
     snprintf(w->path + n, sizeof w->path - n, "%s", step);
@@ -92,7 +97,8 @@ static enum status check_object(const json_t *schema, const json_t *v, struct wh
     }
     const char *key;
     json_t *member;
-    json_object_foreach((json_t *)(uintptr_t)v, key, member) {
+    json_object_foreach((json_t *)(uintptr_t)v, key, member)
+    {
         const json_t *known = json_object_get(props, key);
         snprintf(step, sizeof step, ".%.80s", key);
         if (!known && !js_bool(schema, "additionalProperties", true)) {
@@ -152,7 +158,8 @@ static enum status check(const json_t *schema, const json_t *v, struct where *w,
     if (st == OK)
         st = check_choice(schema, v, w);
     if (st == OK && json_is_string(v))
-        st = check_range(schema, code_points((struct str){ json_string_value(v), json_string_length(v) }),
+        st = check_range(schema,
+                         code_points((struct str){ json_string_value(v), json_string_length(v) }),
                          "minLength", "maxLength", w);
     if (st == OK && json_is_number(v))
         st = check_number(schema, v, w);

@@ -13,7 +13,7 @@ struct sse {
     struct str whole; /* the only data line so far, when it lies in the piece being fed */
     char event[32];   /* its name, "" for message; longer ones are cut */
     bool has_data;
-    bool after_cr;    /* swallow the LF of a CR LF that was cut in two */
+    bool after_cr; /* swallow the LF of a CR LF that was cut in two */
     bool begun;
 };
 

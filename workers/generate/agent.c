@@ -6,7 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TOOLS_MAX = 24, INPUT_MAX = 2048, EXCERPT_MAX = 4096, DESCRIPTION_MAX = 200, PROMPT_MAX = 128 * 1024 };
+enum {
+    TOOLS_MAX = 24,
+    INPUT_MAX = 2048,
+    EXCERPT_MAX = 4096,
+    DESCRIPTION_MAX = 200,
+    PROMPT_MAX = 128 * 1024
+};
 
 struct agent {
     struct generate *stage;
@@ -64,12 +70,13 @@ static json_t *schema(const struct agent *a)
         const json_t *tool = json_array_get(a->tools, i);
         char name[256];
         snprintf(name, sizeof name, "%s/%s", js_str(tool, "server"), js_str(tool, "name"));
-        js_push(one, json_pack("{s:s,s:{s:{s:[s]},s:o},s:[s,s],s:b}", "type", "object", "properties", "call", "enum",
-                               name, "arguments", input_schema(tool), "required", "call", "arguments",
-                               "additionalProperties", 0));
+        js_push(one, json_pack("{s:s,s:{s:{s:[s]},s:o},s:[s,s],s:b}", "type", "object",
+                               "properties", "call", "enum", name, "arguments", input_schema(tool),
+                               "required", "call", "arguments", "additionalProperties", 0));
     }
-    js_push(one, json_pack("{s:s,s:{s:{s:[s]}},s:[s],s:b}", "type", "object", "properties", "answer", "enum", "enough",
-                           "required", "answer", "additionalProperties", 0));
+    js_push(one,
+            json_pack("{s:s,s:{s:{s:[s]}},s:[s],s:b}", "type", "object", "properties", "answer",
+                      "enum", "enough", "required", "answer", "additionalProperties", 0));
     js_set(v, "oneOf", one);
     return v;
 }
@@ -89,9 +96,11 @@ static json_t *messages(const struct agent *a, struct arena *arena)
         buf_str(&b, "\nResults of earlier calls:\n");
     for (size_t i = 0; i < json_array_size(a->found); i++) {
         const json_t *r = json_array_get(a->found, i);
-        buf_printf(&b, "- %s: %s\n", js_str(r, "title"), text_line(arena, js_view(r, "excerpt"), 1500));
+        buf_printf(&b, "- %s: %s\n", js_str(r, "title"),
+                   text_line(arena, js_view(r, "excerpt"), 1500));
     }
-    buf_str(&b, "\nTask:\nDecide whether one more call of a tool is needed to know facts that are missing above. If so, "
+    buf_str(&b, "\nTask:\nDecide whether one more call of a tool is needed to know facts that are "
+                "missing above. If so, "
                 "give the call and its arguments. If not, answer \"enough\".");
     js_push(list, json_pack("{s:s,s:s}", "role", "system", "content",
                             "You decide which tool to call. You answer with JSON only."));
@@ -120,7 +129,8 @@ json_t *insight_of(struct arena *a, const char *id, const json_t *call, const js
     js_set_z(v, "excerpt", text_cut(a, js_view(result, "text"), EXCERPT_MAX));
     js_set_z(v, "hash", *js_str(result, "hash") ? js_str(result, "hash") : hex);
     js_set_z(v, "title", *buf_z(&title) ? buf_z(&title) : js_str(call, "tool"));
-    js_set_bool(v, "truncated", js_bool(result, "truncated", false) || js_view(result, "text").n > EXCERPT_MAX);
+    js_set_bool(v, "truncated",
+                js_bool(result, "truncated", false) || js_view(result, "text").n > EXCERPT_MAX);
     buf_fini(&title);
     return v;
 }
@@ -159,8 +169,9 @@ static void on_decision(void *ctx, struct task *t, const struct model_reply *rep
     bool again = false; /* the same call twice: the model has nothing more to ask */
     for (size_t i = 0; i < json_array_size(a->found); i++) {
         const json_t *f = json_array_get(a->found, i);
-        again = again || (strcmp(js_str(f, "tool"), slash + 1) == 0 &&
-                          json_equal(json_object_get(f, "arguments"), json_object_get(call, "arguments")));
+        again = again ||
+                (strcmp(js_str(f, "tool"), slash + 1) == 0 &&
+                 json_equal(json_object_get(f, "arguments"), json_object_get(call, "arguments")));
     }
     if (again) {
         json_decref(call);
@@ -180,19 +191,28 @@ static void step(struct agent *a, struct task *t)
         return;
     }
     json_t *list = messages(a, task_arena(t)), *shape = schema(a);
-    struct model_request r = { .messages = list, .schema = shape, .schema_name = "tool", .tokens_max = 300,
-                               .temperature = 0, .seed = a->want.seed + (uint64_t)a->calls };
+    struct model_request r = { .messages = list,
+                               .schema = shape,
+                               .schema_name = "tool",
+                               .tokens_max = 300,
+                               .temperature = 0,
+                               .seed = a->want.seed + (uint64_t)a->calls };
     task_note(t, "tools");
     model_call(a->stage->model, t, &r, on_decision, a);
     json_decref(list);
     json_decref(shape);
 }
 
-void agent_start(struct generate *s, struct task *t, const struct agent_want *want, agent_fn *fn, void *ctx)
+void agent_start(struct generate *s, struct task *t, const struct agent_want *want, agent_fn *fn,
+                 void *ctx)
 {
     struct agent *a = arena_alloc(task_arena(t), sizeof *a);
     assert(a);
-    *a = (struct agent){ .stage = s, .want = *want, .fn = fn, .ctx = ctx, .found = task_hold(t, json_array()),
+    *a = (struct agent){ .stage = s,
+                         .want = *want,
+                         .fn = fn,
+                         .ctx = ctx,
+                         .found = task_hold(t, json_array()),
                          .tools = task_hold(t, tools_on_offer(s, want->insights)) };
     step(a, t);
 }

@@ -8,11 +8,16 @@
 #include <strings.h>
 
 enum {
-    REFRESH_MAX = 8,      /* probes asked again for an answer */
-    FACTS_BYTES = 6000,   /* of all tool results together in the prompt */
-    LINES_MAX = 12,       /* of one result */
-    PROBLEM_BYTES = 4000, DRAFT_BYTES = 9000, FINDINGS_MAX = 10, REPLY_TOKENS = 700,
-    PROMPT_MAX = 256 * 1024, TOOL_CALLS = 2, REPLY_MAX = 60000,
+    REFRESH_MAX = 8,    /* probes asked again for an answer */
+    FACTS_BYTES = 6000, /* of all tool results together in the prompt */
+    LINES_MAX = 12,     /* of one result */
+    PROBLEM_BYTES = 4000,
+    DRAFT_BYTES = 9000,
+    FINDINGS_MAX = 10,
+    REPLY_TOKENS = 700,
+    PROMPT_MAX = 256 * 1024,
+    TOOL_CALLS = 2,
+    REPLY_MAX = 60000,
 };
 
 struct question {
@@ -32,7 +37,8 @@ struct probe {
 /* ---- the prompt -------------------------------------------------------------------------------- */
 
 /* Lines of a result that have to do with the question or the problem; the first ones when none has. */
-static void put_excerpt(struct question *q, struct buf *b, const json_t *fact, const struct words *about)
+static void put_excerpt(struct question *q, struct buf *b, const json_t *fact,
+                        const struct words *about)
 {
     struct arena *a = task_arena(q->task);
     struct str rest = js_view(fact, "excerpt");
@@ -59,7 +65,8 @@ static void put_facts(struct question *q, struct buf *out, const struct words *a
     buf_init(&b, PROMPT_MAX);
     for (size_t i = 0; i < json_array_size(q->facts) && b.len < FACTS_BYTES; i++) {
         const json_t *f = json_array_get(q->facts, i);
-        buf_printf(&b, "[%s] %s%s:\n", js_str(f, "id"), *js_str(f, "title") ? js_str(f, "title") : js_str(f, "tool"),
+        buf_printf(&b, "[%s] %s%s:\n", js_str(f, "id"),
+                   *js_str(f, "title") ? js_str(f, "title") : js_str(f, "tool"),
                    js_bool(f, "stale", false) ? " (as of the last round)" : " (read just now)");
         put_excerpt(q, &b, f, about);
     }
@@ -71,7 +78,8 @@ static void put_facts(struct question *q, struct buf *out, const struct words *a
 static void put_draft(struct question *q, struct buf *b)
 {
     struct arena *a = task_arena(q->task);
-    const json_t *draft = task_doc(q->task, "draft@best", NULL), *list = js_list(draft, "requirements");
+    const json_t *draft = task_doc(q->task, "draft@best", NULL),
+                 *list = js_list(draft, "requirements");
     if (!draft) {
         buf_str(b, "Requirements so far:\nnone yet\n\n");
         return;
@@ -80,8 +88,8 @@ static void put_draft(struct question *q, struct buf *b)
     buf_printf(b, "Requirements of the change `%s`:\n", js_str(draft, "change_name"));
     for (size_t i = 0; i < js_count(list) && b->len - from < DRAFT_BYTES; i++) {
         const json_t *r = js_at(list, i), *sources = js_list(r, "sources");
-        buf_printf(b, "%zu. %s (%s, %s): %s", i + 1, js_str(r, "name"), js_str(r, "op"), js_str(r, "capability"),
-                   text_line(a, js_view(r, "text"), 600));
+        buf_printf(b, "%zu. %s (%s, %s): %s", i + 1, js_str(r, "name"), js_str(r, "op"),
+                   js_str(r, "capability"), text_line(a, js_view(r, "text"), 600));
         for (size_t k = 0; k < js_count(sources); k++)
             buf_printf(b, "%s%s%s", k ? ", " : " [rests on ", json_string_value(js_at(sources, k)),
                        k + 1 == js_count(sources) ? "]" : "");
@@ -93,13 +101,14 @@ static void put_draft(struct question *q, struct buf *b)
 static void put_review(struct question *q, struct buf *b)
 {
     struct arena *a = task_arena(q->task);
-    const json_t *review = task_doc(q->task, "review@best", NULL), *list = js_list(review, "findings");
+    const json_t *review = task_doc(q->task, "review@best", NULL),
+                 *list = js_list(review, "findings");
     const json_t *v = js_obj(review, "verdict");
     if (!review)
         return;
     buf_printf(b, "Review of it:\ngates %s, measures %lld of 1000, judge %lld of 1000\n",
-               js_bool(v, "gates", false) ? "hold" : "do not hold", (long long)js_int(v, "measures", 0),
-               (long long)js_int(v, "judge", -1));
+               js_bool(v, "gates", false) ? "hold" : "do not hold",
+               (long long)js_int(v, "measures", 0), (long long)js_int(v, "judge", -1));
     for (size_t i = 0; i < js_count(list) && i < FINDINGS_MAX; i++)
         buf_printf(b, "- %s: %s\n", js_str(js_at(list, i), "severity"),
                    text_line(a, js_view(js_at(list, i), "message"), 300));
@@ -114,11 +123,14 @@ static void put_history(struct question *q, struct buf *b)
     const json_t *answers = js_list(task_doc(q->task, "answers", NULL), "items");
     for (size_t i = 0; i < js_count(ledger); i++) {
         const json_t *e = js_at(ledger, i);
-        buf_printf(b, "%sround %lld: %s: %s\n", i ? "" : "History of the job:\n", (long long)js_int(e, "round", 0),
-                   js_bool(e, "kept", false) ? "kept" : "discarded", text_line(a, js_view(e, "reason"), 200));
+        buf_printf(b, "%sround %lld: %s: %s\n", i ? "" : "History of the job:\n",
+                   (long long)js_int(e, "round", 0),
+                   js_bool(e, "kept", false) ? "kept" : "discarded",
+                   text_line(a, js_view(e, "reason"), 200));
     }
     for (size_t i = 0; i < js_count(comments); i++)
-        buf_printf(b, "%s- %s\n", i ? "" : "\nComments of the user:\n", text_line(a, js_view(js_at(comments, i), "text"), 400));
+        buf_printf(b, "%s- %s\n", i ? "" : "\nComments of the user:\n",
+                   text_line(a, js_view(js_at(comments, i), "text"), 400));
     for (size_t i = 0; i < js_count(answers); i++)
         buf_printf(b, "%s- %s %s\n", i ? "" : "\nAnswers of the user:\n",
                    text_line(a, js_view(js_at(answers, i), "question"), 200),
@@ -148,12 +160,18 @@ static json_t *messages_of(struct question *q)
     put_review(q, &b);
     put_history(q, &b);
     put_facts(q, &b, &words);
-    buf_printf(&b, "Question:\n%s\n\nTask:\nAnswer the question of the user in a few plain sentences, in the language "
-                   "of the question, from what is written above. Name the requirement or the fact that your answer rests "
-                   "on. Where facts and requirements differ, say so and give the value of the facts. Say openly when the "
-                   "answer is not above.", text_cut(a, str_of(ask), 4000));
+    buf_printf(&b,
+               "Question:\n%s\n\nTask:\nAnswer the question of the user in a few plain sentences, "
+               "in the language "
+               "of the question, from what is written above. Name the requirement or the fact that "
+               "your answer rests "
+               "on. Where facts and requirements differ, say so and give the value of the facts. "
+               "Say openly when the "
+               "answer is not above.",
+               text_cut(a, str_of(ask), 4000));
     js_push(list, json_pack("{s:s,s:s}", "role", "system", "content",
-                            "You answer questions about a change to a software's requirements, briefly and truthfully."));
+                            "You answer questions about a change to a software's requirements, "
+                            "briefly and truthfully."));
     js_set_z(user, "role", "user");
     js_set_str(user, "content", buf_get(&b));
     js_push(list, user);
@@ -186,7 +204,8 @@ static json_t *sources_of(struct question *q, const char *text)
         for (size_t k = 0; k < w.n; k++)
             figure = figure || (w.v[k].figure && words_have(&fw, w.v[k].key));
         if (figure || words_common(&fw, &w) >= 3) {
-            char *z = arena_printf(a, "insight %s (%s/%s)", js_str(f, "id"), js_str(f, "server"), js_str(f, "tool"));
+            char *z = arena_printf(a, "insight %s (%s/%s)", js_str(f, "id"), js_str(f, "server"),
+                                   js_str(f, "tool"));
             js_push_z(out, z ? z : "insights");
         }
     }
@@ -214,8 +233,11 @@ static void on_tools(void *ctx, struct task *t, json_t *found)
     for (size_t i = 0; i < js_count(found); i++)
         js_push(q->facts, json_deep_copy(js_at(found, i)));
     json_t *list = messages_of(q);
-    struct model_request r = { .messages = list, .tokens_max = REPLY_TOKENS, .temperature = 0.2,
-                               .seed = task_seed(t), .stream_text = true };
+    struct model_request r = { .messages = list,
+                               .tokens_max = REPLY_TOKENS,
+                               .temperature = 0.2,
+                               .seed = task_seed(t),
+                               .stream_text = true };
     task_note(t, "answering");
     model_call(q->stage->model, t, &r, on_answer, q);
     json_decref(list);
@@ -225,9 +247,12 @@ static void facts_ready(struct question *q)
 {
     struct arena *a = task_arena(q->task);
     char *about = arena_printf(a, "Problem:\n%s\n\nQuestion of the user:\n%s",
-                               text_cut(a, problem_of(q->task), PROBLEM_BYTES), text_cut(a, js_view(q->ask, "text"), 2000));
-    struct agent_want want = { .about = about ? about : "", .insights = task_doc(q->task, "insights", NULL),
-                               .calls_max = TOOL_CALLS, .seed = task_seed(q->task) };
+                               text_cut(a, problem_of(q->task), PROBLEM_BYTES),
+                               text_cut(a, js_view(q->ask, "text"), 2000));
+    struct agent_want want = { .about = about ? about : "",
+                               .insights = task_doc(q->task, "insights", NULL),
+                               .calls_max = TOOL_CALLS,
+                               .seed = task_seed(q->task) };
     agent_start(q->stage, q->task, &want, on_tools, q);
 }
 
@@ -240,7 +265,8 @@ static void on_probe(void *ctx, struct task *t, const json_t *result, const char
     json_t *old = json_array_get(q->facts, p->at);
     (void)fault;
     if (result && js_bool(result, "ok", false)) {
-        json_t *fresh = insight_of(task_arena(t), js_str(old, "id"), json_array_get(q->calls, p->at), result);
+        json_t *fresh =
+            insight_of(task_arena(t), js_str(old, "id"), json_array_get(q->calls, p->at), result);
         if (*js_str(old, "title"))
             js_set_z(fresh, "title", js_str(old, "title"));
         json_array_set_new(q->facts, p->at, fresh);
@@ -268,11 +294,15 @@ void ask_begin(struct generate *s, struct task *t)
     const json_t *ask = task_doc(t, "ask", &err);
     if (!q || !ask) {
         task_let_go(t);
-        task_fail(t, FAULT_PERMANENT, 0, "no usable question: %s", *err.text ? err.text : "it was not sent");
+        task_fail(t, FAULT_PERMANENT, 0, "no usable question: %s",
+                  *err.text ? err.text : "it was not sent");
         return;
     }
     const json_t *items = js_list(task_doc(t, "insights", NULL), "items");
-    *q = (struct question){ .stage = s, .task = t, .ask = ask, .calls = task_hold(t, json_array()),
+    *q = (struct question){ .stage = s,
+                            .task = t,
+                            .ask = ask,
+                            .calls = task_hold(t, json_array()),
                             .facts = task_hold(t, items ? json_deep_copy(items) : json_array()) };
     size_t n = json_array_size(q->facts);
     q->waiting = n < REFRESH_MAX ? n : REFRESH_MAX;

@@ -143,7 +143,8 @@ static void put_renames(struct reading *r, struct str body)
         const char *at = memmem(line.p, line.n, mark, sizeof mark - 1);
         if (!at)
             continue;
-        struct str name = { at + sizeof mark - 1, (size_t)(line.p + line.n - at) - (sizeof mark - 1) };
+        struct str name = { at + sizeof mark - 1,
+                            (size_t)(line.p + line.n - at) - (sizeof mark - 1) };
         while (name.n && (name.p[name.n - 1] == '`' || name.p[name.n - 1] == ' '))
             name.n--;
         name = blank_trim(name);
@@ -234,7 +235,8 @@ json_t *base_draft(struct arena *a, const json_t *brief)
             sections(text, on_proposal, &r);
         else if (str_is(path, "tasks.md"))
             sections(text, on_tasks, &r);
-        else if (path.n > 14 && memcmp(path.p, "specs/", 6) == 0 && memcmp(path.p + path.n - 8, "/spec.md", 8) == 0) {
+        else if (path.n > 14 && memcmp(path.p, "specs/", 6) == 0 &&
+                 memcmp(path.p + path.n - 8, "/spec.md", 8) == 0) {
             r.capability = (struct str){ path.p + 6, path.n - 14 };
             sections(text, on_delta, &r);
         }

@@ -65,14 +65,16 @@ static char *tidy(const struct gen *g, const char *text)
 
 char *repair_sentence(const struct gen *g, const char *text)
 {
-    static const char *const weaker[] = { " will ", " should ", " needs to ", " has to ", " can ", " may " };
+    static const char *const weaker[] = { " will ",   " should ", " needs to ",
+                                          " has to ", " can ",    " may " };
     char *z = tidy(g, text);
     if (is_normative(z) || !*z)
         return z;
     for (size_t i = 0; i < COUNT(weaker); i++) {
         const char *at = strcasestr(z, weaker[i]);
         if (at && at - z < 60) {
-            char *out = arena_printf(g->arena, "%.*s SHALL %s", (int)(at - z), z, at + strlen(weaker[i]));
+            char *out =
+                arena_printf(g->arena, "%.*s SHALL %s", (int)(at - z), z, at + strlen(weaker[i]));
             return out ? out : z;
         }
     }
@@ -83,7 +85,8 @@ char *repair_sentence(const struct gen *g, const char *text)
 }
 
 /* A figure of a fact that concerns this requirement, when the sentence uses no figure of any. */
-static const struct fact *unused_fact(const struct gen *g, const struct item *it, const struct words *text)
+static const struct fact *unused_fact(const struct gen *g, const struct item *it,
+                                      const struct words *text)
 {
     const struct fact *best = NULL;
     size_t most = 1;
@@ -116,7 +119,8 @@ int check_sentence(const struct gen *g, const struct item *it, const char *text,
     const struct fact *fact = unused_fact(g, it, &w);
     if (fact && words_figures(&intent) == 0) {
         faults += 2;
-        *instruct = arena_printf(g->arena, "Use the value that holds today: %s", text_line(g->arena, fact->line, 200));
+        *instruct = arena_printf(g->arena, "Use the value that holds today: %s",
+                                 text_line(g->arena, fact->line, 200));
     }
     if (!it->wish && words_figures_missing(&intent, mine, 1, &which) > 0) {
         faults += 2;
@@ -124,7 +128,8 @@ int check_sentence(const struct gen *g, const struct item *it, const char *text,
     }
     if (words_figures_missing(&w, given, COUNT(given), &which) > 0) {
         faults += 3;
-        *instruct = arena_printf(g->arena, "Leave out %.*s: nobody gave this figure.", STR_ARG(which));
+        *instruct =
+            arena_printf(g->arena, "Leave out %.*s: nobody gave this figure.", STR_ARG(which));
     }
     if (w.n < 3 || strlen(z) >= SENTENCE_MAX - 1) {
         faults += 4;
@@ -132,8 +137,9 @@ int check_sentence(const struct gen *g, const struct item *it, const char *text,
     }
     if (!is_normative(z)) {
         faults += 4;
-        *instruct = arena_printf(g->arena, "The sentence must contain the word SHALL in capitals, as in "
-                                           "\"The system SHALL …\".");
+        *instruct =
+            arena_printf(g->arena, "The sentence must contain the word SHALL in capitals, as in "
+                                   "\"The system SHALL …\".");
     }
     return faults;
 }
@@ -211,7 +217,8 @@ static char *step_text(const struct gen *g, struct str s)
         }
     }
     char *z = text_line(g->arena, s, STEP_MAX);
-    static const char *const articles[] = { "The ", "A ", "An " }; /* a step goes on after its keyword */
+    static const char *const articles[] = { "The ", "A ",
+                                            "An " }; /* a step goes on after its keyword */
     size_t n = strlen(z);
     for (size_t i = 0; i < COUNT(articles); i++) {
         if (strncmp(z, articles[i], strlen(articles[i])) == 0)
@@ -256,32 +263,38 @@ static struct words words_of_steps(const struct gen *g, const json_t *list, cons
 /* What is wrong with a scenario, or NULL. */
 static const char *scenario_fault(const struct gen *g, const struct item *it, const json_t *s)
 {
-    const json_t *given = js_list(s, "given"), *when = js_list(s, "when"), *then = js_list(s, "then");
+    const json_t *given = js_list(s, "given"), *when = js_list(s, "when"),
+                 *then = js_list(s, "then");
     if (js_count(when) + js_count(given) == 0)
         return "Say in when what happens.";
     if (js_count(then) == 0)
         return "Say in then which result one can observe.";
     struct words cause = words_of_steps(g, given, when), effect = words_of_steps(g, then, NULL);
     if (effect.n < 2 || words_share(&effect, &cause) > 0.9)
-        return "The result in then must be something new that one can observe, not the condition again.";
+        return "The result in then must be something new that one can observe, not the condition "
+               "again.";
     struct words text = words_of(g->arena, str_of(it->text));
-    size_t shared = words_common(&effect, &text) + words_common(&cause, &text), figures = words_figures(&text);
+    size_t shared = words_common(&effect, &text) + words_common(&cause, &text),
+           figures = words_figures(&text);
     const struct words *both[] = { &cause, &effect };
     if (shared < 2 || words_common(&effect, &text) == 0)
         return "The scenario must show this requirement, in its own words.";
     if (figures > 0 && words_figures_missing(&text, both, 2, NULL) == figures)
         return "Use the figures of the requirement as concrete values.";
     struct words target = it->target ? it->target->words : text;
-    const struct words *given_sets[] = { &g->problem_words, &g->fact_words, &g->wish_words, &text, &target };
+    const struct words *given_sets[] = { &g->problem_words, &g->fact_words, &g->wish_words, &text,
+                                         &target };
     if (words_figures_missing(&effect, given_sets, COUNT(given_sets), NULL) > 0)
         return "Use in then only figures that the requirement gives.";
     return NULL;
 }
 
-static json_t *clean_scenario(const struct gen *g, const struct item *it, const json_t *s, size_t number)
+static json_t *clean_scenario(const struct gen *g, const struct item *it, const json_t *s,
+                              size_t number)
 {
     json_t *out = json_object(), *given = steps_of(g, json_object_get(s, "given"));
-    const char *otherwise = arena_printf(g->arena, number ? "%s, case %zu" : "%s", it->name, number + 1);
+    const char *otherwise =
+        arena_printf(g->arena, number ? "%s, case %zu" : "%s", it->name, number + 1);
     js_set_z(out, "name", "");
     if (json_array_size(given))
         js_set(out, "given", given);
@@ -318,7 +331,8 @@ static bool like_earlier(const struct gen *g, const json_t *list, const json_t *
     return false;
 }
 
-json_t *check_scenarios(const struct gen *g, const struct item *it, const json_t *list, char **instruct)
+json_t *check_scenarios(const struct gen *g, const struct item *it, const json_t *list,
+                        char **instruct)
 {
     json_t *out = json_array();
     *instruct = NULL;
@@ -338,7 +352,8 @@ json_t *check_scenarios(const struct gen *g, const struct item *it, const json_t
 /* Without a model: the condition and the rest of the sentence. */
 json_t *scenario_from(const struct gen *g, const struct item *it)
 {
-    static const char *const cuts[] = { " when ", " if ", " after ", " once ", " unless ", " for ", " within " };
+    static const char *const cuts[] = { " when ",   " if ",  " after ", " once ",
+                                        " unless ", " for ", " within " };
     const char *text = it->text ? it->text : it->intent;
     const char *at = NULL;
     for (size_t i = 0; i < COUNT(cuts) && !at; i++)

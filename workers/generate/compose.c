@@ -57,7 +57,8 @@ static void find_sources(const struct gen *g, struct item *it)
         for (size_t k = 0; k < text.n; k++) {
             bool has = words_have(&f->words, text.v[k].key);
             common += has && !text.v[k].figure;
-            rests = rests || (has && text.v[k].figure && !words_have(&g->problem_words, text.v[k].key));
+            rests =
+                rests || (has && text.v[k].figure && !words_have(&g->problem_words, text.v[k].key));
         }
         if ((rests && common >= 1) || common >= 3)
             sources_add(it, f->id);
@@ -78,9 +79,10 @@ static json_t *requirement_of(struct gen *g, struct item *it)
         js_set_z(r, "migration", it->migration);
     if (it->text)
         js_set_z(r, "text", it->text);
-    js_set(r, "scenarios", it->target && it->state == ITEM_READY && !json_object_get(r, "from")
-                               ? place_scenarios(g, it)
-                               : json_deep_copy(it->scenarios));
+    js_set(r, "scenarios",
+           it->target && it->state == ITEM_READY && !json_object_get(r, "from")
+               ? place_scenarios(g, it)
+               : json_deep_copy(it->scenarios));
     if (json_array_size(it->sources))
         js_set(r, "sources", json_deep_copy(it->sources));
     return r;
@@ -90,13 +92,17 @@ static void put_what(struct gen *g, json_t *what, const struct item *it)
 {
     static const struct {
         const char *op, *verb;
-    } verbs[] = { { "added", "Add" }, { "modified", "Change" }, { "removed", "Remove" }, { "renamed", "Rename" } };
+    } verbs[] = { { "added", "Add" },
+                  { "modified", "Change" },
+                  { "removed", "Remove" },
+                  { "renamed", "Rename" } };
     const char *verb = verbs[0].verb;
     for (size_t i = 0; i < COUNT(verbs); i++) {
         if (strcmp(verbs[i].op, it->op) == 0)
             verb = verbs[i].verb;
     }
-    char *z = arena_printf(g->arena, "**%s** (%s): %s", it->name, capability_of(g, it), it->text ? it->text : "");
+    char *z = arena_printf(g->arena, "**%s** (%s): %s", it->name, capability_of(g, it),
+                           it->text ? it->text : "");
     char *line = z ? arena_printf(g->arena, "%s %s", verb, z) : NULL;
     js_push_z(what, line ? line : it->name);
 }
@@ -112,7 +118,8 @@ static json_t *sources_of(const struct gen *g)
             for (size_t k = 0; k < g->items_n; k++) {
                 const struct item *it = &g->items[k];
                 for (size_t s = 0; written(it) && s < json_array_size(it->sources); s++)
-                    cited = cited || strcmp(json_string_value(json_array_get(it->sources, s)), js_str(insight, "id")) == 0;
+                    cited = cited || strcmp(json_string_value(json_array_get(it->sources, s)),
+                                            js_str(insight, "id")) == 0;
             }
             if (!cited)
                 continue;
@@ -127,7 +134,8 @@ static json_t *sources_of(const struct gen *g)
 /* tasks.md: what to build, as the model sees it, then one check for each scenario. */
 static json_t *tasks_of(struct gen *g)
 {
-    json_t *list = json_array(), *build = json_object(), *verify = json_object(), *checks = json_array();
+    json_t *list = json_array(), *build = json_object(), *verify = json_object(),
+           *checks = json_array();
     json_t *items = g->tasks ? json_incref(g->tasks) : json_array();
     for (size_t i = 0; i < g->items_n; i++) {
         const struct item *it = &g->items[i];
@@ -155,13 +163,15 @@ static json_t *purposes_of(struct gen *g)
     json_t *out = json_array();
     bool used = false;
     for (size_t i = 0; i < g->items_n; i++)
-        used = used || (g->home_new && written(&g->items[i]) && strcmp(capability_of(g, &g->items[i]), g->home) == 0);
+        used = used || (g->home_new && written(&g->items[i]) &&
+                        strcmp(capability_of(g, &g->items[i]), g->home) == 0);
     if (used) {
         json_t *p = json_object();
         const char *text = g->purpose ? g->purpose : "";
         if (strlen(text) < PURPOSE_MIN) {
             const char *title = js_str(g->in.brief, "title");
-            char *z = arena_printf(g->arena, "%s%sThis capability holds the rules for: %s.", text, *text ? " " : "", title);
+            char *z = arena_printf(g->arena, "%s%sThis capability holds the rules for: %s.", text,
+                                   *text ? " " : "", title);
             text = z ? z : text;
         }
         js_set_z(p, "capability", g->home);
@@ -189,7 +199,8 @@ static const char *why_of(struct gen *g)
         for (size_t i = 0; i < g->sentences_n && b.len < (pass ? PURPOSE_MIN : WHY_MAX / 2); i++) {
             const struct sentence *s = &g->sentences[i];
             if ((s->kind == SENTENCE_BACKGROUND) == (pass == 0))
-                buf_printf(&b, "%s%s.", b.len ? " " : "", text_line(g->arena, s->text, WHY_MAX / 2));
+                buf_printf(&b, "%s%s.", b.len ? " " : "",
+                           text_line(g->arena, s->text, WHY_MAX / 2));
         }
     }
     char *z = arena_dup(g->arena, buf_z(&b), b.len);
@@ -199,7 +210,8 @@ static const char *why_of(struct gen *g)
 
 json_t *compose(struct gen *g)
 {
-    json_t *d = json_object(), *what = json_array(), *requirements = json_array(), *impact = json_array();
+    json_t *d = json_object(), *what = json_array(), *requirements = json_array(),
+           *impact = json_array();
     for (size_t i = 0; i < g->items_n; i++) {
         struct item *it = &g->items[i];
         if (!written(it))
@@ -208,8 +220,9 @@ json_t *compose(struct gen *g)
         find_sources(g, it);
         js_push(requirements, requirement_of(g, it));
         put_what(g, what, it);
-        char *z = arena_printf(g->arena, "Capability `%s`%s", capability_of(g, it),
-                               g->home_new && strcmp(capability_of(g, it), g->home) == 0 ? " (new)" : "");
+        char *z =
+            arena_printf(g->arena, "Capability `%s`%s", capability_of(g, it),
+                         g->home_new && strcmp(capability_of(g, it), g->home) == 0 ? " (new)" : "");
         bool seen = !z;
         for (size_t k = 0; k < json_array_size(impact) && !seen; k++)
             seen = strcmp(json_string_value(json_array_get(impact, k)), z) == 0;

@@ -89,9 +89,13 @@ static void pump(struct job *j)
         struct asked *a = arena_alloc(task_arena(j->task), sizeof *a);
         assert(a);
         *a = (struct asked){ j, ask.id };
-        struct model_request r = { .messages = ask.messages, .schema = ask.schema, .schema_name = ask.name,
-                                   .tokens_max = ask.tokens_max, .temperature = j->stage->temperature,
-                                   .seed = ask.seed, .stream_text = true };
+        struct model_request r = { .messages = ask.messages,
+                                   .schema = ask.schema,
+                                   .schema_name = ask.name,
+                                   .tokens_max = ask.tokens_max,
+                                   .temperature = j->stage->temperature,
+                                   .seed = ask.seed,
+                                   .stream_text = true };
         task_note(j->task, "%s", ask.note);
         model_call(j->stage->model, j->task, &r, on_reply, a);
     }
@@ -121,16 +125,24 @@ static void generate_begin(struct generate *s, struct task *t)
     const json_t *brief = task_doc(t, "brief", &err);
     if (!j || !brief) {
         task_let_go(t);
-        task_fail(t, FAULT_PERMANENT, 0, "no usable brief: %s", *err.text ? err.text : "it was not sent");
+        task_fail(t, FAULT_PERMANENT, 0, "no usable brief: %s",
+                  *err.text ? err.text : "it was not sent");
         return;
     }
     *j = (struct job){ .stage = s, .task = t };
     j->in = (struct gen_input){
-        .brief = brief, .insights = task_doc(t, "insights", NULL), .comments = task_doc(t, "comments", NULL),
-        .answers = task_doc(t, "answers", NULL), .best = task_doc(t, "draft@best", NULL),
-        .best_review = task_doc(t, "review@best", NULL), .last_review = task_doc(t, "review@last", NULL),
-        .seed = task_seed(t), .round = (int64_t)task_parts(t).round, .parent = js_int(task_facts(t), "parent", 0),
-        .findings = conf_int(worker_conf(s->worker), CONF_MODEL_FINDINGS) != 0, .large = is_large(s),
+        .brief = brief,
+        .insights = task_doc(t, "insights", NULL),
+        .comments = task_doc(t, "comments", NULL),
+        .answers = task_doc(t, "answers", NULL),
+        .best = task_doc(t, "draft@best", NULL),
+        .best_review = task_doc(t, "review@best", NULL),
+        .last_review = task_doc(t, "review@last", NULL),
+        .seed = task_seed(t),
+        .round = (int64_t)task_parts(t).round,
+        .parent = js_int(task_facts(t), "parent", 0),
+        .findings = conf_int(worker_conf(s->worker), CONF_MODEL_FINDINGS) != 0,
+        .large = is_large(s),
     };
     json_t *base = j->in.best ? NULL : base_draft(task_arena(t), brief);
     if (base)
@@ -144,7 +156,9 @@ static void generate_begin(struct generate *s, struct task *t)
     char *about = arena_alloc(task_arena(t), ABOUT_MAX);
     if (about)
         snprintf(about, ABOUT_MAX, "Problem:\n%.*s", 8000, js_str(brief, "problem"));
-    struct agent_want want = { .about = about ? about : "", .insights = j->in.insights, .calls_max = TOOL_CALLS,
+    struct agent_want want = { .about = about ? about : "",
+                               .insights = j->in.insights,
+                               .calls_max = TOOL_CALLS,
                                .seed = j->in.seed };
     agent_start(s, t, &want, on_tools, j);
 }
@@ -160,9 +174,12 @@ static void on_model_fail(void *ctx, struct task *t)
 static enum status stage_open(struct worker *w, void **self, struct err *err)
 {
     const struct conf *c = worker_conf(w);
-    struct model_conf mc = { .url = conf_str(c, CONF_MODEL_URL), .name = conf_str(c, CONF_MODEL_NAME),
-                             .key_file = conf_str(c, CONF_MODEL_KEY), .slots = conf_int(c, CONF_MODEL_SLOTS),
-                             .first_ms = conf_int(c, CONF_MODEL_FIRST), .stall_ms = conf_int(c, CONF_MODEL_STALL) };
+    struct model_conf mc = { .url = conf_str(c, CONF_MODEL_URL),
+                             .name = conf_str(c, CONF_MODEL_NAME),
+                             .key_file = conf_str(c, CONF_MODEL_KEY),
+                             .slots = conf_int(c, CONF_MODEL_SLOTS),
+                             .first_ms = conf_int(c, CONF_MODEL_FIRST),
+                             .stall_ms = conf_int(c, CONF_MODEL_STALL) };
     struct generate *s = calloc(1, sizeof *s);
     if (!s)
         return err_set(err, ERR_NOMEM, "out of memory");
@@ -209,6 +226,10 @@ static void stage_close(void *self)
 
 static const char *const stages[] = { "generate", "ask", NULL };
 
-const struct stage_ops generate_ops = { .role = "generate", .stages = stages, .slots = TASKS_AT_ONCE,
-                                        .open = stage_open, .begin = stage_begin, .cancel = stage_cancel,
+const struct stage_ops generate_ops = { .role = "generate",
+                                        .stages = stages,
+                                        .slots = TASKS_AT_ONCE,
+                                        .open = stage_open,
+                                        .begin = stage_begin,
+                                        .cancel = stage_cancel,
                                         .close = stage_close };

@@ -27,8 +27,10 @@ void known_load(struct gen *g)
         for (size_t k = 0; k < js_count(list) && g->known_n < n; k++) {
             const json_t *r = js_at(list, k);
             struct known *known = &g->known[g->known_n++];
-            *known = (struct known){ .capability = js_str(js_at(caps, i), "id"), .name = js_str(r, "name"),
-                                     .text = js_view(r, "text"), .scenarios = js_list(r, "scenarios") };
+            *known = (struct known){ .capability = js_str(js_at(caps, i), "id"),
+                                     .name = js_str(r, "name"),
+                                     .text = js_view(r, "text"),
+                                     .scenarios = js_list(r, "scenarios") };
             char *all = arena_printf(g->arena, "%s\n%s", known->name, js_str(r, "text"));
             known->words = words_of(g->arena, str_of(all ? all : known->name));
         }
@@ -109,7 +111,8 @@ void place_dedupe(struct gen *g)
             if (!within(&mine, &other))
                 continue;
             /* Either says the other: the one that is closer to the problem stays, then the earlier. */
-            size_t near = words_common(&mine, &g->problem_words), far = words_common(&other, &g->problem_words);
+            size_t near = words_common(&mine, &g->problem_words),
+                   far = words_common(&other, &g->problem_words);
             if (!within(&other, &mine) || far > near || (far == near && k < i))
                 it->state = ITEM_OUT;
         }
@@ -215,7 +218,8 @@ const char *place_home(const struct gen *g, size_t *common)
         buf_printf(&b, "%s\n%s\n", js_str(c, "id"), js_str(c, "purpose"));
         for (size_t k = 0; k < g->known_n; k++) {
             if (strcmp(g->known[k].capability, js_str(c, "id")) == 0)
-                buf_printf(&b, "%s\n%.2000s\n", g->known[k].name, g->known[k].text.p ? g->known[k].text.p : "");
+                buf_printf(&b, "%s\n%.2000s\n", g->known[k].name,
+                           g->known[k].text.p ? g->known[k].text.p : "");
         }
         struct words w = words_of(g->arena, str_of(buf_z(&b)));
         size_t n = 0;
@@ -236,7 +240,8 @@ void place_change(struct gen *g, struct item *it, const struct known *target)
     it->target = target;
     it->op = "modified";
     it->capability = target->capability;
-    it->name = arena_dup(g->arena, target->name, strlen(target->name)); /* exactly: archive compares */
+    it->name =
+        arena_dup(g->arena, target->name, strlen(target->name)); /* exactly: archive compares */
     assert(it->name);
 }
 
@@ -246,13 +251,16 @@ static const char *keyword_of(struct str line, size_t *skip)
 {
     static const char *const keys[] = { "given", "when", "then", "and" };
     size_t i = 0;
-    while (i < line.n && (isspace((unsigned char)line.p[i]) || strchr("-*+_", line.p[i])) && line.p[i])
+    while (i < line.n && (isspace((unsigned char)line.p[i]) || strchr("-*+_", line.p[i])) &&
+           line.p[i])
         i++;
     for (size_t k = 0; k < COUNT(keys); k++) {
         size_t n = strlen(keys[k]);
-        if (line.n - i > n && strncasecmp(line.p + i, keys[k], n) == 0 && !isalnum((unsigned char)line.p[i + n])) {
+        if (line.n - i > n && strncasecmp(line.p + i, keys[k], n) == 0 &&
+            !isalnum((unsigned char)line.p[i + n])) {
             i += n;
-            while (i < line.n && (isspace((unsigned char)line.p[i]) || strchr("*_:,", line.p[i])) && line.p[i])
+            while (i < line.n && (isspace((unsigned char)line.p[i]) || strchr("*_:,", line.p[i])) &&
+                   line.p[i])
                 i++;
             *skip = i;
             return keys[k];
@@ -289,14 +297,16 @@ static json_t *parse_scenario(const struct gen *g, struct str text)
             into = key;
         if (!js_list(s, into))
             js_set(s, into, json_array());
-        js_push_z(json_object_get(s, into), text_line(g->arena, (struct str){ line.p + skip, line.n - skip }, 1000));
+        js_push_z(json_object_get(s, into),
+                  text_line(g->arena, (struct str){ line.p + skip, line.n - skip }, 1000));
     }
     return s;
 }
 
 static void keep_name(const struct gen *g, json_t *scenario, const json_t *text)
 {
-    json_t *plain = parse_scenario(g, (struct str){ json_string_value(text), json_string_length(text) });
+    json_t *plain =
+        parse_scenario(g, (struct str){ json_string_value(text), json_string_length(text) });
     js_set_z(scenario, "name", js_str(plain, "name"));
     json_decref(plain);
 }
@@ -324,7 +334,8 @@ json_t *place_scenarios(const struct gen *g, const struct item *it)
     for (size_t i = 0; i < js_count(it->target->scenarios); i++) {
         const json_t *v = js_at(it->target->scenarios, i);
         struct str text = { json_string_value(v), json_string_length(v) };
-        char *fitted = it->old_figure.n ? swap_figure(g, text, it->old_figure, it->new_figure) : NULL;
+        char *fitted =
+            it->old_figure.n ? swap_figure(g, text, it->old_figure, it->new_figure) : NULL;
         text = fitted ? str_of(fitted) : text;
         json_t *old = parse_scenario(g, text);
         if (fitted) /* the name is what archive compares: it stays */
@@ -341,7 +352,8 @@ json_t *place_scenarios(const struct gen *g, const struct item *it)
         json_t *s = json_array_get(it->scenarios, next);
         bool clash = false;
         for (size_t k = 0; k < json_array_size(out); k++)
-            clash = clash || strcasecmp(js_str(json_array_get(out, k), "name"), js_str(s, "name")) == 0;
+            clash =
+                clash || strcasecmp(js_str(json_array_get(out, k), "name"), js_str(s, "name")) == 0;
         if (!clash)
             js_push(out, json_incref(s));
     }

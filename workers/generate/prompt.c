@@ -6,10 +6,11 @@
 
 enum { PROMPT_MAX = 256 * 1024, FACTS_SHOWN = 3 };
 
-static const char system_text[] =
-    "You turn a problem statement into requirements for software. You write short, plain sentences in "
-    "the language of the problem statement. You keep its figures and names exactly and invent none. "
-    "You answer with JSON on one line.";
+static const char system_text[] = "You turn a problem statement into requirements for software. "
+                                  "You write short, plain sentences in "
+                                  "the language of the problem statement. You keep its figures and "
+                                  "names exactly and invent none. "
+                                  "You answer with JSON on one line.";
 
 /* ---- the beginning that all prompts share: servers keep it in their cache ---------------------- */
 
@@ -77,7 +78,7 @@ char *prompt_facts_for(const struct gen *g, const struct item *it)
         buf_char(&b, '\n');
     char *z = arena_dup(g->arena, buf_z(&b), b.len);
     buf_fini(&b);
-    return z ? z : (char *)(uintptr_t)"";
+    return z ? z : (char *)(uintptr_t) "";
 }
 
 json_t *prompt_messages(const struct gen *g, const char *sections, const char *task, bool alone)
@@ -151,8 +152,8 @@ json_t *schema_scenario(void)
 static json_t *scenario_list(void)
 {
     static const char *const names[] = { "name", "given", "when", "then" };
-    json_t *const values[] = { string_of(120), list_of(string_of(300), 0, 2), list_of(string_of(300), 1, 2),
-                               list_of(string_of(300), 1, 2) };
+    json_t *const values[] = { string_of(120), list_of(string_of(300), 0, 2),
+                               list_of(string_of(300), 1, 2), list_of(string_of(300), 1, 2) };
     return list_of(object_of(4, names, values), 1, 2);
 }
 
@@ -169,7 +170,8 @@ json_t *schema_plan(const struct gen *g)
     static const char *const outer[] = { "behaviours" };
     bool more = g->phase == PHASE_MORE;
     json_t *const values[] = { string_of(500), string_of(120), string_of(900), scenario_list() };
-    json_t *const list[] = { list_of(object_of(4, names, values), more ? 0 : 1, more ? 4 : PLAN_LARGE) };
+    json_t *const list[] = { list_of(object_of(4, names, values), more ? 0 : 1,
+                                     more ? 4 : PLAN_LARGE) };
     return object_of(1, outer, list);
 }
 

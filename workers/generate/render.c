@@ -15,7 +15,8 @@ static struct str spec_of_brief(struct arena *a, const char *id, const json_t *c
     const char *purpose = js_str(capability, "purpose");
     struct buf b;
     buf_init(&b, SPEC_MAX);
-    buf_printf(&b, "# %s Specification\n\n## Purpose\n%s\n\n## Requirements\n", id, *purpose ? purpose : "Known by name only.");
+    buf_printf(&b, "# %s Specification\n\n## Purpose\n%s\n\n## Requirements\n", id,
+               *purpose ? purpose : "Known by name only.");
     for (size_t i = 0; i < js_count(list); i++) {
         const json_t *r = js_at(list, i), *scenarios = js_list(r, "scenarios");
         buf_printf(&b, "\n### Requirement: %s\n", js_str(r, "name"));
@@ -29,7 +30,8 @@ static struct str spec_of_brief(struct arena *a, const char *id, const json_t *c
     return out;
 }
 
-static enum status workspace_of_brief(struct arena *a, const json_t *brief, struct ws *out, struct err *err)
+static enum status workspace_of_brief(struct arena *a, const json_t *brief, struct ws *out,
+                                      struct err *err)
 {
     const json_t *caps = js_list(brief, "capabilities"), *all = js_list(brief, "all_capabilities");
     struct ws_file *files = arena_alloc(a, (js_count(caps) + js_count(all) + 1) * sizeof *files);
@@ -38,7 +40,8 @@ static enum status workspace_of_brief(struct arena *a, const json_t *brief, stru
         return err_set(err, ERR_LIMIT, "the brief is too large");
     for (size_t i = 0; i < js_count(caps); i++) {
         const char *id = js_str(js_at(caps, i), "id");
-        files[n++] = (struct ws_file){ ws_spec_path(a, str_of(id)), spec_of_brief(a, id, js_at(caps, i)) };
+        files[n++] =
+            (struct ws_file){ ws_spec_path(a, str_of(id)), spec_of_brief(a, id, js_at(caps, i)) };
     }
     for (size_t i = 0; i < js_count(all); i++) {
         const char *id = json_string_value(js_at(all, i));
@@ -46,19 +49,22 @@ static enum status workspace_of_brief(struct arena *a, const json_t *brief, stru
         for (size_t k = 0; k < js_count(caps) && !known; k++)
             known = strcmp(js_str(js_at(caps, k), "id"), id) == 0;
         if (!known)
-            files[n++] = (struct ws_file){ ws_spec_path(a, str_of(id)), spec_of_brief(a, id, NULL) };
+            files[n++] =
+                (struct ws_file){ ws_spec_path(a, str_of(id)), spec_of_brief(a, id, NULL) };
     }
     return ws_make(a, files, n, out, err);
 }
 
-enum status render_change(struct task *t, const json_t *brief, json_t *draft, json_t **out, struct err *err)
+enum status render_change(struct task *t, const json_t *brief, json_t *draft, json_t **out,
+                          struct err *err)
 {
     struct arena *a = task_arena(t);
     struct ws ws;
     struct err seen = { 0 };
     char today[32];
     struct str bytes = task_blob(t, "workspace", PAWL_WORKSPACE_MAX, &seen);
-    enum status st = bytes.n ? ws_decode(a, bytes, &ws, err) : workspace_of_brief(a, brief, &ws, err);
+    enum status st =
+        bytes.n ? ws_decode(a, bytes, &ws, err) : workspace_of_brief(a, brief, &ws, err);
     if (st == OK)
         st = draft_complete_all(a, &ws, draft);
     if (st != OK)

@@ -19,7 +19,8 @@ static struct words words_so_far(struct gen *g)
     for (size_t i = 0; i < g->items_n; i++) {
         const struct item *it = &g->items[i];
         if (it->state != ITEM_OUT)
-            buf_printf(&b, "%s\n%s\n%s\n", it->name, it->intent ? it->intent : "", it->text ? it->text : "");
+            buf_printf(&b, "%s\n%s\n%s\n", it->name, it->intent ? it->intent : "",
+                       it->text ? it->text : "");
     }
     char *z = arena_dup(g->arena, buf_z(&b), b.len);
     buf_fini(&b);
@@ -134,7 +135,8 @@ static void apply_coverage(struct gen *g, const char *message)
         best->intent = text_line(g->arena, s->text, LINE_MAX);
         best->state = ITEM_TEXT;
         if (missing) {
-            char *z = arena_printf(g->arena, "Say also: %.*s.", (int)strcspn(missing + 10, ")"), missing + 10);
+            char *z = arena_printf(g->arena, "Say also: %.*s.", (int)strcspn(missing + 10, ")"),
+                                   missing + 10);
             best->instruct = z;
         }
         item_words(g, best);
@@ -152,7 +154,8 @@ static void apply_finding(struct gen *g, const json_t *f)
         apply_coverage(g, js_str(f, "message"));
     if (!it || it->state == ITEM_OUT || strcmp(js_str(f, "severity"), "info") == 0)
         return;
-    bool leave = strcasestr(code, "repeat") || strcasestr(fix, "leave it out") || strcasestr(fix, "remove it");
+    bool leave = strcasestr(code, "repeat") || strcasestr(fix, "leave it out") ||
+                 strcasestr(fix, "remove it");
     bool scenario = strcasestr(code, "degenerate") || strcasestr(code, "scenario");
     if (leave && items_in(g) > 1) {
         it->state = ITEM_OUT;
@@ -182,7 +185,8 @@ static void apply_changed_facts(struct gen *g)
             for (size_t s = 0; s < json_array_size(it->sources); s++) {
                 if (strcmp(json_string_value(json_array_get(it->sources, s)), id) == 0) {
                     it->state = ITEM_TEXT;
-                    it->instruct = text_line(g->arena, str_of("Use the values of the facts that hold today."), 100);
+                    it->instruct = text_line(
+                        g->arena, str_of("Use the values of the facts that hold today."), 100);
                 }
             }
         }
@@ -209,7 +213,8 @@ static void load_comments(struct gen *g)
         const json_t *c = js_at(items, i);
         bool later = js_int(c, "round", g->in.parent) >= g->in.parent;
         if (later && !comment_settled(g, js_str(c, "id")))
-            g->comments[g->comments_n++] = (struct comment){ .id = js_str(c, "id"), .text = js_str(c, "text") };
+            g->comments[g->comments_n++] =
+                (struct comment){ .id = js_str(c, "id"), .text = js_str(c, "text") };
     }
 }
 

@@ -28,14 +28,15 @@ void ask_begin(struct generate *s, struct task *t);
  * enforces its own list again at the call. */
 typedef void agent_fn(void *ctx, struct task *t, json_t *found);
 struct agent_want {
-    const char *about;     /* sections of the prompt: the problem, the question */
+    const char *about; /* sections of the prompt: the problem, the question */
     const json_t *insights;
     int calls_max;
     uint64_t seed;
 };
 /* found: list of insights (documents.def), t1, t2, …; empty at once when no tool is on offer.
  * Borrowed during the call of fn. */
-void agent_start(struct generate *s, struct task *t, const struct agent_want *want, agent_fn *fn, void *ctx);
+void agent_start(struct generate *s, struct task *t, const struct agent_want *want, agent_fn *fn,
+                 void *ctx);
 
 /* A result of a tool as an insight; new reference. */
 json_t *insight_of(struct arena *a, const char *id, const json_t *call, const json_t *result);

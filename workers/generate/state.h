@@ -6,20 +6,25 @@
 #include "workers/generate/text.h"
 
 enum {
-    ITEMS_MAX = 40,       /* requirements that one round writes or keeps */
-    SENTENCES_MAX = 64,   /* of the problem statement */
-    PLAN_CHUNK = 12,      /* sentences sorted in one step */
-    PLAN_MAX = 10,        /* requirements of one plan of a small model */
+    ITEMS_MAX = 40,     /* requirements that one round writes or keeps */
+    SENTENCES_MAX = 64, /* of the problem statement */
+    PLAN_CHUNK = 12,    /* sentences sorted in one step */
+    PLAN_MAX = 10,      /* requirements of one plan of a small model */
     PLAN_LARGE = 14,
     FACTS_MAX = 40,       /* lines of tool results */
     NEAR_MAX = 2,         /* existing requirements shown in one step */
     TRIES_MAX = 3,        /* a question is asked at most so often */
     COMMENTS_MAX = 8,     /* new comments taken into account in one round */
     PROBLEM_SHOWN = 8000, /* bytes of the problem statement in a prompt */
-    NAME_MAX_SHOWN = 80, LINE_MAX = 600, TEXT_MAX_BYTES = 1200,
+    NAME_MAX_SHOWN = 80,
+    LINE_MAX = 600,
+    TEXT_MAX_BYTES = 1200,
 };
 
 /* A requirement on its way. */
+/* Numbers of questions: a whole step; ID_ITEM + item; ID_COMMENT + comment. */
+enum { ID_ITEM = 1 << 12, ID_COMMENT = 1 << 16 };
+
 enum item_state { ITEM_TEXT, ITEM_PLACE, ITEM_MERGE, ITEM_SCENARIOS, ITEM_READY, ITEM_OUT };
 
 struct known {
@@ -32,11 +37,11 @@ struct known {
 
 struct item {
     enum item_state state;
-    bool busy;      /* asked, not answered */
+    bool busy; /* asked, not answered */
     int tries;
-    char *name;     /* header name */
-    char *intent;   /* what it is about: a sentence of the problem, a behaviour, a wish */
-    char *text;     /* the normative sentence(s) */
+    char *name;   /* header name */
+    char *intent; /* what it is about: a sentence of the problem, a behaviour, a wish */
+    char *text;   /* the normative sentence(s) */
     int text_faults;
     char *instruct; /* what was wrong, for asking again; or NULL */
     char *wish;     /* the user's words about it; or NULL */
@@ -80,7 +85,9 @@ struct gen {
     struct arena *arena;
     struct gen_input in;
     enum phase phase;
-    struct { bool wanted, busy, settled; } whole[WHOLE_COUNT];
+    struct {
+        bool wanted, busy, settled;
+    } whole[WHOLE_COUNT];
     struct sentence sentences[SENTENCES_MAX];
     size_t sentences_n;
     size_t chunk[PLAN_CHUNK]; /* the sentences being sorted */
@@ -93,24 +100,24 @@ struct gen {
     size_t known_n;
     struct fact facts[FACTS_MAX];
     size_t facts_n;
-    json_t *extra;        /* insights that came on the way */
-    char *prefix;         /* the stable beginning of every prompt */
+    json_t *extra; /* insights that came on the way */
+    char *prefix;  /* the stable beginning of every prompt */
     struct str problem;
     struct words problem_words, fact_words, known_words, wish_words;
-    const char *home;     /* capability of new requirements */
+    const char *home; /* capability of new requirements */
     bool home_new;
     char *purpose, *why;
-    json_t *tasks;        /* list of strings; NULL: none said */
-    bool anew;            /* planned from scratch */
-    json_t *kept_asks;    /* messages and schemas in the model's hands */
+    json_t *tasks;     /* list of strings; NULL: none said */
+    bool anew;         /* planned from scratch */
+    json_t *kept_asks; /* messages and schemas in the model's hands */
 };
 
 /* ---- prompt.c: what is asked ------------------------------------------------------------------ */
 void prompt_prefix(struct gen *g);
 /* alone: without the problem, for what needs only its own sections. */
 json_t *prompt_messages(const struct gen *g, const char *sections, const char *task, bool alone);
-json_t *schema_plan(const struct gen *g);      /* a large model: behaviours, each whole */
-json_t *schema_sort(const struct gen *g);      /* a small one: which sentences ask for something */
+json_t *schema_plan(const struct gen *g); /* a large model: behaviours, each whole */
+json_t *schema_sort(const struct gen *g); /* a small one: which sentences ask for something */
 json_t *schema_sentence(void);
 json_t *schema_place(const struct item *it);
 json_t *schema_scenario(void);
@@ -128,7 +135,8 @@ int check_sentence(const struct gen *g, const struct item *it, const char *text,
 char *repair_sentence(const struct gen *g, const char *text);
 char *clean_name(const struct gen *g, struct str name, const char *otherwise);
 /* The scenarios that hold, cleaned; new reference. *instruct as above. */
-json_t *check_scenarios(const struct gen *g, const struct item *it, const json_t *list, char **instruct);
+json_t *check_scenarios(const struct gen *g, const struct item *it, const json_t *list,
+                        char **instruct);
 json_t *scenario_from(const struct gen *g, const struct item *it);
 
 /* ---- place.c: against what exists -------------------------------------------------------------- */
@@ -145,7 +153,8 @@ const char *place_capability(const struct gen *g, const struct item *it); /* NUL
 /* The capability that has most to do with the problem, and how many words they share; NULL: none. */
 const char *place_home(const struct gen *g, size_t *common);
 void place_change(struct gen *g, struct item *it, const struct known *target);
-json_t *place_scenarios(const struct gen *g, const struct item *it); /* MODIFIED: old ones kept, fitted */
+json_t *place_scenarios(const struct gen *g,
+                        const struct item *it); /* MODIFIED: old ones kept, fitted */
 
 /* ---- revise.c: from the best draft and what is said about it ------------------------------------ */
 void revise_load(struct gen *g);
@@ -157,8 +166,19 @@ size_t missed_find(struct gen *g);
 /* ---- compose.c ---------------------------------------------------------------------------------- */
 json_t *compose(struct gen *g);
 
+/* ---- questions.c: one question each, filled in ----------------------------------------------------- */
+void ask_whole(struct gen *g, enum whole w, struct gen_ask *out);
+void ask_item(struct gen *g, struct item *it, struct gen_ask *out);
+void ask_comment(struct gen *g, struct comment *c, struct gen_ask *out);
+
 /* ---- gen.c --------------------------------------------------------------------------------------- */
 struct item *item_new(struct gen *g, struct str name, struct str intent); /* NULL: full */
 void item_words(struct gen *g, struct item *it);
+void item_quick(struct gen *g, struct item *it);       /* steps that need no model */
+bool planned(const struct gen *g, struct str text);    /* an item is about this already */
+void take_sentence(struct gen *g, struct sentence *s); /* make it an item */
+size_t sentences_open(const struct gen *g);
+void gen_want(struct gen *g, enum whole w);
+void gen_advance(struct gen *g); /* to the next phase, when this one is over */
 void sources_add(struct item *it, const char *id);
 #endif

@@ -8,17 +8,19 @@
 enum { WORD_MAX = 64 };
 
 static const char *const function_words[] = {
-    "a", "about", "after", "again", "all", "also", "an", "and", "any", "are", "as", "at", "be", "been",
-    "before", "but", "by", "can", "could", "do", "does", "each", "every", "for", "from", "get", "had",
-    "has", "have", "if", "in", "into", "is", "it", "its", "may", "more", "most", "must", "no", "not",
-    "of", "on", "only", "or", "our", "out", "over", "shall", "should", "so", "some", "such", "system",
-    "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "to", "too", "up",
-    "us", "was", "we", "were", "what", "when", "where", "which", "while", "who", "will", "with",
-    "within", "without", "would", "you", "your",
+    "a",       "about", "after", "again",  "all",    "also",  "an",   "and",   "any",   "are",
+    "as",      "at",    "be",    "been",   "before", "but",   "by",   "can",   "could", "do",
+    "does",    "each",  "every", "for",    "from",   "get",   "had",  "has",   "have",  "if",
+    "in",      "into",  "is",    "it",     "its",    "may",   "more", "most",  "must",  "no",
+    "not",     "of",    "on",    "only",   "or",     "our",   "out",  "over",  "shall", "should",
+    "so",      "some",  "such",  "system", "than",   "that",  "the",  "their", "them",  "then",
+    "there",   "these", "they",  "this",   "to",     "too",   "up",   "us",    "was",   "we",
+    "were",    "what",  "when",  "where",  "which",  "while", "who",  "will",  "with",  "within",
+    "without", "would", "you",   "your",
 };
 
-static const char *const numerals[] = { "two", "three", "four", "five", "six", "seven", "eight",
-                                        "nine", "ten", "eleven", "twelve" };
+static const char *const numerals[] = { "two",   "three", "four", "five",   "six",   "seven",
+                                        "eight", "nine",  "ten",  "eleven", "twelve" };
 
 static int compare_z(const void *a, const void *b)
 {
@@ -177,7 +179,8 @@ double words_like(const struct words *a, const struct words *b)
     return (double)words_common(a, b) / (double)least;
 }
 
-size_t words_figures_missing(const struct words *a, const struct words *const *sets, size_t n, struct str *which)
+size_t words_figures_missing(const struct words *a, const struct words *const *sets, size_t n,
+                             struct str *which)
 {
     size_t missing = 0;
     for (size_t i = 0; i < a->n; i++) {
@@ -212,7 +215,8 @@ struct str blank_trim(struct str s)
 /* The length of an end of a sentence at i: ". ", "。", a line end; 0: it goes on. */
 static size_t stop_at(struct str t, size_t i)
 {
-    static const char *const wide[] = { "\xe3\x80\x82", "\xef\xbc\x81", "\xef\xbc\x9f" }; /* 。！？ */
+    static const char *const wide[] = { "\xe3\x80\x82", "\xef\xbc\x81",
+                                        "\xef\xbc\x9f" }; /* 。！？ */
     for (size_t k = 0; k < COUNT(wide); k++) {
         if (t.n - i >= 3 && memcmp(t.p + i, wide[k], 3) == 0)
             return 3;
@@ -229,7 +233,8 @@ static struct str without_bullet(struct str s)
     size_t i = 0;
     while (i < s.n && isdigit((unsigned char)s.p[i]))
         i++;
-    if (i > 0 && i + 1 < s.n && (s.p[i] == '.' || s.p[i] == ')') && isspace((unsigned char)s.p[i + 1]))
+    if (i > 0 && i + 1 < s.n && (s.p[i] == '.' || s.p[i] == ')') &&
+        isspace((unsigned char)s.p[i + 1]))
         s = (struct str){ s.p + i + 1, s.n - i - 1 };
     while (s.n > 0 && (strchr("-*#>+", s.p[0]) || isspace((unsigned char)s.p[0])) && s.p[0])
         s = (struct str){ s.p + 1, s.n - 1 };
@@ -290,11 +295,11 @@ static char *copy_clean(struct arena *a, struct str s, size_t max, bool lines)
 char *text_line(struct arena *a, struct str s, size_t max)
 {
     char *z = copy_clean(a, s, max, false);
-    return z ? z : (char *)(uintptr_t)"";
+    return z ? z : (char *)(uintptr_t) "";
 }
 
 char *text_cut(struct arena *a, struct str s, size_t max)
 {
     char *z = copy_clean(a, s, max, true);
-    return z ? z : (char *)(uintptr_t)"";
+    return z ? z : (char *)(uintptr_t) "";
 }

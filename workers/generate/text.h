@@ -10,8 +10,8 @@
 enum { TEXT_WORDS_MAX = 4096 }; /* distinct words of one set; the rest is ignored */
 
 struct word {
-    uint64_t key;   /* hash of the folded form */
-    struct str as;  /* where it stands in the text */
+    uint64_t key;  /* hash of the folded form */
+    struct str as; /* where it stands in the text */
     bool figure;
 };
 
@@ -29,7 +29,8 @@ double words_share(const struct words *a, const struct words *b);
 /* Likeness of two texts: common words by the smaller count (at least three). 0 to 1. */
 double words_like(const struct words *a, const struct words *b);
 /* Figures of `a` that none of the n sets has; the first is told in *which (may be NULL). */
-size_t words_figures_missing(const struct words *a, const struct words *const *sets, size_t n, struct str *which);
+size_t words_figures_missing(const struct words *a, const struct words *const *sets, size_t n,
+                             struct str *which);
 size_t words_figures(const struct words *a);
 
 /* Sentences and list items, without bullet and end mark, headings left out; at most `max`.

@@ -55,7 +55,8 @@ void fake_close(struct fake *f)
     conf_free(w->conf);
 }
 
-struct task *fake_task(struct fake *f, const char *stage, int round, const json_t *docs, const json_t *facts)
+struct task *fake_task(struct fake *f, const char *stage, int round, const json_t *docs,
+                       const json_t *facts)
 {
     char key[128];
     struct err err = { 0 };
@@ -70,7 +71,8 @@ struct task *fake_task(struct fake *f, const char *stage, int round, const json_
     in.n = 1;
     snprintf(key, sizeof key, "0000000000a1/1/%d/%s/0", round, stage);
     m.task = str_of(key);
-    json_object_foreach((json_t *)(uintptr_t)docs, name, doc) {
+    json_object_foreach((json_t *)(uintptr_t)docs, name, doc)
+    {
         char plain[64];
         snprintf(plain, sizeof plain, "%.*s", (int)strcspn(name, "@"), name);
         buf_init(&packed, PAWL_FRAME_MAX);
@@ -121,10 +123,14 @@ static void serve(struct fake *f, struct task *t)
         assert(st == OK);
         (void)st;
         f->calls++;
-        const char *text = f->tool ? f->tool(f->tool_ctx, js_str(call, "server"), js_str(call, "tool"),
-                                             json_object_get(call, "arguments")) : NULL;
-        struct msg_CALLED m = { .task = str_of(t->key), .call = str_of(c->id),
-                                .fault = str_of(text ? "" : "permanent"), .text = str_of("no such tool") };
+        const char *text = f->tool
+                               ? f->tool(f->tool_ctx, js_str(call, "server"), js_str(call, "tool"),
+                                         json_object_get(call, "arguments"))
+                               : NULL;
+        struct msg_CALLED m = { .task = str_of(t->key),
+                                .call = str_of(c->id),
+                                .fault = str_of(text ? "" : "permanent"),
+                                .text = str_of("no such tool") };
         zmq_msg_init(&frames[0]);
         in.frames = frames;
         in.n = 1;
@@ -183,7 +189,8 @@ json_t *fake_result(struct task *t, const char *name)
     json_t *v = NULL;
     struct err err = { 0 };
     for (uint32_t i = 0; i < t->outputs_n; i++) {
-        if (strcmp(t->outputs[i].name, name) == 0 && doc_unpack(name, buf_get(&t->outputs[i].frame), &v, &err) != OK)
+        if (strcmp(t->outputs[i].name, name) == 0 &&
+            doc_unpack(name, buf_get(&t->outputs[i].frame), &v, &err) != OK)
             fprintf(stderr, "%s: %s\n", name, err.text);
     }
     return v;

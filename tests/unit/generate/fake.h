@@ -14,10 +14,12 @@ struct fake {
 };
 
 /* Opens the stage with these settings ("model.url", "http://…", …, NULL). False: *err says why. */
-bool fake_open(struct fake *f, const struct stage_ops *ops, struct err *err, ...) __attribute__((sentinel));
+bool fake_open(struct fake *f, const struct stage_ops *ops, struct err *err, ...)
+    __attribute__((sentinel));
 void fake_close(struct fake *f);
 /* A task with the documents of an object {name: document}; its stage is in the key's place. */
-struct task *fake_task(struct fake *f, const char *stage, int round, const json_t *docs, const json_t *facts);
+struct task *fake_task(struct fake *f, const char *stage, int round, const json_t *docs,
+                       const json_t *facts);
 /* Turn the loop until the task has ended, or the deadline has passed (then false). */
 bool fake_run(struct fake *f, struct task *t, int64_t wait_ms);
 /* Until the worker accepts tasks. */

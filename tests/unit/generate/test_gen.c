@@ -10,16 +10,21 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char problem[] =
-    "Sensors die and nobody notices for weeks.\n\nWhen the battery falls below 20 percent, the operator gets a message. "
-    "A sensor that was silent for 6 hours is shown as offline on the map. Operators can mute a sensor for 30 days.";
+static const char problem[] = "Sensors die and nobody notices for weeks.\n\nWhen the battery falls "
+                              "below 20 percent, the operator gets a message. "
+                              "A sensor that was silent for 6 hours is shown as offline on the "
+                              "map. Operators can mute a sensor for 30 days.";
 
 static const char brief_text[] =
-    "{\"change_name\":\"warn-early\",\"title\":\"Warn early\",\"problem\":\"\",\"all_capabilities\":[\"site-map\"],"
+    "{\"change_name\":\"warn-early\",\"title\":\"Warn "
+    "early\",\"problem\":\"\",\"all_capabilities\":[\"site-map\"],"
     "\"capabilities\":[{\"id\":\"site-map\",\"purpose\":\"A map with sensors.\",\"requirements\":["
-    "{\"name\":\"Offline sensors\",\"text\":\"The system SHALL show a sensor as offline on the map after 24 hours of silence.\","
-    "\"scenarios\":[\"Silent sensor\\n- **WHEN** a sensor was silent for 24 hours\\n- **THEN** the map shows it as offline\"]},"
-    "{\"name\":\"Zoom\",\"text\":\"The map SHALL zoom with the wheel.\",\"scenarios\":[\"Wheel\\n- **WHEN** the wheel turns\\n- **THEN** the map zooms\"]}]}]}";
+    "{\"name\":\"Offline sensors\",\"text\":\"The system SHALL show a sensor as offline on the map "
+    "after 24 hours of silence.\","
+    "\"scenarios\":[\"Silent sensor\\n- **WHEN** a sensor was silent for 24 hours\\n- **THEN** the "
+    "map shows it as offline\"]},"
+    "{\"name\":\"Zoom\",\"text\":\"The map SHALL zoom with the wheel.\",\"scenarios\":[\"Wheel\\n- "
+    "**WHEN** the wheel turns\\n- **THEN** the map zooms\"]}]}]}";
 
 struct bench {
     struct arena arena;
@@ -98,15 +103,26 @@ static json_t *good(struct bench *b, const struct gen_ask *ask, const char *prom
     if (strcmp(ask->name, "sentence") == 0) {
         b->sentences++;
         if (strstr(prompt, "Sentence:\nWhen the battery"))
-            return json_pack("{s:s,s:s}", "requirement", "The system SHALL send the operator a message when the battery falls below 20 percent.", "title", "BatteryWarning");
+            return json_pack("{s:s,s:s}", "requirement",
+                             "The system SHALL send the operator a message when the battery falls "
+                             "below 20 percent.",
+                             "title", "BatteryWarning");
         if (strstr(prompt, "Sentence:\nA sensor that was silent"))
-            return json_pack("{s:s,s:s}", "requirement", "The system SHALL show a sensor as offline on the map after 6 hours of silence.", "title", "Offline");
-        return json_pack("{s:s,s:s}", "requirement", "The system SHALL let operators mute a sensor for 30 days.", "title", "Muting a sensor");
+            return json_pack(
+                "{s:s,s:s}", "requirement",
+                "The system SHALL show a sensor as offline on the map after 6 hours of silence.",
+                "title", "Offline");
+        return json_pack("{s:s,s:s}", "requirement",
+                         "The system SHALL let operators mute a sensor for 30 days.", "title",
+                         "Muting a sensor");
     }
     if (strcmp(ask->name, "scenarios") == 0 && strstr(prompt, "battery"))
-        return json_pack("{s:s,s:s,s:s}", "given", "GIVEN a sensor at 21 percent", "when", "**WHEN** its battery falls below 20 percent", "then", "the operator has a message from the system");
+        return json_pack("{s:s,s:s,s:s}", "given", "GIVEN a sensor at 21 percent", "when",
+                         "**WHEN** its battery falls below 20 percent", "then",
+                         "the operator has a message from the system");
     if (strcmp(ask->name, "scenarios") == 0)
-        return json_pack("{s:s,s:s,s:s}", "given", "", "when", "an operator mutes a sensor", "then", "no message about that sensor arrives for 30 days");
+        return json_pack("{s:s,s:s,s:s}", "given", "", "when", "an operator mutes a sensor", "then",
+                         "no message about that sensor arrives for 30 days");
     if (strcmp(ask->name, "tasks") == 0) {
         json_t *v = json_object();
         const json_t *props = js_obj(ask->schema, "properties");
@@ -133,11 +149,14 @@ static void a_draft_is_made_from_the_problem(void **state)
     assert_string_equal(js_str(r, "op"), "added");
     assert_string_equal(js_str(r, "capability"), "site-map");
     const json_t *s = js_at(js_list(r, "scenarios"), 0);
-    assert_string_equal(json_string_value(js_at(js_list(s, "when"), 0)), "its battery falls below 20 percent");
+    assert_string_equal(json_string_value(js_at(js_list(s, "when"), 0)),
+                        "its battery falls below 20 percent");
     assert_string_equal(json_string_value(js_at(js_list(s, "given"), 0)), "a sensor at 21 percent");
     assert_string_equal(js_str(s, "name"), "Its battery falls below 20 percent");
     assert_non_null(strstr(js_str(d, "why"), "Sensors die"));
-    assert_string_equal(json_string_value(js_at(js_list(js_at(js_list(d, "tasks"), 0), "items"), 0)), "Build it well");
+    assert_string_equal(
+        json_string_value(js_at(js_list(js_at(js_list(d, "tasks"), 0), "items"), 0)),
+        "Build it well");
     json_decref(d);
     bench_close(&b);
 }
@@ -152,10 +171,13 @@ static void a_new_figure_changes_the_old_rule(void **state)
     const json_t *r = requirement(d, "Offline sensors");
     assert_non_null(r);
     assert_string_equal(js_str(r, "op"), "modified");
-    assert_string_equal(js_str(r, "text"), "The system SHALL show a sensor as offline on the map after 6 hours of silence.");
+    assert_string_equal(
+        js_str(r, "text"),
+        "The system SHALL show a sensor as offline on the map after 6 hours of silence.");
     const json_t *s = js_at(js_list(r, "scenarios"), 0);
     assert_string_equal(js_str(s, "name"), "Silent sensor");
-    assert_string_equal(json_string_value(js_at(js_list(s, "when"), 0)), "a sensor was silent for 6 hours");
+    assert_string_equal(json_string_value(js_at(js_list(s, "when"), 0)),
+                        "a sensor was silent for 6 hours");
     assert_null(strstr(b.names, "new-or-change")); /* nobody had to be asked */
     json_decref(d);
     bench_close(&b);
@@ -172,9 +194,15 @@ static json_t *mute(struct bench *b, const struct gen_ask *ask, const char *prom
 
 static void without_a_model_there_is_a_draft_all_the_same(void **state)
 {
-    static const char *const problems[] = { problem, "x", "Es soll nach 3 Versuchen gesperrt werden.",
-                                            "\xe7\x94\xa8\xe6\x88\xb7\xe5\xbf\x85\xe9\xa1\xbb\xe7\x99\xbb\xe5\xbd\x95\xe3\x80\x82",
-                                            "# Only a heading", "SHALL SHALL SHALL", "- a\n- b\n- c" };
+    static const char *const problems[] = {
+        problem,
+        "x",
+        "Es soll nach 3 Versuchen gesperrt werden.",
+        "\xe7\x94\xa8\xe6\x88\xb7\xe5\xbf\x85\xe9\xa1\xbb\xe7\x99\xbb\xe5\xbd\x95\xe3\x80\x82",
+        "# Only a heading",
+        "SHALL SHALL SHALL",
+        "- a\n- b\n- c"
+    };
     (void)state;
     for (size_t i = 0; i < COUNT(problems); i++) {
         struct bench b;
@@ -185,7 +213,8 @@ static void without_a_model_there_is_a_draft_all_the_same(void **state)
         const json_t *list = js_list(d, "requirements");
         assert_true(js_count(list) >= 1);
         for (size_t k = 0; k < js_count(list); k++) {
-            assert_true(strstr(js_str(js_at(list, k), "text"), "SHALL") || strstr(js_str(js_at(list, k), "text"), "MUST"));
+            assert_true(strstr(js_str(js_at(list, k), "text"), "SHALL") ||
+                        strstr(js_str(js_at(list, k), "text"), "MUST"));
             assert_true(js_count(js_list(js_at(list, k), "scenarios")) >= 1);
         }
         json_decref(d);
@@ -197,12 +226,19 @@ static void without_a_model_there_is_a_draft_all_the_same(void **state)
 static json_t *careless(struct bench *b, const struct gen_ask *ask, const char *prompt)
 {
     bool again = strstr(prompt, "Instructions:\n- ") != NULL;
-    if (strcmp(ask->name, "sentence") == 0 && !again && strstr(prompt, "Sentence:\nWhen the battery"))
-        return json_pack("{s:s,s:s}", "requirement", "The system sends a message when the battery falls below 20 percent.", "title", "x y");
-    if (strcmp(ask->name, "sentence") == 0 && !again && strstr(prompt, "Sentence:\nOperators can mute"))
-        return json_pack("{s:s,s:s}", "requirement", "The system SHALL let operators mute a sensor for 30 or 45 days.", "title", "x y");
+    if (strcmp(ask->name, "sentence") == 0 && !again &&
+        strstr(prompt, "Sentence:\nWhen the battery"))
+        return json_pack("{s:s,s:s}", "requirement",
+                         "The system sends a message when the battery falls below 20 percent.",
+                         "title", "x y");
+    if (strcmp(ask->name, "sentence") == 0 && !again &&
+        strstr(prompt, "Sentence:\nOperators can mute"))
+        return json_pack("{s:s,s:s}", "requirement",
+                         "The system SHALL let operators mute a sensor for 30 or 45 days.", "title",
+                         "x y");
     if (strcmp(ask->name, "scenarios") == 0 && !again)
-        return json_pack("{s:s,s:s,s:s}", "given", "", "when", "a sensor is muted for 30 days", "then", "a sensor is muted for 30 days");
+        return json_pack("{s:s,s:s,s:s}", "given", "", "when", "a sensor is muted for 30 days",
+                         "then", "a sensor is muted for 30 days");
     return good(b, ask, prompt);
 }
 
@@ -236,21 +272,27 @@ static void findings_touch_only_their_requirements(void **state)
     json_t *best = bench_run(&b);
     bench_close(&b);
 
-    json_t *review = findings_of("{\"findings\":["
-        "{\"severity\":\"error\",\"code\":\"measure.repeats\",\"message\":\"it repeats\",\"fix\":\"Leave it out: requirement 3\",\"requirement\":\"Muting a sensor\"},"
-        "{\"severity\":\"warning\",\"code\":\"measure.degenerate\",\"message\":\"scenario\",\"fix\":\"Write it anew.\",\"requirement\":\"Battery warning\"}]}");
+    json_t *review = findings_of(
+        "{\"findings\":["
+        "{\"severity\":\"error\",\"code\":\"measure.repeats\",\"message\":\"it "
+        "repeats\",\"fix\":\"Leave it out: requirement 3\",\"requirement\":\"Muting a sensor\"},"
+        "{\"severity\":\"warning\",\"code\":\"measure.degenerate\",\"message\":\"scenario\","
+        "\"fix\":\"Write it anew.\",\"requirement\":\"Battery warning\"}]}");
     bench_open(&b);
     b.reply = good;
     b.in.best = best;
     b.in.best_review = review;
     b.in.round = 2;
     b.in.parent = 1;
-    js_set_z(b.brief, "problem", "When the battery falls below 20 percent, the operator gets a message. A sensor that was silent for 6 hours is shown as offline.");
+    js_set_z(b.brief, "problem",
+             "When the battery falls below 20 percent, the operator gets a message. A sensor that "
+             "was silent for 6 hours is shown as offline.");
     json_t *d = bench_run(&b);
     assert_int_equal(b.sentences, 0); /* no sentence was written again */
     assert_string_equal(b.names, "scenarios tasks ");
     assert_null(requirement(d, "Muting a sensor"));
-    assert_true(json_equal(requirement(d, "Offline sensors"), requirement(best, "Offline sensors")));
+    assert_true(
+        json_equal(requirement(d, "Offline sensors"), requirement(best, "Offline sensors")));
     assert_null(strstr(js_str(requirement(d, "Battery warning"), "text"), "anew"));
     json_decref(d);
     json_decref(best);
@@ -267,8 +309,10 @@ static void a_missing_sentence_gets_its_requirement(void **state)
     json_t *best = bench_run(&b);
     bench_close(&b);
     json_array_remove(json_object_get(best, "requirements"), 2);
-    json_t *review = findings_of("{\"findings\":[{\"severity\":\"error\",\"code\":\"measure.coverage\","
-        "\"message\":\"no requirement covers this of the problem: \\\"Operators can mute a sensor for 30 days\\\" (missing: mute, 30, days)\",\"fix\":\"Add a requirement for: it\"}]}");
+    json_t *review = findings_of(
+        "{\"findings\":[{\"severity\":\"error\",\"code\":\"measure.coverage\","
+        "\"message\":\"no requirement covers this of the problem: \\\"Operators can mute a sensor "
+        "for 30 days\\\" (missing: mute, 30, days)\",\"fix\":\"Add a requirement for: it\"}]}");
     bench_open(&b);
     b.reply = good;
     b.in.best = best;
@@ -291,7 +335,9 @@ static json_t *obliging(struct bench *b, const struct gen_ask *ask, const char *
         return json_pack("{s:s,s:s}", "action", "rewrite", "requirement", "3");
     }
     if (strcmp(ask->name, "sentence") == 0 && strstr(prompt, "use 60 days"))
-        return json_pack("{s:s,s:s}", "requirement", "The system SHALL let operators mute a sensor for 60 days.", "title", "Muting a sensor");
+        return json_pack("{s:s,s:s}", "requirement",
+                         "The system SHALL let operators mute a sensor for 60 days.", "title",
+                         "Muting a sensor");
     return good(b, ask, prompt);
 }
 
@@ -303,7 +349,8 @@ static void a_comment_is_followed_and_noted(void **state)
     b.reply = good;
     json_t *best = bench_run(&b);
     bench_close(&b);
-    json_t *comments = findings_of("{\"items\":[{\"id\":\"c1\",\"text\":\"for muting use 60 days\",\"round\":1}]}");
+    json_t *comments = findings_of(
+        "{\"items\":[{\"id\":\"c1\",\"text\":\"for muting use 60 days\",\"round\":1}]}");
     bench_open(&b);
     b.reply = obliging;
     b.in.best = best;
@@ -326,11 +373,14 @@ static json_t *factual(struct bench *b, const struct gen_ask *ask, const char *p
         assert_non_null(strstr(prompt, "max_upload_mb = 25"));
         assert_null(strstr(prompt, "unrelated_setting"));
         bool again = strstr(prompt, "Instructions:") != NULL;
-        return json_pack("{s:s,s:s}", "requirement", again ? "The system SHALL refuse uploads above 25 MB." : "The system SHALL refuse uploads above the limit.",
+        return json_pack("{s:s,s:s}", "requirement",
+                         again ? "The system SHALL refuse uploads above 25 MB."
+                               : "The system SHALL refuse uploads above the limit.",
                          "title", "Upload limit");
     }
     if (strcmp(ask->name, "scenarios") == 0)
-        return json_pack("{s:s,s:s,s:s}", "given", "", "when", "a user uploads a file above 25 MB", "then", "the upload is refused with a message");
+        return json_pack("{s:s,s:s,s:s}", "given", "", "when", "a user uploads a file above 25 MB",
+                         "then", "the upload is refused with a message");
     if (strcmp(ask->name, "capability") == 0)
         return json_pack("{s:s}", "capability", "none of them");
     if (strcmp(ask->name, "purpose") == 0)
@@ -342,11 +392,14 @@ static void facts_of_tools_are_used_and_cited(void **state)
 {
     struct bench b;
     (void)state;
-    json_t *insights = findings_of("{\"items\":[{\"id\":\"i1\",\"server\":\"fs\",\"tool\":\"read\",\"hash\":\"h\",\"excerpt\":\"# limits\\nunrelated_setting = 9\\nmax_upload_mb = 25\"}]}");
+    json_t *insights =
+        findings_of("{\"items\":[{\"id\":\"i1\",\"server\":\"fs\",\"tool\":\"read\",\"hash\":\"h\","
+                    "\"excerpt\":\"# limits\\nunrelated_setting = 9\\nmax_upload_mb = 25\"}]}");
     bench_open(&b);
     b.reply = factual;
     b.in.insights = insights;
-    js_set_z(b.brief, "problem", "Uploads must stop at the max_upload_mb limit of the configuration.");
+    js_set_z(b.brief, "problem",
+             "Uploads must stop at the max_upload_mb limit of the configuration.");
     json_t *d = bench_run(&b);
     const json_t *r = requirement(d, "Upload limit");
     assert_non_null(r);
@@ -371,7 +424,9 @@ static void without_findings_every_round_is_a_new_draw(void **state)
     bench_open(&b);
     b.reply = good;
     b.in.best = best;
-    b.in.best_review = findings_of("{\"findings\":[{\"severity\":\"error\",\"code\":\"measure.repeats\",\"message\":\"m\",\"fix\":\"Leave it out\",\"requirement\":\"Battery warning\"}]}");
+    b.in.best_review = findings_of(
+        "{\"findings\":[{\"severity\":\"error\",\"code\":\"measure.repeats\",\"message\":\"m\","
+        "\"fix\":\"Leave it out\",\"requirement\":\"Battery warning\"}]}");
     b.in.findings = false;
     b.in.round = 2;
     b.in.parent = 1;
@@ -389,13 +444,19 @@ static void words_and_sentences(void **state)
     struct arena a;
     (void)state;
     arena_init(&a, 1 << 20);
-    struct words x = words_of(&a, str_of("Locked accounts within 1,000 minutes")), y = words_of(&a, str_of("lock the account for 1000 minute"));
+    struct words x = words_of(&a, str_of("Locked accounts within 1,000 minutes")),
+                 y = words_of(&a, str_of("lock the account for 1000 minute"));
     assert_int_equal(words_common(&x, &y), 4);
-    struct words five = words_of(&a, str_of("after five attempts")), v = words_of(&a, str_of("5 attempts"));
+    struct words five = words_of(&a, str_of("after five attempts")),
+                 v = words_of(&a, str_of("5 attempts"));
     assert_int_equal(words_common(&five, &v), 2);
     assert_int_equal(words_figures(&five), 1);
     struct str s[10];
-    assert_int_equal(sentences_of(str_of("# Title\n\nOne thing here. Two 99.9 things!\n- third item\n2. fourth item"), s, 10), 4);
+    assert_int_equal(
+        sentences_of(
+            str_of("# Title\n\nOne thing here. Two 99.9 things!\n- third item\n2. fourth item"), s,
+            10),
+        4);
     assert_true(str_is(s[1], "Two 99.9 things"));
     assert_true(str_is(s[3], "fourth item"));
     assert_string_equal(text_line(&a, str_of("  a\n\tb\x01 c "), 100), "a b c");

@@ -53,19 +53,23 @@ static void server_close(struct server *s)
 
 static json_t *docs(void)
 {
-    return json_pack("{s:{s:s,s:s,s:s,s:[{s:s,s:s,s:[]}],s:[s]}}", "brief", "change_name", "lock-accounts", "title", "Lock accounts",
-                     "problem", "After 5 failed attempts an account must be locked for 15 minutes. The owner gets a message.",
-                     "capabilities", "id", "auth", "purpose", "How people log in to their account.", "requirements",
-                     "all_capabilities", "auth");
+    return json_pack("{s:{s:s,s:s,s:s,s:[{s:s,s:s,s:[]}],s:[s]}}", "brief", "change_name",
+                     "lock-accounts", "title", "Lock accounts", "problem",
+                     "After 5 failed attempts an account must be locked for 15 minutes. The owner "
+                     "gets a message.",
+                     "capabilities", "id", "auth", "purpose", "How people log in to their account.",
+                     "requirements", "all_capabilities", "auth");
 }
 
 /* One task against base + path. The caller closes f. */
-static struct task *run_at(struct fake *f, const char *base, const char *path, const json_t *d, const char *stage)
+static struct task *run_at(struct fake *f, const char *base, const char *path, const json_t *d,
+                           const char *stage)
 {
     char url[128];
     struct err err = { 0 };
     snprintf(url, sizeof url, "%s%s", base, path);
-    if (!fake_open(f, &generate_ops, &err, "model.url", url, "model.stall", "300ms", "model.first", "400ms", NULL))
+    if (!fake_open(f, &generate_ops, &err, "model.url", url, "model.stall", "300ms", "model.first",
+                   "400ms", NULL))
         fail_msg("%s", err.text);
     assert_true(fake_ready(f, PATIENCE_MS));
     struct task *t = fake_task(f, stage, 1, d, NULL);
@@ -123,8 +127,10 @@ static void each_fault_fails_its_task_in_its_own_way(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct fake f;
         struct task *t = run_at(&f, s.base, cases[i].path, d, "generate");
-        if (t->ending != ENDING_FAIL || t->fault != cases[i].fault || !strstr(t->fail_text, cases[i].text))
-            fail_msg("%s: ending %d, fault %d: %s", cases[i].path, (int)t->ending, (int)t->fault, t->fail_text);
+        if (t->ending != ENDING_FAIL || t->fault != cases[i].fault ||
+            !strstr(t->fail_text, cases[i].text))
+            fail_msg("%s: ending %d, fault %d: %s", cases[i].path, (int)t->ending, (int)t->fault,
+                     t->fail_text);
         if (t->fault == FAULT_OVERLOADED)
             assert_true(t->retry_after_ms >= 1000);
         fake_close(&f);
@@ -234,9 +240,12 @@ static void ask_with(const char *fresh, const char *want)
     struct err err = { 0 };
     server_open(&s, (struct sim_conf){ .slots = 2 });
     json_t *d = docs();
-    js_set(d, "ask", json_pack("{s:s,s:s}", "id", "a1", "text", "Which limit of uploads holds today?"));
-    js_set(d, "insights", json_pack("{s:[{s:s,s:s,s:s,s:{s:s},s:s,s:s}]}", "items", "id", "i1", "server", "fs", "tool", "read_file", "arguments",
-                                    "path", "limits.txt", "excerpt", "uploads limit = 10", "hash", "x"));
+    js_set(d, "ask",
+           json_pack("{s:s,s:s}", "id", "a1", "text", "Which limit of uploads holds today?"));
+    js_set(d, "insights",
+           json_pack("{s:[{s:s,s:s,s:s,s:{s:s},s:s,s:s}]}", "items", "id", "i1", "server", "fs",
+                     "tool", "read_file", "arguments", "path", "limits.txt", "excerpt",
+                     "uploads limit = 10", "hash", "x"));
     assert_true(fake_open(&f, &generate_ops, &err, "model.url", s.base, NULL));
     f.tool = tool;
     f.tool_ctx = (void *)(uintptr_t)fresh;

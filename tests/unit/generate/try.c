@@ -31,15 +31,17 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: try-generate URL DOCS.json [SEED [ROUND]]\n");
         return 64;
     }
-    json_t *facts = json_pack("{s:i,s:i}", "seed", argc > 3 ? (int)strtol(argv[3], NULL, 10) : 1, "parent",
-                              json_object_get(docs, "draft@best") ? 1 : 0);
-    if (!fake_open(&f, &generate_ops, &err, "model.url", argv[1], "log.level", "debug", NULL) || !fake_ready(&f, 20000)) {
+    json_t *facts = json_pack("{s:i,s:i}", "seed", argc > 3 ? (int)strtol(argv[3], NULL, 10) : 1,
+                              "parent", json_object_get(docs, "draft@best") ? 1 : 0);
+    if (!fake_open(&f, &generate_ops, &err, "model.url", argv[1], "log.level", "debug", NULL) ||
+        !fake_ready(&f, 20000)) {
         fprintf(stderr, "%s\n", err.text);
         return 69;
     }
     int64_t began = mono_now().ms;
     const char *stage = json_object_get(docs, "ask") ? "ask" : "generate";
-    struct task *t = fake_task(&f, stage, argc > 4 ? (int)strtol(argv[4], NULL, 10) : 1, docs, facts);
+    struct task *t =
+        fake_task(&f, stage, argc > 4 ? (int)strtol(argv[4], NULL, 10) : 1, docs, facts);
     bool ended = t && fake_run(&f, t, 900000);
     if (ended)
         print_task(t);

@@ -85,7 +85,8 @@ static void ask(struct world *w, struct seen *s, const char *url, struct http_re
     more.headers = headers;
     if (!more.method) {
         more.method = "POST";
-        more.body = str_of("{\"messages\":[{\"role\":\"user\",\"content\":\"Say something about six fine words.\"}],\"stream\":true}");
+        more.body = str_of("{\"messages\":[{\"role\":\"user\",\"content\":\"Say something about "
+                           "six fine words.\"}],\"stream\":true}");
     }
     if (!more.answer_max)
         more.answer_max = 1 << 20;

@@ -30,8 +30,10 @@ static void each_keyword_is_enforced(void **state)
         { "{\"type\":\"array\",\"maxItems\":1}", "[1,2]", "maxItems 1" },
         { "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}", "[\"a\",2]", "reply[1]" },
         { "{\"type\":\"object\",\"required\":[\"a\"]}", "{}", "'a' is missing" },
-        { "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}}}", "{\"a\":\"x\"}", "reply.a" },
-        { "{\"properties\":{\"a\":{}},\"additionalProperties\":false}", "{\"b\":1}", "'b' is not allowed" },
+        { "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}}}", "{\"a\":\"x\"}",
+          "reply.a" },
+        { "{\"properties\":{\"a\":{}},\"additionalProperties\":false}", "{\"b\":1}",
+          "'b' is not allowed" },
         { "{\"properties\":{\"a\":{}}}", "{\"b\":1}", NULL },
         { "{\"oneOf\":[{\"type\":\"string\"},{\"type\":\"integer\"}]}", "3", NULL },
         { "{\"oneOf\":[{\"type\":\"string\"},{\"type\":\"integer\"}]}", "[]", "alternative" },
@@ -40,7 +42,8 @@ static void each_keyword_is_enforced(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct err err = { 0 };
-        json_t *schema = js_parse(str_of(cases[i].schema), NULL), *v = js_parse(str_of(cases[i].value), NULL);
+        json_t *schema = js_parse(str_of(cases[i].schema), NULL),
+               *v = js_parse(str_of(cases[i].value), NULL);
         assert_non_null(schema);
         assert_non_null(v);
         enum status st = schema_check(schema, v, &err);

@@ -46,7 +46,9 @@ static void any_cut_gives_the_same_events(void **state)
         { "event: nothing\n\ndata: a\n\n", "<|a>" },
         { "data: last without a blank line", "<|last without a blank line>" },
         { "data: a\n\ndata: b\n", "<|a><|b>" },
-        { "\xef\xbb\xbf" "data: a\n\n", "<|a>" },
+        { "\xef\xbb\xbf"
+          "data: a\n\n",
+          "<|a>" },
         { "data\n\ndata:  two blanks\n\n", "<|><| two blanks>" },
         { "data: caf\xc3\xa9 \xe4\xbd\xa0\n\n", "<|caf\xc3\xa9 \xe4\xbd\xa0>" },
         { "data: 1\ndata: 2\ndata: 3\n\n", "<|1\n2\n3>" },
