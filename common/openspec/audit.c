@@ -137,12 +137,9 @@ struct audit {
 
 static void leave(struct audit *a, struct str line)
 {
-    static char there;
     struct str s = text_trim(line);
-    if (map_get(&a->seen, s))
-        return;
-    map_set(a->p, &a->seen, s, &there);
-    pool_push(a->p, &a->lines, s);
+    if (map_add(a->p, &a->seen, s))
+        pool_push(a->p, &a->lines, s);
 }
 
 /* ^ {0,3}##\s+(.+?)\s*$ */

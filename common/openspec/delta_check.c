@@ -3,8 +3,6 @@
 #include "common/openspec/body.h"
 #include "common/openspec/change.h"
 
-static char there;
-
 struct names {
     struct map added, modified, removed, from, to;
     struct map removed_folds; /* folded -> struct removal */
@@ -101,10 +99,7 @@ static void check_orphans(struct checking *c)
 /* Is the name new to its section? */
 static bool first(struct checking *c, struct map *names, struct str name)
 {
-    if (map_get(names, key(name)))
-        return false;
-    map_set(c->p, names, key(name), &there);
-    return true;
+    return map_add(c->p, names, key(name));
 }
 
 static void check_block(struct checking *c, const struct block *b, struct str op, struct map *names)

@@ -94,14 +94,12 @@ static void put_source(struct render *r, const json_t *source, struct buf *out)
 /* Ids that requirements name and draft.sources does not describe: comments of the user. */
 static void put_bare_ids(struct render *r, struct map *known, struct buf *out)
 {
-    static char there;
     for (size_t i = 0; i < r->items_n && !r->p->failed; i++) {
         const json_t *sources = js_list(r->items[i].def, "sources");
         for (size_t k = 0; k < js_count(sources); k++) {
             struct str id = member(sources, k);
-            if (id.n == 0 || map_get(known, id))
+            if (id.n == 0 || !map_add(r->p, known, id))
                 continue;
-            map_set(r->p, known, id, &there);
             buf_str(out, "- ");
             put_code(r, id, out);
             put_citers(r, id, out);
@@ -112,17 +110,14 @@ static void put_bare_ids(struct render *r, struct map *known, struct buf *out)
 
 static void put_sources(struct render *r, struct buf *out)
 {
-    static char there;
     const json_t *list = js_list(r->draft, "sources");
     struct map known = { 0 };
     struct buf text;
     buf_init(&text, DOC_TEXT_MAX);
     for (size_t i = 0; i < js_count(list) && !r->p->failed; i++) {
         struct str id = js_view(js_at(list, i), "id");
-        if (map_get(&known, id))
-            continue;
-        map_set(r->p, &known, id, &there);
-        put_source(r, js_at(list, i), &text);
+        if (map_add(r->p, &known, id))
+            put_source(r, js_at(list, i), &text);
     }
     put_bare_ids(r, &known, &text);
     if (text.len > 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "common/openspec/merge.h"
+#include "common/openspec/merge_in.h"
 
 #include "common/openspec/audit.h"
 #include "common/openspec/body.h"
@@ -10,20 +10,7 @@
 
 #define HEADER "### Requirement: "
 
-/* One merge: what came in, decoded, and the requirements of the spec by name as they change. */
-struct merge {
-    struct pool *p;
-    const struct merge_in *in;
-    struct merge_out *out;
-    struct delta d;
-    struct str main; /* the current spec, or the skeleton of a new one */
-    struct slices parts;
-    struct str *order; /* the name that each of parts.blocks has now */
-    struct map blocks; /* name -> struct block */
-    struct map folds;  /* folded name -> size_t, how many of `blocks` */
-};
-
-static void warn(struct merge *m, struct str text)
+void merge_warn(struct merge *m, struct str text)
 {
     struct str_list *w = &m->out->warnings;
     pool_push(m->p, w, text);
@@ -58,11 +45,7 @@ static bool invalid(struct merge *m, struct str what, struct str name, size_t li
 /* Names already seen in one section of the delta. */
 static bool seen_before(struct merge *m, struct map *names, struct str name)
 {
-    static char there;
-    if (map_get(names, key(name)))
-        return true;
-    map_set(m->p, names, key(name), &there);
-    return false;
+    return !map_add(m->p, names, key(name));
 }
 
 struct names {
@@ -90,7 +73,7 @@ static void warn_orphans(struct merge *m)
         const struct orphan *o = &m->d.orphans.at[i];
         struct str where = o->section.n ? pool_cat(m->p, LIT("under \"## "), o->section, LIT("\""))
                                         : LIT("above the first \"## \" section");
-        warn(m, pool_cat(m->p, m->in->id, LIT(" - requirement \""), o->name, LIT("\" (line "),
+        merge_warn(m, pool_cat(m->p, m->in->id, LIT(" - requirement \""), o->name, LIT("\" (line "),
                          pool_num(m->p, o->line), LIT(") is "), where,
                          LIT(", which is not a delta section, so it was not applied. Move it under "
                              "ADDED/MODIFIED/REMOVED/RENAMED Requirements.")));
@@ -207,17 +190,17 @@ static bool start_new(struct merge *m, struct str purpose)
                                    "an existing spec.")));
     }
     if (m->d.removed.n > 0)
-        warn(m, pool_cat(m->p, m->in->id, LIT(" - "), pool_num(m->p, m->d.removed.n),
+        merge_warn(m, pool_cat(m->p, m->in->id, LIT(" - "), pool_num(m->p, m->d.removed.n),
                          LIT(" REMOVED requirement(s) ignored for new spec (nothing to remove).")));
     m->main = purpose_skeleton(m->p, m->in->id, m->in->change, purpose);
     struct str overview = purpose.n ? purpose_readable(m->p, m->main) : LIT("");
     if (purpose.n > 0 && overview.n == 0) {
         m->main = purpose_skeleton(m->p, m->in->id, m->in->change, LIT(""));
-        warn(m, pool_cat(m->p, m->in->id,
+        merge_warn(m, pool_cat(m->p, m->in->id,
                          LIT(" - delta Purpose ignored (it would leave the new spec unreadable); "
                              "wrote the placeholder Purpose instead.")));
     } else if (overview.n > 0 && text_u16(overview) < PURPOSE_MIN) {
-        warn(m, pool_cat(m->p, m->in->id,
+        merge_warn(m, pool_cat(m->p, m->in->id,
                          LIT(" - carried Purpose is under 50 characters; openspec validate "
                              "--strict reports it as too brief.")));
     }
@@ -253,7 +236,7 @@ static bool open_main(struct merge *m, struct str delta)
     m->main = text_decode(m->p, m->in->main);
     struct str now = purpose.n ? purpose_section(m->p, m->main) : LIT("");
     if (now.n > 0 && !str_eq(now, purpose))
-        warn(m, pool_cat(m->p, m->in->id, LIT(" - delta Purpose ignored; "), m->in->id,
+        merge_warn(m, pool_cat(m->p, m->in->id, LIT(" - delta Purpose ignored; "), m->in->id,
                          LIT(" already has one. Edit "), m->in->main_path,
                          LIT(" directly to change it.")));
     return check_structure(m);
@@ -272,7 +255,7 @@ static void count_fold(struct merge *m, struct str name, bool more)
 }
 
 /* From here on names are keys. */
-static struct block *get(struct merge *m, struct str name)
+struct block *merge_get(struct merge *m, struct str name)
 {
     return map_get(&m->blocks, name);
 }
@@ -281,7 +264,7 @@ static void set(struct merge *m, struct str name, struct block *b)
 {
     if (!b)
         return;
-    if (!get(m, name))
+    if (!merge_get(m, name))
         count_fold(m, name, true);
     map_set(m->p, &m->blocks, name, b);
 }
@@ -297,7 +280,7 @@ static const struct block *near_miss(struct merge *m, struct str name, const str
 {
     struct str fold = name_fold(m->p, name);
     const size_t *n = map_get(&m->folds, fold);
-    size_t aside = except && get(m, *except) && str_eq(name_fold(m->p, *except), fold);
+    size_t aside = except && merge_get(m, *except) && str_eq(name_fold(m->p, *except), fold);
     if (!n || *n <= aside)
         return NULL;
     for (size_t i = 0; i < m->blocks.n; i++) { /* there is one, and it ends the merge */
@@ -359,16 +342,16 @@ static void move_name(struct merge *m, struct str from, struct str to, const str
 static bool rename_one(struct merge *m, const struct rename_pair *r)
 {
     struct str from = key(r->from), to = key(r->to);
-    const struct block *old = get(m, from), *near;
+    const struct block *old = merge_get(m, from), *near;
     if (!old) {
-        if (!get(m, to))
+        if (!merge_get(m, to))
             return failed(m, "RENAMED", r->from, r->line, LIT("source not found"));
         near = near_miss(m, from, &to);
         return near ? failed(m, "RENAMED", r->from, r->line,
                              but_exists(m, "source not found", near))
                     : true; /* renamed already */
     }
-    if (get(m, to))
+    if (merge_get(m, to))
         return failed(m, "RENAMED", r->to, r->line, LIT("target already exists"));
     near = near_miss(m, to, &from);
     if (near)
@@ -383,7 +366,7 @@ static bool rename_one(struct merge *m, const struct rename_pair *r)
 static bool remove_one(struct merge *m, const struct removal *r)
 {
     struct str name = key(r->name);
-    if (get(m, name)) {
+    if (merge_get(m, name)) {
         drop(m, name);
         m->out->removed++;
         return true;
@@ -393,14 +376,14 @@ static bool remove_one(struct merge *m, const struct removal *r)
     const struct block *near = near_miss(m, name, NULL);
     if (near)
         return failed(m, "REMOVED", r->name, r->line, but_exists(m, "not found", near));
-    warn(m, pool_cat(m->p, m->in->id, LIT(" - REMOVED requirement \""), r->name,
+    merge_warn(m, pool_cat(m->p, m->in->id, LIT(" - REMOVED requirement \""), r->name,
                      LIT("\" is not in the current spec; treating it as already removed.")));
     return true;
 }
 
 static bool modify_one(struct merge *m, struct block *b)
 {
-    const struct block *now = get(m, key(b->name));
+    const struct block *now = merge_get(m, key(b->name));
     if (!now)
         return failed(m, "MODIFIED", b->name, b->line, LIT("not found"));
     if (!str_eq(b->name, key(b->name)))
@@ -422,7 +405,7 @@ static bool modify_one(struct merge *m, struct block *b)
 
 static bool add_one(struct merge *m, struct block *b)
 {
-    const struct block *now = get(m, key(b->name));
+    const struct block *now = merge_get(m, key(b->name));
     if (now)
         return str_eq(text_trim(now->raw), text_trim(b->raw)) ||
                failed(m, "ADDED", b->name, b->line, LIT("already exists"));
@@ -452,134 +435,6 @@ static bool apply(struct merge *m)
     return ok && !m->p->failed;
 }
 
-/* ---- the new text ---- */
-
-static size_t occurrences(struct str in, struct str needle)
-{
-    size_t n = 0;
-    if (needle.n == 0)
-        return 0;
-    for (size_t at = 0; (at = text_find(in, needle, at)) != SIZE_MAX; at += needle.n)
-        n++;
-    return n;
-}
-
-/* A block that was replaced or removed may have carried a heading of somebody else away. */
-static void warn_foreign(struct merge *m, const struct block *was, const struct block *now)
-{
-    struct foreign f = foreign_tail(m->p, was->raw);
-    if (f.raw.n == 0)
-        return;
-    struct str tail = text_trim(f.raw);
-    if (now && occurrences(text_trim(now->raw), tail) >= occurrences(text_trim(was->raw), tail))
-        return;
-    warn(m, pool_cat(m->p, m->in->id, LIT(" - \""), f.heading, LIT("\" sits inside requirement \""),
-                     was->name,
-                     LIT("\" and goes with it. Move it under its own requirement, or above "
-                         "`## Requirements`, to keep it.")));
-}
-
-static void put_block(struct buf *out, struct str raw)
-{
-    if (out->len > 0)
-        buf_str(out, "\n\n");
-    buf_view(out, raw);
-}
-
-static struct str requirements_body(struct merge *m)
-{
-    struct buf body;
-    struct map kept = { 0 };
-    size_t n = 0;
-    bool preamble = !text_blank(m->parts.preamble);
-    buf_init(&body, SIZE_MAX / 2);
-    if (preamble)
-        buf_view(&body, m->parts.preamble);
-    for (size_t i = 0; i < m->parts.blocks.n; i++) {
-        struct block *was = &m->parts.blocks.at[i], *now = get(m, m->order[i]);
-        if (now) {
-            map_set(m->p, &kept, m->order[i], now);
-            if (n++ > 0 || preamble)
-                buf_str(&body, "\n\n");
-            buf_view(&body, now->raw);
-        }
-        if (now != was)
-            warn_foreign(m, was, now);
-    }
-    for (size_t i = 0; i < m->blocks.n; i++) {
-        const struct map_entry *e = &m->blocks.at[i];
-        if (!e->value || map_get(&kept, e->key))
-            continue;
-        if (n++ > 0 || preamble)
-            buf_str(&body, "\n\n");
-        buf_view(&body, ((const struct block *)e->value)->raw);
-    }
-    m->out->no_requirements = n == 0;
-    return text_trim_end(pool_take(m->p, &body));
-}
-
-/* Runs of empty lines become one, but not inside fences. */
-static struct str collapse(struct pool *p, struct str text)
-{
-    struct lines l = lines_of(p, text);
-    struct buf out;
-    buf_init(&out, SIZE_MAX / 2);
-    for (size_t i = 0; i < l.n; i++) {
-        bool again = i > 0 && l.at[i].n == 0 && l.at[i - 1].n == 0 && !l.fenced[i] &&
-                     !l.fenced[i - 1];
-        if (again)
-            continue;
-        if (i > 0)
-            buf_char(&out, '\n');
-        buf_view(&out, l.at[i]);
-    }
-    return pool_take(p, &out);
-}
-
-static struct str recompose(struct merge *m)
-{
-    struct buf out;
-    struct str body = requirements_body(m);
-    buf_init(&out, SIZE_MAX / 2);
-    if (text_trim_end(m->parts.before).n > 0)
-        buf_view(&out, text_trim_end(m->parts.before));
-    put_block(&out, m->parts.header);
-    if (body.n > 0)
-        put_block(&out, body);
-    if (!text_blank(m->parts.after))
-        put_block(&out, text_trim(m->parts.after));
-    struct str text = pool_take(m->p, &out);
-    return pool_cat(m->p, text_trim_end(collapse(m->p, text)), LIT("\n"));
-}
-
-/* The text with the line ends that `like` mostly has; CRLF wins a tie, none means LF. */
-static struct str match_ends(struct pool *p, struct str text, struct str like)
-{
-    size_t crlf = 0, lf = 0;
-    for (size_t i = 0; i < like.n; i++) {
-        if (like.p[i] != '\n')
-            continue;
-        bool cr = i > 0 && like.p[i - 1] == '\r';
-        crlf += cr;
-        lf += !cr;
-    }
-    if (crlf + lf == 0)
-        return text;
-    struct buf out;
-    buf_init(&out, SIZE_MAX / 2);
-    size_t from = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] != '\n')
-            continue;
-        size_t to = i > from && text.p[i - 1] == '\r' ? i - 1 : i;
-        buf_append(&out, text.p + from, to - from);
-        buf_str(&out, crlf >= lf ? "\r\n" : "\n");
-        from = i + 1;
-    }
-    buf_append(&out, text.p + from, text.n - from);
-    return pool_take(p, &out);
-}
-
 enum status merge_spec(struct arena *a, const struct merge_in *in, struct merge_out *out)
 {
     struct pool p = pool_of(a);
@@ -592,8 +447,8 @@ enum status merge_spec(struct arena *a, const struct merge_in *in, struct merge_
     m.parts = slices_read(&p, m.main);
     index_blocks(&m);
     if (!p.failed && apply(&m)) {
-        out->rebuilt = recompose(&m);
-        out->bytes = in->has_main ? match_ends(&p, out->rebuilt, m.main) : out->rebuilt;
+        out->rebuilt = merge_recompose(&m);
+        out->bytes = in->has_main ? merge_match_ends(&p, out->rebuilt, m.main) : out->rebuilt;
         out->unaccounted = unaccounted_lines(&p, &m.parts);
     }
     return pool_status(&p);

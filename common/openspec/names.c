@@ -102,7 +102,6 @@ static bool dated(struct str s)
 /* Every name below changes/ and changes/archive/, the latter with and without its date. */
 static void collect(struct pool *p, const struct ws *ws, struct map *taken)
 {
-    static char there;
     size_t n = 0;
     const struct ws_file *f = ws_under(ws, LIT("changes/"), &n);
     for (size_t i = 0; i < n && !p->failed; i++) {
@@ -113,11 +112,8 @@ static void collect(struct pool *p, const struct ws *ws, struct map *taken)
         if (!slash)
             continue;
         s.n = (size_t)(slash - s.p);
-        if (!map_get(taken, s))
-            map_set(p, taken, s, &there);
-        struct str bare = dated(s) ? text_from(s, DATE_PREFIX) : s;
-        if (!map_get(taken, bare))
-            map_set(p, taken, bare, &there);
+        map_add(p, taken, s);
+        map_add(p, taken, dated(s) ? text_from(s, DATE_PREFIX) : s);
     }
 }
 

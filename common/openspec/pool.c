@@ -140,3 +140,11 @@ void map_delete(struct map *m, struct str key)
     if (e)
         e->value = NULL;
 }
+
+bool map_add(struct pool *p, struct map *m, struct str key)
+{
+    if (map_get(m, key))
+        return false;
+    map_set(p, m, key, m); /* any pointer says that it is there */
+    return true;
+}

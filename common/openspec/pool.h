@@ -60,5 +60,7 @@ void *map_get(const struct map *m, struct str key);
 /* value must not be NULL. An existing key keeps its place. */
 void map_set(struct pool *p, struct map *m, struct str key, void *value);
 void map_delete(struct map *m, struct str key);
+/* As a set: was the key new? */
+bool map_add(struct pool *p, struct map *m, struct str key);
 uint64_t str_hash(struct str s);
 #endif
