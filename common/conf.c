@@ -3,7 +3,6 @@
 
 #include "common/bounds.h"
 #include "common/conf_in.h"
-#include "common/peer.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -12,20 +11,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 const struct conf_row conf_rows[CONF_COUNT] = {
 #define C(id, path, type, fallback, scope, help) { path, type, fallback, help, #scope },
-#define STR "STR"
-#define PATH "PATH"
-#define INT "INT"
-#define REAL "REAL"
-#define BOOL "BOOL"
-#define MS "MS"
-#define BYTES "BYTES"
-#define STRS "STRS"
-#define TREE "TREE"
+#define STR                                      "STR"
+#define PATH                                     "PATH"
+#define INT                                      "INT"
+#define REAL                                     "REAL"
+#define BOOL                                     "BOOL"
+#define MS                                       "MS"
+#define BYTES                                    "BYTES"
+#define STRS                                     "STRS"
+#define TREE                                     "TREE"
 #include "schemas/config.def"
 #undef STR
 #undef PATH
@@ -47,10 +45,11 @@ struct unit {
     int64_t factor;
 };
 
-static const struct unit durations[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 },
-                                         { "d", 86400000 }, { NULL, 0 } };
-static const struct unit sizes[] = { { "B", 1 }, { "KiB", 1024 }, { "MiB", 1048576 },
-                                     { "GiB", 1073741824 }, { NULL, 0 } };
+static const struct unit durations[] = { { "ms", 1 },      { "s", 1000 },     { "m", 60000 },
+                                         { "h", 3600000 }, { "d", 86400000 }, { NULL, 0 } };
+static const struct unit sizes[] = {
+    { "B", 1 }, { "KiB", 1024 }, { "MiB", 1048576 }, { "GiB", 1073741824 }, { NULL, 0 }
+};
 
 /* strtod() alone also takes inf, nan, hexadecimal and leading blanks. */
 static bool plain_number(const char *text, double *out, const char **end)
@@ -64,7 +63,8 @@ static bool plain_number(const char *text, double *out, const char **end)
     return stop != text && !errno && text[1] != 'x' && text[1] != 'X';
 }
 
-static enum status with_unit(const char *text, const struct unit *units, int64_t *out, struct err *err)
+static enum status with_unit(const char *text, const struct unit *units, int64_t *out,
+                             struct err *err)
 {
     const double most = 1e15; /* 30,000 years, 900 TiB */
     const char *end;
@@ -84,7 +84,8 @@ static enum status with_unit(const char *text, const struct unit *units, int64_t
         return OK;
     }
     err_set(err, ERR_CONFIG, "'%s' has %s unit", text, *end ? "an unknown" : "no");
-    err_fix(err, units == durations ? "write 500ms, 30s, 5m, 2h or 1d" : "write 512B, 64KiB, 4MiB or 1GiB");
+    err_fix(err, units == durations ? "write 500ms, 30s, 5m, 2h or 1d"
+                                    : "write 512B, 64KiB, 4MiB or 1GiB");
     return ERR_CONFIG;
 }
 
@@ -112,10 +113,14 @@ static const struct range {
     enum conf_key key;
     int64_t least, most;
 } ranges[] = {
-    { CONF_LOOP_ROUNDS, 1, PAWL_ROUNDS_MAX },  { CONF_LOOP_TOKENS, 1, INT64_MAX },
-    { CONF_LOOP_PATIENCE, 1, PAWL_ROUNDS_MAX }, { CONF_LOOP_MEASURES, 0, 1000 },
-    { CONF_LOOP_JUDGE, 0, 1000 },              { CONF_LIMIT_OPEN_JOBS, 1, INT64_MAX },
-    { CONF_WORKER_SLOTS, 0, PAWL_SLOTS_MAX },  { CONF_MODEL_SLOTS, 0, PAWL_SLOTS_MAX },
+    { CONF_LOOP_ROUNDS, 1, PAWL_ROUNDS_MAX },
+    { CONF_LOOP_TOKENS, 1, INT64_MAX },
+    { CONF_LOOP_PATIENCE, 1, PAWL_ROUNDS_MAX },
+    { CONF_LOOP_MEASURES, 0, 1000 },
+    { CONF_LOOP_JUDGE, 0, 1000 },
+    { CONF_LIMIT_OPEN_JOBS, 1, INT64_MAX },
+    { CONF_WORKER_SLOTS, 0, PAWL_SLOTS_MAX },
+    { CONF_MODEL_SLOTS, 0, PAWL_SLOTS_MAX },
 };
 
 static enum status int_value(enum conf_key k, const char *text, int64_t *out, struct err *err)
@@ -282,7 +287,8 @@ void conf_suggest(const char *path, struct err *err)
 static enum status from_defaults(struct conf *c, struct err *err)
 {
     for (size_t i = 0; i < CONF_COUNT; i++) {
-        enum status st = conf_set(c, (enum conf_key)i, conf_rows[i].fallback, c->dir, "default", err);
+        enum status st =
+            conf_set(c, (enum conf_key)i, conf_rows[i].fallback, c->dir, "default", err);
         if (st != OK)
             return st;
     }
@@ -294,7 +300,8 @@ static void env_name(const char *path, char out[128])
 {
     size_t n = (size_t)snprintf(out, 128, "PAWL_%s", path);
     for (size_t i = 5; i < n && i < 127; i++)
-        out[i] = out[i] == '.' ? '_' : (char)(out[i] >= 'a' && out[i] <= 'z' ? out[i] - 32 : out[i]);
+        out[i] =
+            out[i] == '.' ? '_' : (char)(out[i] >= 'a' && out[i] <= 'z' ? out[i] - 32 : out[i]);
 }
 
 static enum status from_environment(struct conf *c, struct err *err)
@@ -315,7 +322,8 @@ static enum status from_environment(struct conf *c, struct err *err)
     return OK;
 }
 
-static enum status from_flags(struct conf *c, const struct conf_flag *flags, size_t n, struct err *err)
+static enum status from_flags(struct conf *c, const struct conf_flag *flags, size_t n,
+                              struct err *err)
 {
     for (size_t i = 0; i < n; i++) {
         enum conf_key k;
@@ -428,15 +436,16 @@ static enum status finish(struct conf *c, struct err *err)
         snprintf(text, sizeof text, "ipc://%s/broker.sock", c->state_dir);
     c->endpoint = strdup(text);
     if (strncmp(text, "ipc://", 6) == 0 && strlen(text) - 6 > 100) { /* sockaddr_un holds 107 */
-        err_set(err, ERR_CONFIG, "%s: a socket path may be 100 bytes long, this one has %zu", text, strlen(text) - 6);
+        err_set(err, ERR_CONFIG, "%s: a socket path may be 100 bytes long, this one has %zu", text,
+                strlen(text) - 6);
         err_fix(err, "set state_dir or broker.endpoint to something shorter");
         return ERR_CONFIG;
     }
     return OK;
 }
 
-enum status conf_load(struct conf **out, const char *file, const struct conf_flag *flags, size_t flags_n,
-                      struct err *err)
+enum status conf_load(struct conf **out, const char *file, const struct conf_flag *flags,
+                      size_t flags_n, struct err *err)
 {
     struct conf *c = calloc(1, sizeof *c);
     struct err local = { 0 };
@@ -532,60 +541,4 @@ const char *conf_state_dir(const struct conf *c)
 const char *conf_endpoint(const struct conf *c)
 {
     return c->endpoint;
-}
-
-/* ---- keys ------------------------------------------------------------------------------------ */
-
-/* A secret file holds the secret key on a line of its own and the public key after "public "; lines
- * that begin with # are comments. */
-static enum status read_secret(const char *path, struct peer_keys *out, struct err *err)
-{
-    struct stat st;
-    char line[256];
-    FILE *f = fopen(path, "re");
-    if (!f || fstat(fileno(f), &st) != 0) {
-        err_set(err, ERR_CONFIG, "%s: %s", path, strerror(errno));
-        if (f)
-            fclose(f);
-        return ERR_CONFIG;
-    }
-    if (st.st_mode & 077) {
-        fclose(f);
-        err_set(err, ERR_CONFIG, "%s: others can read this secret key", path);
-        err_fix(err, "chmod 600 %s", path);
-        return ERR_CONFIG;
-    }
-    while (fgets(line, sizeof line, f)) {
-        if (sscanf(line, "secret %40s", out->secret_key) != 1 && line[0] != '#')
-            (void)!sscanf(line, "public %40s", out->public_key);
-    }
-    fclose(f);
-    if (strlen(out->secret_key) == 40 && strlen(out->public_key) == 40)
-        return OK;
-    err_set(err, ERR_CONFIG, "%s: not a key file", path);
-    err_fix(err, "`pawl keys new` makes one");
-    return ERR_CONFIG;
-}
-
-enum status conf_keys(const struct conf *c, bool broker, struct peer_keys *out, struct err *err)
-{
-    const char *path = conf_str(c, broker ? CONF_BROKER_SECRET : CONF_PEER_SECRET);
-    const char *server = conf_str(c, CONF_BROKER_PUBLIC_KEY);
-    *out = (struct peer_keys){ 0 };
-    if (*path) {
-        enum status st = read_secret(path, out, err);
-        if (st != OK)
-            return st;
-    }
-    if (broker || !*server)
-        return OK;
-    if (strlen(server) != 40)
-        return err_set(err, ERR_CONFIG, "broker.public_key: not a public key (40 characters)");
-    if (!*path) {
-        err_set(err, ERR_CONFIG, "broker.public_key is set, but peer.secret_file is not");
-        err_fix(err, "`pawl keys new` makes a key pair; add its public key to the broker's allow file");
-        return ERR_CONFIG;
-    }
-    memcpy(out->server_key, server, 41);
-    return OK;
 }

@@ -38,8 +38,9 @@ static enum status complain(struct reader *r, yaml_mark_t at, const char *what)
     for (size_t i = 0; i < n; i++) /* tabs would move the caret, escapes the terminal */
         shown[i] = (unsigned char)line[i] < ' ' || line[i] == 127 ? ' ' : line[i];
     shown[n] = '\0';
-    err_set(r->err, ERR_CONFIG, "%s:%zu:%zu: error: %s\n  %4zu | %s\n       | %*s^", r->path, at.line + 1,
-            at.column + 1, what, at.line + 1, shown, at.column > 110 ? 0 : (int)at.column, "");
+    err_set(r->err, ERR_CONFIG, "%s:%zu:%zu: error: %s\n  %4zu | %s\n       | %*s^", r->path,
+            at.line + 1, at.column + 1, what, at.line + 1, shown,
+            at.column > 110 ? 0 : (int)at.column, "");
     return ERR_CONFIG;
 }
 
@@ -64,7 +65,8 @@ static enum status next(struct reader *r)
     if (!yaml_parser_parse(&r->parser, &r->event)) {
         yaml_mark_t at = r->parser.problem_mark;
         if (r->parser.error == YAML_READER_ERROR)
-            at = mark_of(&r->text, r->parser.problem_offset); /* no mark yet: bytes, not characters */
+            at = mark_of(&r->text,
+                         r->parser.problem_offset); /* no mark yet: bytes, not characters */
         return complain(r, at, r->parser.problem ? r->parser.problem : "not YAML");
     }
     r->have_event = true;
@@ -73,9 +75,10 @@ static enum status next(struct reader *r)
         return complain(r, at, "too many values");
     if (r->event.type == YAML_ALIAS_EVENT)
         return complain(r, at, "aliases are not allowed here");
-    bool anchor = (r->event.type == YAML_SCALAR_EVENT && r->event.data.scalar.anchor) ||
-                  (r->event.type == YAML_MAPPING_START_EVENT && r->event.data.mapping_start.anchor) ||
-                  (r->event.type == YAML_SEQUENCE_START_EVENT && r->event.data.sequence_start.anchor);
+    bool anchor =
+        (r->event.type == YAML_SCALAR_EVENT && r->event.data.scalar.anchor) ||
+        (r->event.type == YAML_MAPPING_START_EVENT && r->event.data.mapping_start.anchor) ||
+        (r->event.type == YAML_SEQUENCE_START_EVENT && r->event.data.sequence_start.anchor);
     if (anchor)
         return complain(r, at, "anchors are not allowed here");
     bool tag = (r->event.type == YAML_SCALAR_EVENT && r->event.data.scalar.tag) ||
@@ -232,7 +235,9 @@ static enum status value(struct reader *r, enum conf_key k)
     struct buf text;
     buf_init(&text, FILE_BYTES_MAX * 2);
     js_dump(v, &text);
-    *slot = (struct conf_value){ .tree = v, .lines = w.lines, .text = strdup(buf_z(&text)), .origin = strdup(origin) };
+    *slot = (struct conf_value){
+        .tree = v, .lines = w.lines, .text = strdup(buf_z(&text)), .origin = strdup(origin)
+    };
     buf_fini(&text);
     return OK;
 }
@@ -322,7 +327,8 @@ static enum status slurp(struct reader *r)
     bool bad = ferror(f) != 0;
     fclose(f);
     if (bad || r->text.status != OK)
-        return err_set(r->err, ERR_CONFIG, "%s: %s", r->path, bad ? strerror(errno) : "larger than 1 MiB");
+        return err_set(r->err, ERR_CONFIG, "%s: %s", r->path,
+                       bad ? strerror(errno) : "larger than 1 MiB");
     return OK;
 }
 

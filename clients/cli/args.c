@@ -128,7 +128,9 @@ static enum status take_flag(struct args *a, int argc, char *const *argv, int *i
     if (id == FLAG_COUNT || (letter && flag_table[id].kind == FLAG_KIND_BOOL && n > 1))
         return unknown_flag(a, word, err);
     const struct flag *f = &flag_table[id];
-    const char *value = letter ? (name[1] ? name + 1 + (name[1] == '=') : NULL) : eq ? eq + 1 : NULL;
+    const char *value = letter ? (name[1] ? name + 1 + (name[1] == '=') : NULL)
+                        : eq   ? eq + 1
+                               : NULL;
     if (!command_takes(a->command, id) && a->command)
         return unknown_flag(a, word, err);
     if (f->kind == FLAG_KIND_BOOL) {
@@ -193,7 +195,8 @@ static enum status unknown_command(const char *name, struct err *err)
 }
 
 /* The command is the first word that is no flag, or the first two. `at` gets their places. */
-static enum status find_command(struct args *a, int argc, char *const *argv, int at[2], struct err *err)
+static enum status find_command(struct args *a, int argc, char *const *argv, int at[2],
+                                struct err *err)
 {
     int found = 0;
     char two[128];

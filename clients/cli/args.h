@@ -19,8 +19,14 @@ enum flag_id {
     FLAG_GLOBAL_COUNT = FLAG_PROJECT_DIR
 };
 
-enum flag_kind { FLAG_KIND_BOOL, FLAG_KIND_TEXT, FLAG_KIND_NUMBER, FLAG_KIND_DURATION, FLAG_KIND_LIST,
-                 FLAG_KIND_OPTIONAL };
+enum flag_kind {
+    FLAG_KIND_BOOL,
+    FLAG_KIND_TEXT,
+    FLAG_KIND_NUMBER,
+    FLAG_KIND_DURATION,
+    FLAG_KIND_LIST,
+    FLAG_KIND_OPTIONAL
+};
 
 struct flag {
     const char *name;
@@ -33,14 +39,14 @@ extern const struct flag flag_table[FLAG_COUNT];
 struct cli;
 
 struct command {
-    const char *name;     /* one word or two: "config show" */
-    const char *args;     /* "JOB [TEXT]" */
+    const char *name; /* one word or two: "config show" */
+    const char *args; /* "JOB [TEXT]" */
     int args_min, args_max;
     int (*run)(struct cli *cli); /* returns the exit code */
-    const char *help;     /* one line, no full stop */
-    const char *more;     /* paragraphs; NULL: none */
-    const char *examples; /* one a line; NULL: none */
-    unsigned char flags[16]; /* its own flags, besides the global ones; ends with FLAG_COUNT */
+    const char *help;            /* one line, no full stop */
+    const char *more;            /* paragraphs; NULL: none */
+    const char *examples;        /* one a line; NULL: none */
+    unsigned char flags[16];     /* its own flags, besides the global ones; ends with FLAG_COUNT */
 };
 extern const struct command command_table[];
 extern const size_t command_count;
@@ -48,11 +54,11 @@ extern const size_t command_count;
 enum { ARGS_MAX = 1024, LIST_ARGS_MAX = 64 };
 
 struct args {
-    const struct command *command;   /* NULL: none was given */
-    const char *words[ARGS_MAX];     /* positional, after the command's name */
+    const struct command *command; /* NULL: none was given */
+    const char *words[ARGS_MAX];   /* positional, after the command's name */
     int words_n;
-    const char *text[FLAG_COUNT];    /* as given; "" for BOOL and bare OPTIONAL; NULL: not given */
-    int64_t number[FLAG_COUNT];      /* NUMBER; DURATION in milliseconds */
+    const char *text[FLAG_COUNT]; /* as given; "" for BOOL and bare OPTIONAL; NULL: not given */
+    int64_t number[FLAG_COUNT];   /* NUMBER; DURATION in milliseconds */
     const char *list[FLAG_COUNT][LIST_ARGS_MAX];
     int list_n[FLAG_COUNT];
 };

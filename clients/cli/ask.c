@@ -117,8 +117,10 @@ static void on_event(void *ctx, const struct link_event *ev)
         on_text(a, ev->facts);
     } else if (strcmp(ev->kind, "reply") == 0 || strcmp(ev->kind, "reset") == 0) {
         look(a);
-    } else if (strcmp(ev->kind, "task.end") == 0 && strcmp(stage, "ask") == 0 && strcmp(outcome, "failed") == 0) {
-        err_set(&a->err, ERR_FAILED, "the question could not be answered: %.500s", js_str(ev->facts, "text"));
+    } else if (strcmp(ev->kind, "task.end") == 0 && strcmp(stage, "ask") == 0 &&
+               strcmp(outcome, "failed") == 0) {
+        err_set(&a->err, ERR_FAILED, "the question could not be answered: %.500s",
+                js_str(ev->facts, "text"));
         err_fix(&a->err, "`pawl workers` shows whether a generate worker and its model are there");
     }
 }
@@ -132,7 +134,8 @@ static void on_link(void *ctx, bool up)
 static enum status ask(struct asking *a, struct err *err)
 {
     json_t *job = NULL;
-    int64_t timeout = a->cli->args.number[FLAG_TIMEOUT], until = timeout ? mono_now().ms + timeout : INT64_MAX;
+    int64_t timeout = a->cli->args.number[FLAG_TIMEOUT],
+            until = timeout ? mono_now().ms + timeout : INT64_MAX;
     struct msg m = { .type = MSG_ASK };
     enum status st = talk_open(&a->talk, a->cli->conf, ANSWER_MS, true, err);
     if (st == OK)
@@ -154,7 +157,10 @@ static enum status ask(struct asking *a, struct err *err)
     while (st == OK && !a->done && a->err.status == OK) {
         int64_t left = until - mono_now().ms;
         if (left <= 0)
-            st = err_set(err, ERR_TIMEOUT, "no answer yet; it will be in the job's record: pawl get %s --doc reply/%s", a->id, a->ask);
+            st =
+                err_set(err, ERR_TIMEOUT,
+                        "no answer yet; it will be in the job's record: pawl get %s --doc reply/%s",
+                        a->id, a->ask);
         else
             st = talk_turn(&a->talk, until == INT64_MAX ? -1 : left, err);
     }
@@ -172,7 +178,8 @@ int cmd_ask(struct cli *cli)
     enum status st = ask(&a, &err);
     int code = st == OK ? 0 : a.talk.interrupted ? 128 + a.talk.signo : out_error(cli, &err);
     if (a.talk.interrupted)
-        out_note(cli, "the answer will be in the job's record: pawl get %s --doc reply/%s", a.id, a.ask);
+        out_note(cli, "the answer will be in the job's record: pawl get %s --doc reply/%s", a.id,
+                 a.ask);
     talk_close(&a.talk);
     return code;
 }
@@ -190,7 +197,8 @@ struct log_print {
 
 static void task_line(const struct link_event *ev, struct buf *b)
 {
-    static const char *const keys[] = { "stage", "round", "attempt", "worker", "outcome", "ms", "tokens_in", "tokens_out", "text" };
+    static const char *const keys[] = { "stage", "round",     "attempt",    "worker", "outcome",
+                                        "ms",    "tokens_in", "tokens_out", "text" };
     char when[32];
     wall_text((struct wall){ ev->at_ms }, when);
     buf_printf(b, "%s %s %s", when, ev->job, ev->kind);
@@ -257,7 +265,8 @@ static enum status logs(struct log_print *p, struct talk *talk, struct err *err)
     p->quiet_since = mono_now().ms;
     st = link_watch(talk->link, id, "0", on_log, p);
     while (st == OK && !p->ended) {
-        int64_t left = follow ? 1000 : (p->complete ? REST_MS : QUIET_MS) - (mono_now().ms - p->quiet_since);
+        int64_t left =
+            follow ? 1000 : (p->complete ? REST_MS : QUIET_MS) - (mono_now().ms - p->quiet_since);
         if (left <= 0)
             break;
         st = talk_turn(talk, left, err);

@@ -27,8 +27,9 @@ const char *cli_word(const struct cli *cli, int i)
 
 bool cli_needs_conf(const struct command *c)
 {
-    static const char *const free_of_it[] = { "help", "version", "completion", "keys new", "keys allow",
-                                              "config check", "doctor", "init" };
+    static const char *const free_of_it[] = { "help",     "version",    "completion",
+                                              "keys new", "keys allow", "config check",
+                                              "doctor",   "init" };
     for (size_t i = 0; i < COUNT(free_of_it); i++) {
         if (strcmp(c->name, free_of_it[i]) == 0)
             return false;
@@ -49,7 +50,8 @@ static void look_at_terminal(struct cli *cli)
     cli->in_tty = isatty(0);
     cli->out_tty = isatty(1);
     cli->err_tty = isatty(2);
-    bool never = cli_has(cli, FLAG_NO_COLOR) || env_on("NO_COLOR") || env_on("PAWL_NO_COLOR") || dumb;
+    bool never =
+        cli_has(cli, FLAG_NO_COLOR) || env_on("NO_COLOR") || env_on("PAWL_NO_COLOR") || dumb;
     bool always = env_on("FORCE_COLOR") && !cli_has(cli, FLAG_NO_COLOR);
     if (when && strcmp(when, "auto") != 0) {
         never = strcmp(when, "never") == 0;

@@ -97,11 +97,15 @@ int cmd_config_path(struct cli *cli)
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
-static enum status write_secret(const char *path, const char *public_key, const char *secret_key, bool force, struct err *err)
+static enum status write_secret(const char *path, const char *public_key, const char *secret_key,
+                                bool force, struct err *err)
 {
     char text[256];
-    int n = snprintf(text, sizeof text, "# pawl key pair; keep this file to yourself\npublic %s\nsecret %s\n", public_key, secret_key);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (force ? O_TRUNC : O_EXCL), 0600);
+    int n = snprintf(text, sizeof text,
+                     "# pawl key pair; keep this file to yourself\npublic %s\nsecret %s\n",
+                     public_key, secret_key);
+    int fd =
+        open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (force ? O_TRUNC : O_EXCL), 0600);
     if (fd < 0) {
         err_set(err, ERR_CREATE, "%.300s: %s", path, strerror(errno));
         if (errno == EEXIST)
@@ -119,7 +123,8 @@ int cmd_keys_new(struct cli *cli)
     char public_key[41], secret_key[41], path[512];
     struct err err = { 0 };
     const char *name = cli_word(cli, 0) ? cli_word(cli, 0) : "pawl";
-    enum status st = (size_t)snprintf(path, sizeof path, "%s.key", name) < sizeof path ? OK : ERR_USAGE;
+    enum status st =
+        (size_t)snprintf(path, sizeof path, "%s.key", name) < sizeof path ? OK : ERR_USAGE;
     if (st != OK)
         err_set(&err, st, "the name is too long");
     else if ((st = peer_keypair(public_key, secret_key)) != OK)
@@ -137,16 +142,19 @@ int cmd_keys_new(struct cli *cli)
         return 0;
     }
     printf("%s\n", public_key);
-    out_note(cli, "the secret key is in %s, readable by you only: peer.secret_file (or broker.secret_file) names it\n"
-                  "let a worker with it in:  pawl keys allow ALLOW-FILE '%s' worker\n"
-                  "the line for the allow file:  %s worker",
+    out_note(cli,
+             "the secret key is in %s, readable by you only: peer.secret_file (or "
+             "broker.secret_file) names it\n"
+             "let a worker with it in:  pawl keys allow ALLOW-FILE '%s' worker\n"
+             "the line for the allow file:  %s worker",
              path, public_key, public_key);
     return 0;
 }
 
 static bool z85(const char *key)
 {
-    return strlen(key) == 40 && strspn(key, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#") == 40;
+    return strlen(key) == 40 && strspn(key, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR"
+                                            "STUVWXYZ.-:+=^!/*?&<>()[]{}@%$#") == 40;
 }
 
 static enum status append_line(const char *path, const char *line, struct err *err)
@@ -170,11 +178,13 @@ int cmd_keys_allow(struct cli *cli)
     struct err err = { 0 };
     const char *key = cli_word(cli, 1), *role = cli_word(cli, 2);
     size_t n = strcspn(role, ":");
-    bool known = (n == 6 && strncmp(role, "client", n) == 0) || (n == 6 && strncmp(role, "worker", n) == 0) ||
-                 strcmp(role, "admin") == 0;
+    bool known = (n == 6 && strncmp(role, "client", n) == 0) ||
+                 (n == 6 && strncmp(role, "worker", n) == 0) || strcmp(role, "admin") == 0;
     enum status st = OK;
     if (!z85(key))
-        st = err_set(&err, ERR_USAGE, "'%.60s' is no public key (40 characters, as `pawl keys new` prints them)", key);
+        st = err_set(&err, ERR_USAGE,
+                     "'%.60s' is no public key (40 characters, as `pawl keys new` prints them)",
+                     key);
     else if (!known || strlen(role) > PAWL_NAME_MAX || strpbrk(role, " \t\n"))
         st = err_set(&err, ERR_USAGE, "'%.60s' is no role: client, worker or admin", role);
     snprintf(line, sizeof line, "%.40s %.64s\n", key, role);
@@ -182,6 +192,7 @@ int cmd_keys_allow(struct cli *cli)
         st = append_line(cli_word(cli, 0), line, &err);
     if (st != OK)
         return out_error(cli, &err);
-    out_note(cli, "%s may come in as %s; the broker reads %s again by itself", key, role, cli_word(cli, 0));
+    out_note(cli, "%s may come in as %s; the broker reads %s again by itself", key, role,
+             cli_word(cli, 0));
     return 0;
 }

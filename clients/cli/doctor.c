@@ -27,9 +27,12 @@ struct exam {
     bool failed;
 };
 
-static void note(struct exam *x, enum grade grade, const char *name, const char *text, const char *fix)
+static void note(struct exam *x, enum grade grade, const char *name, const char *text,
+                 const char *fix)
 {
-    static const char *const grades[] = { "pass", "warn", "fail" }, *const colors[] = { "green", "yellow", "red" };
+    static const char *const grades[] = { "pass", "warn", "fail" }, *const colors[] = { "green",
+                                                                                        "yellow",
+                                                                                        "red" };
     x->failed = x->failed || grade == FAIL;
     if (out_is_json(x->cli)) {
         json_t *v = json_object();
@@ -43,7 +46,8 @@ static void note(struct exam *x, enum grade grade, const char *name, const char 
     }
     struct buf b;
     buf_init(&b, 65536);
-    buf_printf(&b, "%s%s%s  %-10s ", paint(x->cli->color_out, colors[grade]), grades[grade], paint(x->cli->color_out, "off"), name);
+    buf_printf(&b, "%s%s%s  %-10s ", paint(x->cli->color_out, colors[grade]), grades[grade],
+               paint(x->cli->color_out, "off"), name);
     text_clean(&b, str_of(text), true);
     if (*fix) {
         buf_str(&b, "\n      fix: ");
@@ -54,8 +58,10 @@ static void note(struct exam *x, enum grade grade, const char *name, const char 
     buf_fini(&b);
 }
 
-static void notef(struct exam *x, enum grade grade, const char *name, const char *fix, const char *fmt, ...) PRINTF_LIKE(5, 6);
-static void notef(struct exam *x, enum grade grade, const char *name, const char *fix, const char *fmt, ...)
+static void notef(struct exam *x, enum grade grade, const char *name, const char *fix,
+                  const char *fmt, ...) PRINTF_LIKE(5, 6);
+static void notef(struct exam *x, enum grade grade, const char *name, const char *fix,
+                  const char *fmt, ...)
 {
     char text[2048];
     va_list ap;
@@ -90,7 +96,8 @@ static void check_environment(struct exam *x)
             }
         }
         if (nearest && best)
-            notef(x, WARN, "config", "", "environment PAWL_%s sets nothing; '%s' is near", path, nearest);
+            notef(x, WARN, "config", "", "environment PAWL_%s sets nothing; '%s' is near", path,
+                  nearest);
     }
 }
 
@@ -104,7 +111,8 @@ static bool check_config(struct exam *x)
     }
     if (conf_keys(x->cli->conf, false, &keys, &err) != OK)
         note(x, FAIL, "keys", err.text, err.fix);
-    notef(x, PASS, "config", "", "project %s, state %s", conf_dir(x->cli->conf), conf_state_dir(x->cli->conf));
+    notef(x, PASS, "config", "", "project %s, state %s", conf_dir(x->cli->conf),
+          conf_state_dir(x->cli->conf));
     check_environment(x);
     return true;
 }
@@ -116,12 +124,15 @@ static void check_store(struct exam *x, const json_t *status)
     const json_t *store = js_obj(status, "store");
     int64_t used = js_int(store, "used_bytes", 0), most = js_int(store, "max_bytes", 0);
     if (!js_bool(store, "ok", false))
-        notef(x, FAIL, "redis", "jobs go on by themselves when it is back", "%s: %s", js_str(store, "url"), js_str(store, "reason"));
+        notef(x, FAIL, "redis", "jobs go on by themselves when it is back", "%s: %s",
+              js_str(store, "url"), js_str(store, "reason"));
     else if (most > 0 && used > most / 10 * 9)
         notef(x, WARN, "redis", "raise maxmemory, or keep fewer jobs (retain.jobs, retain.age)",
-              "%s: %" PRId64 " of %" PRId64 " MiB used; above 90 %% submissions are refused", js_str(store, "url"), used >> 20, most >> 20);
+              "%s: %" PRId64 " of %" PRId64 " MiB used; above 90 %% submissions are refused",
+              js_str(store, "url"), used >> 20, most >> 20);
     else
-        notef(x, PASS, "redis", "", "%s, version %s", js_str(store, "url"), js_str(store, "version"));
+        notef(x, PASS, "redis", "", "%s, version %s", js_str(store, "url"),
+              js_str(store, "version"));
 }
 
 static void check_stages(struct exam *x, const json_t *status)
@@ -138,7 +149,8 @@ static void check_stages(struct exam *x, const json_t *status)
         waiting += js_int(s, "ready", 0);
     }
     if (idle.len)
-        notef(x, waiting ? FAIL : WARN, "workers", "`pawl up` starts one of each, or start them on another machine",
+        notef(x, waiting ? FAIL : WARN, "workers",
+              "`pawl up` starts one of each, or start them on another machine",
               "no worker serves %s; %" PRId64 " tasks wait for one", buf_z(&idle), waiting);
     else
         notef(x, PASS, "workers", "", "every stage is served, %" PRId64 " connected",
@@ -161,8 +173,9 @@ static void check_broker(struct exam *x)
         note(x, FAIL, "broker", err.text, err.fix);
     } else {
         bool same = strcmp(js_str(status, "version"), PAWL_VERSION) == 0;
-        notef(x, same ? PASS : WARN, "broker", same ? "" : "install the same version everywhere", "%s, version %s%s%s",
-              conf_endpoint(x->cli->conf), js_str(status, "version"), same ? "" : ", this is ", same ? "" : PAWL_VERSION);
+        notef(x, same ? PASS : WARN, "broker", same ? "" : "install the same version everywhere",
+              "%s, version %s%s%s", conf_endpoint(x->cli->conf), js_str(status, "version"),
+              same ? "" : ", this is ", same ? "" : PAWL_VERSION);
         check_store(x, status);
         check_stages(x, status);
     }
@@ -172,12 +185,14 @@ static void check_broker(struct exam *x)
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
-static void check_one_model(struct exam *x, const char *name, enum conf_key url, enum conf_key model, enum conf_key key)
+static void check_one_model(struct exam *x, const char *name, enum conf_key url,
+                            enum conf_key model, enum conf_key key)
 {
     struct probe v = { 0 };
     struct err err = { 0 };
     snprintf(v.url, sizeof v.url, "%s", conf_str(x->cli->conf, url));
-    if (probe_all(&v, 1, conf_str(x->cli->conf, model), conf_str(x->cli->conf, key), PROBE_MS, &err) != OK)
+    if (probe_all(&v, 1, conf_str(x->cli->conf, model), conf_str(x->cli->conf, key), PROBE_MS,
+                  &err) != OK)
         note(x, FAIL, name, err.text, err.fix);
     else if (v.answers)
         notef(x, PASS, name, "", "%s, %s", v.url, v.model);
@@ -197,7 +212,8 @@ static void check_models(struct exam *x)
         return;
     }
     size_t n = probe_usual(v);
-    if (probe_all(v, n, conf_str(x->cli->conf, CONF_MODEL_NAME), conf_str(x->cli->conf, CONF_MODEL_KEY), PROBE_MS, &err) != OK) {
+    if (probe_all(v, n, conf_str(x->cli->conf, CONF_MODEL_NAME),
+                  conf_str(x->cli->conf, CONF_MODEL_KEY), PROBE_MS, &err) != OK) {
         note(x, FAIL, "model", err.text, err.fix);
         return;
     }
@@ -207,7 +223,8 @@ static void check_models(struct exam *x)
         any = any || v[i].answers;
     }
     if (!any)
-        note(x, FAIL, "model", "no model server answers on the usual ports (1234, 8080, 9931, 11434, 8000)",
+        note(x, FAIL, "model",
+             "no model server answers on the usual ports (1234, 8080, 9931, 11434, 8000)",
              "start LM Studio, llama.cpp, Ollama or vLLM here, or set model.url");
 }
 
@@ -224,7 +241,8 @@ static void check_server(struct exam *x, const char *name, const json_t *server)
     else if (spawn_in_path(command, path, sizeof path))
         notef(x, PASS, "mcp", "", "%s: %s", name, path);
     else
-        notef(x, FAIL, "mcp", "install it, or write its full path", "%s: '%s' is not in PATH", name, command);
+        notef(x, FAIL, "mcp", "install it, or write its full path", "%s: '%s' is not in PATH", name,
+              command);
 }
 
 static void check_mcp(struct exam *x)
@@ -257,12 +275,13 @@ static void check_mcp(struct exam *x)
     const char *name;
     json_t *server;
     if (!v)
-        notef(x, FAIL, "mcp", "it is JSON: {\"mcpServers\": {NAME: {\"command\": …, \"args\": […]}}}", "%s: %s", path,
-              text.status == OK ? err.text : "larger than 1 MiB");
+        notef(x, FAIL, "mcp",
+              "it is JSON: {\"mcpServers\": {NAME: {\"command\": …, \"args\": […]}}}", "%s: %s",
+              path, text.status == OK ? err.text : "larger than 1 MiB");
     else if (!servers)
-        notef(x, FAIL, "mcp", "write it as LM Studio and Claude Desktop do", "%s: no object mcpServers in it", path);
-    json_object_foreach((json_t *)servers, name, server)
-        check_server(x, name, server);
+        notef(x, FAIL, "mcp", "write it as LM Studio and Claude Desktop do",
+              "%s: no object mcpServers in it", path);
+    json_object_foreach((json_t *)servers, name, server) check_server(x, name, server);
     json_decref(v);
     buf_fini(&text);
 }
@@ -273,11 +292,14 @@ static void check_tools(struct exam *x)
     if (spawn_in_path("openspec", path, sizeof path))
         note(x, PASS, "openspec", path, "");
     else
-        note(x, WARN, "openspec", "the openspec command is not in PATH; pawl does not need it, you may want to",
+        note(x, WARN, "openspec",
+             "the openspec command is not in PATH; pawl does not need it, you may want to",
              "npm install -g @fission-ai/openspec");
-    if (!*conf_str(x->cli->conf, CONF_REDIS_URL) && !spawn_in_path("redis-server", path, sizeof path) &&
+    if (!*conf_str(x->cli->conf, CONF_REDIS_URL) &&
+        !spawn_in_path("redis-server", path, sizeof path) &&
         !spawn_in_path("valkey-server", path, sizeof path))
-        note(x, WARN, "redis", "redis-server is not in PATH: `pawl up` cannot start one", "apt-get install redis-server, or set redis.url");
+        note(x, WARN, "redis", "redis-server is not in PATH: `pawl up` cannot start one",
+             "apt-get install redis-server, or set redis.url");
 }
 
 static void check_disk(struct exam *x)
@@ -292,8 +314,12 @@ static void check_disk(struct exam *x)
         *slash = '\0'; /* not made yet: its parent's disk */
     }
     uint64_t mib = (uint64_t)fs.f_bavail * fs.f_frsize >> 20;
-    notef(x, mib < 64 ? FAIL : mib < 512 ? WARN : PASS, "disk", mib < 512 ? "make room, or set state_dir" : "",
-          "%" PRIu64 " MiB free at %s", mib, at);
+    notef(x,
+          mib < 64    ? FAIL
+          : mib < 512 ? WARN
+                      : PASS,
+          "disk", mib < 512 ? "make room, or set state_dir" : "", "%" PRIu64 " MiB free at %s", mib,
+          at);
 }
 
 int cmd_doctor(struct cli *cli)

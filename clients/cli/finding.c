@@ -36,7 +36,8 @@ bool change_line(const json_t *change, const char *path, int64_t line, struct st
 }
 
 /* The source line, and marks below it from the column to its end. */
-static void source(struct str line, int64_t number, int64_t column, const char *color, bool colors, struct buf *out)
+static void source(struct str line, int64_t number, int64_t column, const char *color, bool colors,
+                   struct buf *out)
 {
     struct buf clean, fit;
     buf_init(&clean, 1 << 20);
@@ -46,8 +47,8 @@ static void source(struct str line, int64_t number, int64_t column, const char *
     size_t width = text_width(buf_get(&fit)), from = column > 1 ? (size_t)column - 1 : 0;
     from = from < width ? from : 0;
     const char *blue = paint(colors, "blue"), *off = paint(colors, "off");
-    buf_printf(out, "%s%5s |%s\n%s%5" PRId64 " |%s %s\n%s%5s |%s ", blue, "", off, blue, number, off, buf_z(&fit), blue,
-               "", off);
+    buf_printf(out, "%s%5s |%s\n%s%5" PRId64 " |%s %s\n%s%5s |%s ", blue, "", off, blue, number,
+               off, buf_z(&fit), blue, "", off);
     for (size_t i = 0; i < from; i++)
         buf_char(out, ' ');
     buf_str(out, paint(colors, color));
@@ -61,7 +62,9 @@ static void source(struct str line, int64_t number, int64_t column, const char *
 void finding_print(const json_t *finding, const json_t *change, bool color, struct buf *out)
 {
     const char *severity = js_str(finding, "severity"), *file = js_str(finding, "file");
-    const char *hue = strcmp(severity, "error") == 0 ? "red" : strcmp(severity, "warning") == 0 ? "yellow" : "blue";
+    const char *hue = strcmp(severity, "error") == 0     ? "red"
+                      : strcmp(severity, "warning") == 0 ? "yellow"
+                                                         : "blue";
     int64_t line = js_int(finding, "line", 0), column = js_int(finding, "column", 0);
     struct str text;
     buf_str(out, paint(color, hue));

@@ -76,7 +76,8 @@ static enum status write_file(const char *folder, const json_t *file, struct err
     char path[PATH_MAX];
     struct str name = js_view(file, "path");
     if (!ws_path_ok(name) || memchr(name.p, '\0', name.n))
-        return err_set(err, ERR_DATA, "the change holds a file with a bad path: '%.*s'", STR_ARG(name));
+        return err_set(err, ERR_DATA, "the change holds a file with a bad path: '%.*s'",
+                       STR_ARG(name));
     int n = snprintf(path, sizeof path, "%s/%.*s", folder, STR_ARG(name));
     if (n < 0 || (size_t)n >= sizeof path)
         return err_set(err, ERR_DATA, "%.200s: the path is too long", path);

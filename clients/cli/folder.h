@@ -8,5 +8,6 @@
 /* `files`: [{path, text}]. ERR_CREATE: the target exists (unless force) or may not be made; ERR_IO:
  * writing failed, for instance a full disk: nothing is left behind; ERR_DATA: a path that would
  * leave the folder. With force an existing folder is replaced as a whole. */
-enum status folder_write(const json_t *files, const char *target, bool force, struct err *err) MUST_USE;
+enum status folder_write(const json_t *files, const char *target, bool force,
+                         struct err *err) MUST_USE;
 #endif

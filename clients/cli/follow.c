@@ -72,7 +72,9 @@ static void erase(struct follow *f)
 static struct live_view view_of(const struct follow *f)
 {
     struct winsize size = { 0 };
-    struct live_view v = { .now_ms = wall_now().ms, .columns = COLUMNS, .rows = ROWS, .color = f->cli->color_err };
+    struct live_view v = {
+        .now_ms = wall_now().ms, .columns = COLUMNS, .rows = ROWS, .color = f->cli->color_err
+    };
     if (ioctl(2, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0) {
         v.columns = size.ws_col;
         v.rows = size.ws_row;
@@ -91,14 +93,16 @@ static void paint_now(struct follow *f)
     buf_init(&b, 1 << 20);
     erase_into(f, &b);
     if (f->lost && rows < v.rows) {
-        buf_printf(&b, "%sthe broker is away: waiting for it%s\n", paint(v.color, "yellow"), paint(v.color, "off"));
+        buf_printf(&b, "%sthe broker is away: waiting for it%s\n", paint(v.color, "yellow"),
+                   paint(v.color, "off"));
         rows++;
     }
     for (int i = 0; i < f->n && rows < v.rows; i++) {
         struct live_view part = v;
         part.rows = v.rows - rows;
         if (!f->jobs[i].done)
-            rows += f->n == 1 ? live_paint(&f->jobs[i].live, &part, &b) : live_paint_line(&f->jobs[i].live, &part, &b);
+            rows += f->n == 1 ? live_paint(&f->jobs[i].live, &part, &b)
+                              : live_paint_line(&f->jobs[i].live, &part, &b);
     }
     to_terminal(&b);
     f->painted = rows;
@@ -191,7 +195,8 @@ static void ask_user(struct follow *f, const struct followed *j)
     f->asking = true;
     buf_init(&b, 65536);
     erase_into(f, &b);
-    buf_printf(&b, "%s%s asks:%s ", paint(f->cli->color_err, "yellow"), j->live.job, paint(f->cli->color_err, "off"));
+    buf_printf(&b, "%s%s asks:%s ", paint(f->cli->color_err, "yellow"), j->live.job,
+               paint(f->cli->color_err, "off"));
     text_of(&b, j->live.question, "text");
     const json_t *options = js_list(j->live.question, "options");
     for (size_t i = 0; i < js_count(options); i++) {
@@ -337,7 +342,10 @@ static void say_end(const struct follow *f, const json_t *job)
     else
         out_note(cli, "%s", buf_z(&b));
     if (js_obj(job, "best"))
-        out_note(cli, "  `pawl show %s` tells more, `pawl apply %s` puts the change into openspec/changes/", id, id);
+        out_note(
+            cli,
+            "  `pawl show %s` tells more, `pawl apply %s` puts the change into openspec/changes/",
+            id, id);
     else if (strcmp(state, "failed") == 0)
         out_note(cli, "  `pawl show %s` tells why, `pawl retry %s` tries again", id, id);
     buf_fini(&b);
@@ -385,7 +393,8 @@ static int stopped(struct follow *f, enum status st)
 {
     for (int i = 0; i < f->n && st != ERR_TIMEOUT; i++) {
         if (!f->jobs[i].done)
-            out_note(f->cli, "%s goes on; `pawl watch %s` follows it", f->jobs[i].live.job, f->jobs[i].live.job);
+            out_note(f->cli, "%s goes on; `pawl watch %s` follows it", f->jobs[i].live.job,
+                     f->jobs[i].live.job);
     }
     if (f->talk->interrupted)
         return 128 + f->talk->signo;
@@ -411,7 +420,8 @@ static enum status begin(struct follow *f, const char *const *ids)
             live_init(&j->live, js_str(job, "id"));
             json_decref(job);
         }
-        st = link_watch(f->talk->link, j->live.job, f->live || !f->how->show ? "" : "0", on_event, j);
+        st = link_watch(f->talk->link, j->live.job, f->live || !f->how->show ? "" : "0", on_event,
+                        j);
         if (st != OK)
             return err_set(&f->err, st, "out of memory");
         show(j);
@@ -419,11 +429,13 @@ static enum status begin(struct follow *f, const char *const *ids)
     return OK;
 }
 
-int follow(struct cli *cli, struct talk *talk, const char *const *ids, int n, const struct follow_how *how)
+int follow(struct cli *cli, struct talk *talk, const char *const *ids, int n,
+           const struct follow_how *how)
 {
     struct follow f = { .cli = cli, .talk = talk, .how = how, .n = n, .open = n };
     int64_t until = how->timeout_ms ? mono_now().ms + how->timeout_ms : INT64_MAX;
-    f.live = how->show && cli->live && cli->form == FORM_TABLE && (!how->result_out || cli->out_tty);
+    f.live =
+        how->show && cli->live && cli->form == FORM_TABLE && (!how->result_out || cli->out_tty);
     f.jobs = calloc((size_t)n, sizeof *f.jobs);
     f.paint = MUX_TIMER(on_paint, &f);
     enum status st = f.jobs ? begin(&f, ids) : err_set(&f.err, ERR_NOMEM, "out of memory");
@@ -455,7 +467,9 @@ int cmd_watch(struct cli *cli)
 {
     struct talk talk;
     struct err err = { 0 };
-    struct follow_how how = { .show = true, .result_out = true, .timeout_ms = cli->args.number[FLAG_TIMEOUT] };
+    struct follow_how how = { .show = true,
+                              .result_out = true,
+                              .timeout_ms = cli->args.number[FLAG_TIMEOUT] };
     if (talk_open(&talk, cli->conf, 0, true, &err) != OK)
         return out_error(cli, &err);
     int code = follow(cli, &talk, cli->args.words, cli->args.words_n, &how);

@@ -15,5 +15,6 @@ struct follow_how {
 
 /* `ids`: whole ids or prefixes. Returns the exit code: the verdict of the worst job, 124 when time ran
  * out, 130 on Ctrl-C (the jobs go on), or that of an error, which has been told. */
-int follow(struct cli *cli, struct talk *talk, const char *const *ids, int n, const struct follow_how *how);
+int follow(struct cli *cli, struct talk *talk, const char *const *ids, int n,
+           const struct follow_how *how);
 #endif

@@ -36,8 +36,10 @@ static enum status fetch(struct taking *t, const char *name, struct err *err)
     struct doc_ref ref = { t->id, name, cli->args.number[FLAG_RUN], cli->args.number[FLAG_ROUND] };
     st = talk_get(&t->talk, ref, &t->doc, err);
     if (st == ERR_NOT_FOUND && strcmp(name, "change@best") == 0) {
-        err_set(err, ERR_NOT_FOUND, "%s has no candidate that passed the gates (it is %s)", t->id, js_str(t->job, "state"));
-        err_fix(err, "`pawl show %s` tells why; --round N takes the candidate of a round as it is", t->id);
+        err_set(err, ERR_NOT_FOUND, "%s has no candidate that passed the gates (it is %s)", t->id,
+                js_str(t->job, "state"));
+        err_fix(err, "`pawl show %s` tells why; --round N takes the candidate of a round as it is",
+                t->id);
     }
     return st;
 }
@@ -60,7 +62,8 @@ static enum status check_change(const json_t *change, struct err *err)
     struct str name = js_view(change, "name");
     if (!name_is_change(name))
         return err_set(err, ERR_DATA, "'%.*s' is no name of a change", STR_ARG(name));
-    return js_count(js_list(change, "files")) ? OK : err_set(err, ERR_DATA, "the change has no files");
+    return js_count(js_list(change, "files")) ? OK
+                                              : err_set(err, ERR_DATA, "the change has no files");
 }
 
 static void print_path(struct cli *cli, const char *id, const json_t *change, const char *path)
@@ -125,7 +128,8 @@ int cmd_get(struct cli *cli)
 /* ---- apply ----------------------------------------------------------------------------------- */
 
 /* What has moved below the change since it was written. */
-static enum status say_moved(struct cli *cli, const char *root, const json_t *change, struct err *err)
+static enum status say_moved(struct cli *cli, const char *root, const json_t *change,
+                             struct err *err)
 {
     struct repo repo;
     struct arena arena;
@@ -136,11 +140,14 @@ static enum status say_moved(struct cli *cli, const char *root, const json_t *ch
         st = err_set(err, ERR_NOMEM, "out of memory");
     for (size_t i = 0; st == OK && moves.known && i < moves.n; i++) {
         const struct base_move *m = &moves.at[i];
-        out_warn(cli, "%.*s: the requirement '%.*s' %s since this change was written", STR_ARG(m->capability),
-                 STR_ARG(m->requirement), m->state == BASE_GONE ? "is gone" : "has changed");
+        out_warn(cli, "%.*s: the requirement '%.*s' %s since this change was written",
+                 STR_ARG(m->capability), STR_ARG(m->requirement),
+                 m->state == BASE_GONE ? "is gone" : "has changed");
     }
     if (st == OK && moves.known && moves.n)
-        out_note(cli, "  `pawl submit --change %s …` writes it anew against the present specifications", js_str(change, "name"));
+        out_note(cli,
+                 "  `pawl submit --change %s …` writes it anew against the present specifications",
+                 js_str(change, "name"));
     repo_free(&repo);
     arena_fini(&arena);
     return st;
@@ -155,7 +162,8 @@ static void say_unfinished(struct cli *cli, const struct taking *t)
     if (strcmp(state, "accepted") != 0)
         out_warn(cli, "%s is %s, not accepted: this is its best candidate so far", t->id, state);
     if (js_int(verdict, "errors", 0) > 0)
-        out_warn(cli, "%lld findings of severity error are open (`pawl show %s`)", (long long)js_int(verdict, "errors", 0), t->id);
+        out_warn(cli, "%lld findings of severity error are open (`pawl show %s`)",
+                 (long long)js_int(verdict, "errors", 0), t->id);
 }
 
 static enum status apply(struct taking *t, const char *root, struct err *err)
@@ -175,8 +183,8 @@ static enum status apply(struct taking *t, const char *root, struct err *err)
         return st;
     say_unfinished(cli, t);
     print_path(cli, t->id, t->doc, target);
-    out_note(cli, "`openspec validate %s --strict` checks it, `openspec show %s` shows it", js_str(t->doc, "name"),
-             js_str(t->doc, "name"));
+    out_note(cli, "`openspec validate %s --strict` checks it, `openspec show %s` shows it",
+             js_str(t->doc, "name"), js_str(t->doc, "name"));
     return OK;
 }
 

@@ -44,14 +44,16 @@ static void indented(const char *text, const char *before, struct buf *out)
 
 void help_overview(bool color, struct buf *out)
 {
-    buf_printf(out, "pawl: a self-improvement loop over OpenSpec changes\n\n"
-                    "usage: pawl COMMAND [ARGUMENT…] [FLAG…]\n\n%scommands%s\n",
+    buf_printf(out,
+               "pawl: a self-improvement loop over OpenSpec changes\n\n"
+               "usage: pawl COMMAND [ARGUMENT…] [FLAG…]\n\n%scommands%s\n",
                paint(color, "bold"), paint(color, "off"));
     for (size_t i = 0; i < command_count; i++)
         buf_printf(out, "  %-14s %s\n", command_table[i].name, command_table[i].help);
     buf_printf(out, "\n%sflags of every command%s\n", paint(color, "bold"), paint(color, "off"));
     flag_lines(NULL, true, out);
-    buf_str(out, "\n`pawl help COMMAND` says more. Topics: `pawl help exit-codes`, `pawl help configuration`.\n");
+    buf_str(out, "\n`pawl help COMMAND` says more. Topics: `pawl help exit-codes`, `pawl help "
+                 "configuration`.\n");
 }
 
 void help_command(const struct command *c, bool color, struct buf *out)
@@ -63,7 +65,8 @@ void help_command(const struct command *c, bool color, struct buf *out)
         indented(c->examples, "  ", out);
         buf_char(out, '\n');
     }
-    buf_printf(out, "%susage%s\n  pawl %s%s%s [FLAG…]\n", bold, off, c->name, *c->args ? " " : "", c->args);
+    buf_printf(out, "%susage%s\n  pawl %s%s%s [FLAG…]\n", bold, off, c->name, *c->args ? " " : "",
+               c->args);
     if (c->more) {
         buf_char(out, '\n');
         indented(c->more, "", out);
@@ -92,18 +95,22 @@ void help_exit_codes(bool markdown, struct buf *out)
     if (markdown)
         buf_str(out, "| code | name | meaning |\n| --- | --- | --- |\n");
     for (size_t i = 0; i < COUNT(codes); i++)
-        buf_printf(out, markdown ? "| %d | %s | %s |\n" : "%4d  %-12s %s\n", codes[i].code, codes[i].name, codes[i].text);
-    buf_str(out, "\nWith --wait, --watch and `pawl watch` the code is the verdict: 0 accepted, 1 exhausted (the best\n"
-                 "candidate is delivered, the target was not met), 2 failed, 3 cancelled, 124 still running when time\n"
-                 "ran out. Of several jobs the worst counts: failed, cancelled, exhausted, accepted.\n");
+        buf_printf(out, markdown ? "| %d | %s | %s |\n" : "%4d  %-12s %s\n", codes[i].code,
+                   codes[i].name, codes[i].text);
+    buf_str(out,
+            "\nWith --wait, --watch and `pawl watch` the code is the verdict: 0 accepted, 1 "
+            "exhausted (the best\n"
+            "candidate is delivered, the target was not met), 2 failed, 3 cancelled, 124 still "
+            "running when time\n"
+            "ran out. Of several jobs the worst counts: failed, cancelled, exhausted, accepted.\n");
 }
 
 static const char *type_name(const char *type)
 {
     static const char *const names[][2] = {
-        { "STR", "text" },        { "PATH", "path" },   { "INT", "whole number" }, { "REAL", "number" },
-        { "BOOL", "true, false" }, { "MS", "duration" }, { "BYTES", "size" },       { "STRS", "list of texts" },
-        { "TREE", "structure" },
+        { "STR", "text" },    { "PATH", "path" },          { "INT", "whole number" },
+        { "REAL", "number" }, { "BOOL", "true, false" },   { "MS", "duration" },
+        { "BYTES", "size" },  { "STRS", "list of texts" }, { "TREE", "structure" },
     };
     for (size_t i = 0; i < COUNT(names); i++) {
         if (strcmp(names[i][0], type) == 0)
@@ -122,17 +129,19 @@ static void cell(const char *text, struct buf *out)
 void help_configuration(bool markdown, struct buf *out)
 {
     if (markdown)
-        buf_str(out, "| key | type | default | scope | meaning |\n| --- | --- | --- | --- | --- |\n");
+        buf_str(out,
+                "| key | type | default | scope | meaning |\n| --- | --- | --- | --- | --- |\n");
     for (size_t i = 0; i < CONF_COUNT; i++) {
         const struct conf_row *r = &conf_rows[i];
         if (!markdown) {
-            buf_printf(out, "%s  (%s%s%s)\n    %s\n", r->path, type_name(r->type), *r->fallback ? ", default " : "",
-                       r->fallback, r->help);
+            buf_printf(out, "%s  (%s%s%s)\n    %s\n", r->path, type_name(r->type),
+                       *r->fallback ? ", default " : "", r->fallback, r->help);
             continue;
         }
         buf_printf(out, "| `%s` | ", r->path);
         cell(type_name(r->type), out);
-        buf_printf(out, " | %s%s%s | %s | ", *r->fallback ? "`" : "", r->fallback, *r->fallback ? "`" : "", r->scope);
+        buf_printf(out, " | %s%s%s | %s | ", *r->fallback ? "`" : "", r->fallback,
+                   *r->fallback ? "`" : "", r->scope);
         cell(r->help, out);
         buf_str(out, " |\n");
     }
@@ -158,7 +167,8 @@ void help_reference(struct buf *out)
     reference_flags(NULL, true, out);
     for (size_t i = 0; i < command_count; i++) {
         const struct command *c = &command_table[i];
-        buf_printf(out, "\n## pawl %s\n\n`pawl %s%s%s`: %s.\n", c->name, c->name, *c->args ? " " : "", c->args, c->help);
+        buf_printf(out, "\n## pawl %s\n\n`pawl %s%s%s`: %s.\n", c->name, c->name,
+                   *c->args ? " " : "", c->args, c->help);
         if (c->more)
             buf_printf(out, "\n%s\n", c->more);
         if (c->flags[0] != FLAG_COUNT) {
@@ -174,16 +184,19 @@ void help_reference(struct buf *out)
 
 void help_completion(struct buf *out)
 {
-    buf_str(out, "# bash completion for pawl; made by `pawl completion bash`\n"
-                 "_pawl() {\n    local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} flags=\n"
-                 "    if ((COMP_CWORD == 1)); then\n        COMPREPLY=($(compgen -W \"");
+    buf_str(out,
+            "# bash completion for pawl; made by `pawl completion bash`\n"
+            "_pawl() {\n    local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} flags=\n"
+            "    if ((COMP_CWORD == 1)); then\n        COMPREPLY=($(compgen -W \"");
     const char *before = "";
     for (size_t i = 0; i < command_count; i++) {
         size_t n = strcspn(command_table[i].name, " ");
         if (strlen(before) == n && strncmp(before, command_table[i].name, n) == 0)
             continue;
         buf_printf(out, "%s%.*s", i ? " " : "", (int)n, command_table[i].name);
-        before = command_table[i].name[n] ? strncmp(command_table[i].name, "config", 6) == 0 ? "config" : "keys" : "";
+        before = command_table[i].name[n]
+                     ? strncmp(command_table[i].name, "config", 6) == 0 ? "config" : "keys"
+                     : "";
     }
     buf_str(out, "\" -- \"$word\"))\n        return\n    fi\n    case $command in\n");
     for (size_t i = 0; i < command_count; i++) {
@@ -197,13 +210,17 @@ void help_completion(struct buf *out)
         }
         buf_str(out, "' ;;\n");
     }
-    buf_str(out, "    config) flags='show check path --origin' ;;\n    keys) flags='new allow --force' ;;\n    esac\n"
-                 "    case $command in\n    show | watch | get | apply | ask | answer | comment | cancel | retry | pause | resume | logs)\n"
-                 "        [[ $word == -* ]] || flags+=\" $(timeout 0.5 pawl ps -q -o id 2>/dev/null)\" ;;\n    esac\n"
+    buf_str(out, "    config) flags='show check path --origin' ;;\n    keys) flags='new allow "
+                 "--force' ;;\n    esac\n"
+                 "    case $command in\n    show | watch | get | apply | ask | answer | comment | "
+                 "cancel | retry | pause | resume | logs)\n"
+                 "        [[ $word == -* ]] || flags+=\" $(timeout 0.5 pawl ps -q -o id "
+                 "2>/dev/null)\" ;;\n    esac\n"
                  "    [[ $word == -* ]] && flags+='");
     for (int f = 0; f < FLAG_GLOBAL_COUNT; f++)
         buf_printf(out, " --%s", flag_table[f].name);
-    buf_str(out, "'\n    COMPREPLY=($(compgen -W \"$flags\" -- \"$word\"))\n}\ncomplete -o default -F _pawl pawl\n");
+    buf_str(out, "'\n    COMPREPLY=($(compgen -W \"$flags\" -- \"$word\"))\n}\ncomplete -o default "
+                 "-F _pawl pawl\n");
 }
 
 /* ---- the commands ---------------------------------------------------------------------------- */

@@ -10,6 +10,6 @@ void help_overview(bool color, struct buf *out);
 void help_command(const struct command *c, bool color, struct buf *out);
 void help_exit_codes(bool markdown, struct buf *out);
 void help_configuration(bool markdown, struct buf *out);
-void help_reference(struct buf *out); /* docs/cli.md, the generated part */
+void help_reference(struct buf *out);  /* docs/cli.md, the generated part */
 void help_completion(struct buf *out); /* bash */
 #endif

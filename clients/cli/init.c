@@ -16,13 +16,15 @@ enum { PROBE_MS = 700 };
 
 static void model_section(const struct probe *found, struct buf *b)
 {
-    buf_str(b, "# The language model: any OpenAI-compatible server. Without a URL the usual ports are tried:\n"
+    buf_str(b, "# The language model: any OpenAI-compatible server. Without a URL the usual ports "
+               "are tried:\n"
                "# LM Studio 1234, llama.cpp 8080 and 9931, Ollama 11434, vLLM 8000.\n");
     if (!found) {
         buf_str(b, "#model:\n#  url: http://127.0.0.1:1234\n#  name: qwen2.5-coder-14b-instruct\n");
         return;
     }
-    buf_printf(b, "model:\n  url: %s          # %s, found by `pawl init`\n  #name: ", found->url, found->kind);
+    buf_printf(b, "model:\n  url: %s          # %s, found by `pawl init`\n  #name: ", found->url,
+               found->kind);
     text_clean(b, str_of(found->model), false);
     buf_str(b, "   # default: the first that the server lists\n");
 }
@@ -33,15 +35,21 @@ static void write_text(const struct probe *found, bool mcp, struct buf *b)
                "# `pawl config show --origin` prints what is in force and why.\n\n");
     model_section(found, b);
     buf_str(b, "\n# When a run ends: the target is met, or one of these is spent.\n"
-               "#loop:\n#  rounds: 4\n#  tokens: 200000\n#  wall: 30m\n#  patience: 2       # rounds without a better candidate\n"
+               "#loop:\n#  rounds: 4\n#  tokens: 200000\n#  wall: 30m\n#  patience: 2       # "
+               "rounds without a better candidate\n"
                "#  target:\n#    measures: 800   # per mille\n#    judge: 600\n\n"
-               "# Tools: mcp.json as LM Studio, Claude Desktop and Cursor write it. Probes run in every round;\n"
+               "# Tools: mcp.json as LM Studio, Claude Desktop and Cursor write it. Probes run in "
+               "every round;\n"
                "# what they find is cited in the change.\n");
     buf_str(b, mcp ? "analyze:\n  mcp: mcp.json\n" : "#analyze:\n#  mcp: mcp.json\n");
-    buf_str(b, "#  probes:\n#    - name: limits\n#      server: filesystem\n#      tool: read_text_file\n"
-               "#      arguments: {path: config/limits.yaml}\n#  allow: [filesystem/*]   # tools that models may call\n\n"
-               "# Your own checks, run on the review host in a copy of openspec/ with the change in it.\n"
-               "#review:\n#  gates:\n#    - {name: house-rules, argv: [./scripts/check-spec.sh], timeout: 60s}\n");
+    buf_str(
+        b,
+        "#  probes:\n#    - name: limits\n#      server: filesystem\n#      tool: read_text_file\n"
+        "#      arguments: {path: config/limits.yaml}\n#  allow: [filesystem/*]   # tools that "
+        "models may call\n\n"
+        "# Your own checks, run on the review host in a copy of openspec/ with the change in it.\n"
+        "#review:\n#  gates:\n#    - {name: house-rules, argv: [./scripts/check-spec.sh], timeout: "
+        "60s}\n");
 }
 
 static enum status create(const char *path, struct str text, bool force, struct err *err)
@@ -91,11 +99,14 @@ int cmd_init(struct cli *cli)
     if (found)
         out_note(cli, "model server: %s at %s, model %s", found->kind, found->url, found->model);
     else
-        out_note(cli, "no model server answers on the usual ports: start one, or set model.url in pawl.yaml");
+        out_note(
+            cli,
+            "no model server answers on the usual ports: start one, or set model.url in pawl.yaml");
     struct err none = { 0 };
     if (repo_find(".", false, root, sizeof root, &none) != OK)
         out_note(cli, "this is no OpenSpec repository yet: `openspec init` makes it one");
-    out_note(cli, "next: `pawl up`, then in another terminal: pawl submit \"what is wrong\" --watch");
+    out_note(cli,
+             "next: `pawl up`, then in another terminal: pawl submit \"what is wrong\" --watch");
     if (out_is_json(cli)) {
         json_t *v = json_object();
         js_set_z(v, "path", "pawl.yaml");

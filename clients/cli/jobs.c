@@ -25,7 +25,9 @@ static bool known_state(const char *state)
 #define X(id, name, kind, meaning) name,
 #include "schemas/states.def"
 #undef X
-        "open", "ended", "all",
+        "open",
+        "ended",
+        "all",
     };
     for (size_t i = 0; i < COUNT(names); i++) {
         if (strcmp(names[i], state) == 0)
@@ -46,7 +48,8 @@ static void row(struct table *t, const json_t *job, int64_t now_ms)
     if (!verdict)
         table_cell(t, "-");
     else if (js_int(verdict, "judge", -1) >= 0)
-        table_cellf(t, "%.2f·%.2f", (double)js_int(verdict, "measures", 0) / 1000, (double)js_int(verdict, "judge", 0) / 1000);
+        table_cellf(t, "%.2f·%.2f", (double)js_int(verdict, "measures", 0) / 1000,
+                    (double)js_int(verdict, "judge", 0) / 1000);
     else
         table_cellf(t, "%.2f", (double)js_int(verdict, "measures", 0) / 1000);
     text_count(&b, js_int(job, "tokens_in", 0) + js_int(job, "tokens_out", 0));
@@ -62,7 +65,8 @@ static void row(struct table *t, const json_t *job, int64_t now_ms)
 
 static void print_jobs(struct cli *cli, json_t *rows, const char *cursor)
 {
-    static const char *const heads[] = { "JOB", "STATE", "STAGE", "ROUND", "SCORE", "TOKENS", "AGE", "ABOUT" };
+    static const char *const heads[] = { "JOB",   "STATE",  "STAGE", "ROUND",
+                                         "SCORE", "TOKENS", "AGE",   "ABOUT" };
     struct table t;
     if (cli->form == FORM_JSON) {
         json_t *all = json_object();
@@ -102,7 +106,8 @@ int cmd_ps(struct cli *cli)
     int64_t limit = cli_has(cli, FLAG_LIMIT) ? cli->args.number[FLAG_LIMIT] : LIMIT;
     if (state && !known_state(state)) {
         err_set(&err, ERR_USAGE, "--state %.40s: unknown", state);
-        err_fix(&err, "queued, running, delayed, waiting, paused, accepted, exhausted, failed, cancelled, open, ended or all");
+        err_fix(&err, "queued, running, delayed, waiting, paused, accepted, exhausted, failed, "
+                      "cancelled, open, ended or all");
         return out_error(cli, &err);
     }
     if (limit < 1 || limit > LIMIT_MOST) {
@@ -141,7 +146,8 @@ static enum status whole_id(struct talk *t, const char *typed, char id[32], stru
     return st;
 }
 
-static enum status tell(struct cli *cli, struct talk *t, struct msg *m, const char *typed, const char *done, struct err *err)
+static enum status tell(struct cli *cli, struct talk *t, struct msg *m, const char *typed,
+                        const char *done, struct err *err)
 {
     char id[32];
     enum status st = whole_id(t, typed, id, err);
@@ -193,10 +199,23 @@ static int tell_each(struct cli *cli, struct msg *m, int jobs, const char *done)
     return code;
 }
 
+/* Several jobs at once are worth a question, to a person. */
+static bool sure(struct cli *cli, const char *what, int jobs)
+{
+    char line[16] = "";
+    if (jobs < 2 || cli->yes || cli->no_input || !cli->in_tty || !cli->err_tty)
+        return true;
+    fprintf(stderr, "%s %d jobs? [y/N] ", what, jobs);
+    return fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y');
+}
+
 int cmd_cancel(struct cli *cli)
 {
     struct msg m = { .type = MSG_CANCEL };
-    m.CANCEL.reason = str_of(cli_flag(cli, FLAG_REASON) ? cli_flag(cli, FLAG_REASON) : "by the user");
+    m.CANCEL.reason =
+        str_of(cli_flag(cli, FLAG_REASON) ? cli_flag(cli, FLAG_REASON) : "by the user");
+    if (!sure(cli, "cancel", cli->args.words_n))
+        return status_exit(ERR_CANCELLED);
     return tell_each(cli, &m, cli->args.words_n, "is cancelled");
 }
 

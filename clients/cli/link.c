@@ -8,7 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { HELLO_MS = 200, TICK_MS = 100, CREDIT = 256, HEARTBEAT_MS = 2000, SILENCE_MS = 10000, BODY_MAX = 128 << 20 };
+enum {
+    HELLO_MS = 200,
+    TICK_MS = 100,
+    CREDIT = 256,
+    HEARTBEAT_MS = 2000,
+    SILENCE_MS = 10000,
+    BODY_MAX = 128 << 20
+};
 
 struct question {
     struct question *next;
@@ -48,7 +55,8 @@ struct link {
     void (*on_change)(void *, bool);
     void *on_change_ctx;
     struct err refusal;
-    uint64_t status_req; /* STATUS, asked while nobody greets: it is answered without a store, too */
+    uint64_t
+        status_req; /* STATUS, asked while nobody greets: it is answered without a store, too */
     int hellos;
     char trouble[512];
 };
@@ -66,7 +74,8 @@ static void flush(struct link *l)
 {
     for (struct question *q = l->questions; q && l->welcomed; q = q->next) {
         if (!q->sent)
-            q->sent = peer_send_raw(l->peer, (struct str){ 0 }, buf_get(&q->header), q->frames, q->frames_n) == OK;
+            q->sent = peer_send_raw(l->peer, (struct str){ 0 }, buf_get(&q->header), q->frames,
+                                    q->frames_n) == OK;
     }
     for (struct subscription *s = l->subscriptions; s && l->welcomed; s = s->next) {
         if (s->said && s->left > CREDIT / 2)
@@ -244,7 +253,8 @@ static void on_status(struct link *l, struct str frame)
         return;
     const json_t *store = js_obj(map, "store");
     if (!js_bool(store, "ok", true))
-        snprintf(l->trouble, sizeof l->trouble, "the store %.200s is away: %.200s", js_str(store, "url"), js_str(store, "reason"));
+        snprintf(l->trouble, sizeof l->trouble, "the store %.200s is away: %.200s",
+                 js_str(store, "url"), js_str(store, "reason"));
     json_decref(map);
 }
 
@@ -429,7 +439,8 @@ enum status link_ask(struct link *l, struct msg *m, const struct str *frames, ui
     return OK;
 }
 
-enum status link_watch(struct link *l, const char *job, const char *since, link_event_fn *fn, void *ctx)
+enum status link_watch(struct link *l, const char *job, const char *since, link_event_fn *fn,
+                       void *ctx)
 {
     struct subscription *s = calloc(1, sizeof *s);
     if (!s)

@@ -15,8 +15,9 @@ struct link;
 void link_endpoint(const struct conf *conf, char *out, size_t size);
 
 /* Connect and start to greet. `mux` is borrowed. Does not wait. */
-enum status link_new(struct link **out, struct mux *mux, const struct conf *conf, struct err *err) MUST_USE;
-void link_free(struct link *l); /* says BYE; NULL is fine */
+enum status link_new(struct link **out, struct mux *mux, const struct conf *conf,
+                     struct err *err) MUST_USE;
+void link_free(struct link *l);     /* says BYE; NULL is fine */
 bool link_up(const struct link *l); /* greeted, and not silent for too long */
 /* Called whenever link_up() changes. */
 void link_on_change(struct link *l, void (*fn)(void *ctx, bool up), void *ctx);
@@ -49,7 +50,8 @@ struct link_event {
     const json_t *facts;
 };
 typedef void link_event_fn(void *ctx, const struct link_event *ev);
-enum status link_watch(struct link *l, const char *job, const char *since, link_event_fn *fn, void *ctx) MUST_USE;
+enum status link_watch(struct link *l, const char *job, const char *since, link_event_fn *fn,
+                       void *ctx) MUST_USE;
 void link_unwatch(struct link *l, void *ctx); /* every subscription with this ctx */
 
 /* ---- for commands that ask one thing after another ---- */
@@ -60,7 +62,7 @@ struct talk {
     int64_t timeout_ms; /* for each answer; 0: as long as it takes */
     bool interrupted;   /* SIGINT or SIGTERM arrived */
     int signo;
-    struct msg m;       /* the last answer; its strings are valid until the next question */
+    struct msg m; /* the last answer; its strings are valid until the next question */
     struct peer_in in;
     bool held;
     int64_t retry_ms;
@@ -68,7 +70,8 @@ struct talk {
 
 /* Connect and be greeted. ERR_UNAVAILABLE says that `pawl up` starts a broker. `signals`: catch
  * SIGINT and SIGTERM (else they end the process as usual). */
-enum status talk_open(struct talk *t, const struct conf *conf, int64_t timeout_ms, bool signals, struct err *err) MUST_USE;
+enum status talk_open(struct talk *t, const struct conf *conf, int64_t timeout_ms, bool signals,
+                      struct err *err) MUST_USE;
 void talk_close(struct talk *t);
 /* Ask and wait. The answer's header is t->m, its documents talk_frame(). */
 enum status talk_ask(struct talk *t, struct msg *m, const struct str *frames, uint32_t frames_n,

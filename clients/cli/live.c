@@ -13,8 +13,8 @@ bool state_ended(const char *state)
         const char *name;
         bool ended;
     } states[] = {
-#define OPEN false
-#define ENDED true
+#define OPEN                       false
+#define ENDED                      true
 #define X(id, name, kind, meaning) { name, kind },
 #include "schemas/states.def"
 #undef X
@@ -281,7 +281,8 @@ static bool line_body(const struct live *l, const struct link_event *ev, struct 
         text_of(out, ev->facts, "by");
         buf_str(out, ": ");
         text_of(out, ev->facts, "text");
-    } else if (strcmp(ev->kind, "task.end") == 0 && strcmp(js_str(ev->facts, "outcome"), "committed") != 0) {
+    } else if (strcmp(ev->kind, "task.end") == 0 &&
+               strcmp(js_str(ev->facts, "outcome"), "committed") != 0) {
         text_of(out, ev->facts, "stage");
         buf_char(out, ' ');
         text_of(out, ev->facts, "outcome");
@@ -365,7 +366,8 @@ static void row_head(struct row *r, const struct live *l)
     if (*l->stage && !l->ended)
         putf(r, "", "  %s", l->stage);
     if (l->round > 0)
-        putf(r, "", l->rounds_max ? "  round %" PRId64 "/%" PRId64 : "  round %" PRId64, l->round, l->rounds_max);
+        putf(r, "", l->rounds_max ? "  round %" PRId64 "/%" PRId64 : "  round %" PRId64, l->round,
+             l->rounds_max);
     if (l->run > 1)
         putf(r, "dim", "  run %" PRId64, l->run);
     putf(r, "dim", "  %s", buf_z(&time));
@@ -383,10 +385,11 @@ static void row_rounds(struct row *r, const struct live *l)
         if (!x->gates)
             put(r, "red", "✗ gates");
         else if (x->judge >= 0)
-            putf(r, x->kept ? "green" : "", "%s%.2f·%.2f", x->kept ? "✓" : "", (double)x->measures / 1000,
-                 (double)x->judge / 1000);
+            putf(r, x->kept ? "green" : "", "%s%.2f·%.2f", x->kept ? "✓" : "",
+                 (double)x->measures / 1000, (double)x->judge / 1000);
         else
-            putf(r, x->kept ? "green" : "", "%s%.2f", x->kept ? "✓" : "", (double)x->measures / 1000);
+            putf(r, x->kept ? "green" : "", "%s%.2f", x->kept ? "✓" : "",
+                 (double)x->measures / 1000);
     }
 }
 
@@ -415,13 +418,15 @@ static void row_now(struct row *r, const struct live *l)
     else if (*l->reason && strcmp(l->state, "running") != 0)
         putf(r, "", "  now     %s", l->reason);
     else
-        putf(r, "dim", "  now     %s%s%s", *l->worker ? "in the hands of " : "waiting for a worker", l->worker, "");
+        putf(r, "dim", "  now     %s%s%s", *l->worker ? "in the hands of " : "waiting for a worker",
+             l->worker, "");
 }
 
 /* The last `n` lines of the streamed text, wrapped to the width. */
 static size_t rows_tail(struct row *r, const struct live *l, size_t n)
 {
-    size_t width = r->v->columns > 8 ? r->v->columns - 6 : 2, starts[256], count = 1, column = 0, rows = 0;
+    size_t width = r->v->columns > 8 ? r->v->columns - 6 : 2, starts[256], count = 1, column = 0,
+           rows = 0;
     struct buf text;
     buf_init(&text, 65536);
     text_clean(&text, (struct str){ l->tail, l->tail_n }, true);

@@ -17,17 +17,18 @@ struct live_round {
 struct live {
     char job[32], state[16], stage[65], reason[512], note[256], worker[96];
     int64_t run, round, rounds_max;
-    int64_t tokens_in, tokens_out;       /* of finished calls and stages */
-    int64_t step_tokens, step_ms;        /* of the last finished model call */
-    int64_t begun_ms, stage_ms, seen_ms; /* wall clock of the first event, the stage, the last event */
+    int64_t tokens_in, tokens_out; /* of finished calls and stages */
+    int64_t step_tokens, step_ms;  /* of the last finished model call */
+    int64_t begun_ms, stage_ms,
+        seen_ms; /* wall clock of the first event, the stage, the last event */
     struct live_round rounds[PAWL_ROUNDS_MAX];
     size_t rounds_n;
-    char tail[LIVE_TAIL];                /* end of the text that is being generated */
+    char tail[LIVE_TAIL]; /* end of the text that is being generated */
     size_t tail_n;
     char tail_task[PAWL_KEY_MAX + 1];
-    uint64_t tail_at;                    /* its offset */
-    int64_t rate_ms, rate_bytes;         /* since when, how many bytes */
-    json_t *question;                    /* the open one, NULL: none */
+    uint64_t tail_at;            /* its offset */
+    int64_t rate_ms, rate_bytes; /* since when, how many bytes */
+    json_t *question;            /* the open one, NULL: none */
     bool ended;
 };
 

@@ -136,8 +136,11 @@ int out_finish(const struct cli *cli, int code)
 /* Length of the UTF-8 sequence at p, 0 when invalid; the code point goes to *cp. */
 static size_t utf8_next(const unsigned char *p, size_t n, uint32_t *cp)
 {
-    size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3
-               : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+    size_t len = p[0] < 0x80                   ? 1
+                 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+                 : (p[0] & 0xf0) == 0xe0       ? 3
+                 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                               : 0;
     if (len == 0 || len > n || !utf8_valid((struct str){ (const char *)p, len }, NULL))
         return 0;
     *cp = len == 1 ? p[0] : p[0] & (0xffu >> (len + 1));
@@ -181,8 +184,9 @@ void text_of(struct buf *out, const json_t *obj, const char *key)
 static size_t columns_of(uint32_t cp)
 {
     bool combining = (cp >= 0x300 && cp < 0x370) || (cp >= 0xfe00 && cp <= 0xfe0f);
-    bool wide = (cp >= 0x1100 && cp <= 0x115f) || (cp >= 0x2e80 && cp <= 0xa4cf) || (cp >= 0xac00 && cp <= 0xd7a3) ||
-                (cp >= 0xf900 && cp <= 0xfaff) || (cp >= 0xfe30 && cp <= 0xfe6f) || (cp >= 0xff00 && cp <= 0xff60) ||
+    bool wide = (cp >= 0x1100 && cp <= 0x115f) || (cp >= 0x2e80 && cp <= 0xa4cf) ||
+                (cp >= 0xac00 && cp <= 0xd7a3) || (cp >= 0xf900 && cp <= 0xfaff) ||
+                (cp >= 0xfe30 && cp <= 0xfe6f) || (cp >= 0xff00 && cp <= 0xff60) ||
                 (cp >= 0x1f300 && cp <= 0x1faff) || (cp >= 0x20000 && cp <= 0x3fffd);
     return combining ? 0 : wide ? 2 : 1;
 }
@@ -310,7 +314,8 @@ void table_end(struct table *t, bool aligned, struct buf *out)
             buf_char(out, '\n');
         else if (!aligned)
             buf_char(out, '\t');
-        for (size_t w = text_width(str_of(at)); aligned && !last && w < widths[i % t->columns] + 2; w++)
+        for (size_t w = text_width(str_of(at)); aligned && !last && w < widths[i % t->columns] + 2;
+             w++)
             buf_char(out, ' ');
     }
     buf_fini(&t->cells);
@@ -328,8 +333,9 @@ void table_print(struct table *t, const struct cli *cli)
 const char *paint(bool color, const char *name)
 {
     static const char *const codes[][2] = {
-        { "red", "\033[31m" },  { "green", "\033[32m" }, { "yellow", "\033[33m" }, { "blue", "\033[34m" },
-        { "bold", "\033[1m" },  { "dim", "\033[2m" },    { "off", "\033[0m" },
+        { "red", "\033[31m" },  { "green", "\033[32m" }, { "yellow", "\033[33m" },
+        { "blue", "\033[34m" }, { "bold", "\033[1m" },   { "dim", "\033[2m" },
+        { "off", "\033[0m" },
     };
     for (size_t i = 0; color && i < COUNT(codes); i++) {
         if (strcmp(codes[i][0], name) == 0)
@@ -344,7 +350,8 @@ const char *paint_state(const char *state)
         return "green";
     if (strcmp(state, "failed") == 0)
         return "red";
-    if (strcmp(state, "exhausted") == 0 || strcmp(state, "waiting") == 0 || strcmp(state, "delayed") == 0)
+    if (strcmp(state, "exhausted") == 0 || strcmp(state, "waiting") == 0 ||
+        strcmp(state, "delayed") == 0)
         return "yellow";
     return strcmp(state, "running") == 0 ? "blue" : "dim";
 }

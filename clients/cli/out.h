@@ -51,6 +51,7 @@ void table_end(struct table *t, bool aligned, struct buf *out);
 void table_print(struct table *t, const struct cli *cli);
 
 /* Escape sequences, or "" when colors are off. */
-const char *paint(bool color, const char *name); /* "red", "green", "yellow", "blue", "bold", "dim", "off" */
-const char *paint_state(const char *state);      /* the color of a job state */
+const char *paint(bool color,
+                  const char *name); /* "red", "green", "yellow", "blue", "bold", "dim", "off" */
+const char *paint_state(const char *state); /* the color of a job state */
 #endif

@@ -22,7 +22,11 @@ size_t probe_usual(struct probe *v)
     static const struct {
         int port;
         const char *kind;
-    } usual[] = { { 1234, "LM Studio" }, { 8080, "llama.cpp" }, { 9931, "llama.cpp" }, { 11434, "Ollama" }, { 8000, "vLLM" } };
+    } usual[] = { { 1234, "LM Studio" },
+                  { 8080, "llama.cpp" },
+                  { 9931, "llama.cpp" },
+                  { 11434, "Ollama" },
+                  { 8000, "vLLM" } };
     for (size_t i = 0; i < COUNT(usual); i++) {
         v[i] = (struct probe){ 0 };
         snprintf(v[i].url, sizeof v[i].url, "http://127.0.0.1:%d", usual[i].port);
@@ -80,13 +84,19 @@ static void start(struct http *http, struct asked *a, const char *const *headers
     size_t n = strlen(a->probe->url);
     bool versioned = n >= 3 && strcmp(a->probe->url + n - 3, "/v1") == 0;
     snprintf(url, sizeof url, "%s%s", a->probe->url, versioned ? "/models" : "/v1/models");
-    struct http_request r = { .method = "GET", .url = url, .headers = headers, .answer_max = BODY_MAX,
-                              .first_ms = timeout_ms, .stall_ms = timeout_ms, .connect_ms = timeout_ms };
+    struct http_request r = { .method = "GET",
+                              .url = url,
+                              .headers = headers,
+                              .answer_max = BODY_MAX,
+                              .first_ms = timeout_ms,
+                              .stall_ms = timeout_ms,
+                              .connect_ms = timeout_ms };
     if (!http_start(http, &r, on_data, on_done, a))
         a->done = true;
 }
 
-enum status probe_all(struct probe *v, size_t n, const char *wanted, const char *key_file, int timeout_ms, struct err *err)
+enum status probe_all(struct probe *v, size_t n, const char *wanted, const char *key_file,
+                      int timeout_ms, struct err *err)
 {
     struct asked asked[PROBES_MAX] = { 0 };
     char authorization[600];

@@ -18,7 +18,8 @@ enum status problem_check(const char *name, struct str text, struct err *err)
     size_t bad = 0, line = 1, blank = 0;
     if (text.n > PAWL_PROBLEM_MAX) {
         err_set(err, ERR_LIMIT, "%s: a problem statement may be 1 MiB, this one is larger", name);
-        err_fix(err, "say what is wrong and what is wanted; leave logs and data to the tools that read them");
+        err_fix(err, "say what is wrong and what is wanted; leave logs and data to the tools that "
+                     "read them");
         return ERR_LIMIT;
     }
     while (blank < text.n && strchr(" \t\r\n", text.p[blank]))
@@ -31,24 +32,28 @@ enum status problem_check(const char *name, struct str text, struct err *err)
     if (!utf8_valid(text, &bad)) {
         for (size_t i = 0; i < bad; i++)
             line += text.p[i] == '\n';
-        err_set(err, ERR_DATA, "%s:%zu: byte %zu (0x%02x) is not UTF-8", name, line, bad, (unsigned char)text.p[bad]);
+        err_set(err, ERR_DATA, "%s:%zu: byte %zu (0x%02x) is not UTF-8", name, line, bad,
+                (unsigned char)text.p[bad]);
         err_fix(err, "save it as UTF-8, for instance: iconv -f LATIN1 -t UTF-8 FILE");
         return ERR_DATA;
     }
     const char *zero = memchr(text.p, '\0', text.n);
     if (zero) {
-        err_set(err, ERR_DATA, "%s: byte %zu is NUL: this is no text", name, (size_t)(zero - text.p));
+        err_set(err, ERR_DATA, "%s: byte %zu is NUL: this is no text", name,
+                (size_t)(zero - text.p));
         err_fix(err, "a problem statement is Markdown or plain text");
         return ERR_DATA;
     }
     return OK;
 }
 
-static enum status add(struct problems *p, const char *source, const char *name, struct buf *text, struct err *err)
+static enum status add(struct problems *p, const char *source, const char *name, struct buf *text,
+                       struct err *err)
 {
     struct problem *more = NULL;
-    enum status st = text->status == ERR_LIMIT ? problem_check(name, (struct str){ "", PAWL_PROBLEM_MAX + 1 }, err)
-                                               : problem_check(name, buf_get(text), err);
+    enum status st = text->status == ERR_LIMIT
+                         ? problem_check(name, (struct str){ "", PAWL_PROBLEM_MAX + 1 }, err)
+                         : problem_check(name, buf_get(text), err);
     if (st == OK && (p->n == FILES_MAX || !(more = realloc(p->v, (p->n + 1) * sizeof *more))))
         st = err_set(err, ERR_LIMIT, "more than %d problem statements at once", FILES_MAX);
     if (more)
@@ -81,7 +86,8 @@ static enum status add_file(struct problems *p, const char *path, struct err *er
 {
     FILE *f = fopen(path, "re");
     if (!f)
-        return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s: %s", path, strerror(errno));
+        return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s: %s", path,
+                       strerror(errno));
     enum status st = add_stream(p, path, f, err);
     fclose(f);
     return st;

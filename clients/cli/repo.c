@@ -40,7 +40,8 @@ enum status repo_find(const char *from, bool given, char *root, size_t size, str
             break;
         slash[slash == at] = '\0';
     }
-    err_set(err, ERR_NOT_FOUND, "%.300s is not an OpenSpec repository: no openspec/ directory in it%s", start,
+    err_set(err, ERR_NOT_FOUND,
+            "%.300s is not an OpenSpec repository: no openspec/ directory in it%s", start,
             given ? "" : " or above it");
     err_fix(err, "`openspec init` makes one; --project-dir DIR names another repository");
     free(start);
@@ -58,8 +59,8 @@ static enum status add(struct walk *w, const char *path, struct str bytes)
 {
     struct arena *a = &w->t->arena;
     if (w->n == PAWL_WORKSPACE_FILES || w->bytes + bytes.n > PAWL_WORKSPACE_MAX) {
-        err_set(w->err, ERR_LIMIT, "openspec/ is too large: more than %d files or %d MiB", PAWL_WORKSPACE_FILES,
-                PAWL_WORKSPACE_MAX >> 20);
+        err_set(w->err, ERR_LIMIT, "openspec/ is too large: more than %d files or %d MiB",
+                PAWL_WORKSPACE_FILES, PAWL_WORKSPACE_MAX >> 20);
         err_fix(w->err, "move what is no specification out of openspec/");
         return ERR_LIMIT;
     }
@@ -85,14 +86,16 @@ static bool always(const char *path)
     return ends_with(path, ".md") || ends_with(path, ".yaml") || ends_with(path, ".yml");
 }
 
-static enum status read_file(struct walk *w, int dir, const char *name, const char *path, const struct stat *st)
+static enum status read_file(struct walk *w, int dir, const char *name, const char *path,
+                             const struct stat *st)
 {
     if (!always(path) && st->st_size > OTHER_FILE_MAX) {
         w->t->left_out++;
         return OK;
     }
     if (st->st_size > PAWL_WORKSPACE_MAX)
-        return err_set(w->err, ERR_LIMIT, "openspec/%.200s: larger than %d MiB", path, PAWL_WORKSPACE_MAX >> 20);
+        return err_set(w->err, ERR_LIMIT, "openspec/%.200s: larger than %d MiB", path,
+                       PAWL_WORKSPACE_MAX >> 20);
     int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return err_set(w->err, ERR_IO, "openspec/%.200s: %s", path, strerror(errno));
@@ -121,7 +124,9 @@ static enum status entry(struct walk *w, int dir, const char *name, const char *
 {
     struct stat st;
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT ? OK : err_set(w->err, ERR_IO, "openspec/%.200s: %s", path, strerror(errno));
+        return errno == ENOENT
+                   ? OK
+                   : err_set(w->err, ERR_IO, "openspec/%.200s: %s", path, strerror(errno));
     bool archived = strncmp(path, "changes/archive/", 16) == 0;
     if (S_ISREG(st.st_mode) && !archived)
         return read_file(w, dir, name, path, &st);

@@ -14,7 +14,8 @@ struct repo {
 
 /* The nearest directory from `from` upwards that has openspec/; `given`: look only there.
  * ERR_NOT_FOUND says what was looked for. `root` gets its absolute path. */
-enum status repo_find(const char *from, bool given, char *root, size_t size, struct err *err) MUST_USE;
+enum status repo_find(const char *from, bool given, char *root, size_t size,
+                      struct err *err) MUST_USE;
 /* Read root/openspec/. ERR_LIMIT, ERR_IO. It is freed with repo_free() in any case. */
 enum status repo_read(struct repo *t, const char *root, struct err *err) MUST_USE;
 void repo_free(struct repo *t);

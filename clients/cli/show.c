@@ -33,12 +33,14 @@ static json_t *fetch(struct page *p, const char *name)
 
 static void title(struct page *p, const char *text)
 {
-    buf_printf(&p->out, "\n%s%s%s\n", paint(p->cli->color_out, "bold"), text, paint(p->cli->color_out, "off"));
+    buf_printf(&p->out, "\n%s%s%s\n", paint(p->cli->color_out, "bold"), text,
+               paint(p->cli->color_out, "off"));
 }
 
 static void key(struct page *p, const char *name)
 {
-    buf_printf(&p->out, "%s%-10s%s", paint(p->cli->color_out, "dim"), name, paint(p->cli->color_out, "off"));
+    buf_printf(&p->out, "%s%-10s%s", paint(p->cli->color_out, "dim"), name,
+               paint(p->cli->color_out, "off"));
 }
 
 static void head(struct page *p)
@@ -50,7 +52,8 @@ static void head(struct page *p)
     text_of(b, j, "id");
     buf_char(b, '\n');
     key(p, "state");
-    buf_printf(b, "%s%s%s", paint(p->cli->color_out, paint_state(state)), state, paint(p->cli->color_out, "off"));
+    buf_printf(b, "%s%s%s", paint(p->cli->color_out, paint_state(state)), state,
+               paint(p->cli->color_out, "off"));
     if (js_view(j, "reason").n) {
         buf_str(b, ": ");
         text_of(b, j, "reason");
@@ -59,7 +62,8 @@ static void head(struct page *p)
     if (*js_str(j, "stage")) {
         key(p, "stage");
         text_of(b, j, "stage");
-        buf_printf(b, ", round %" PRId64 " of %" PRId64, js_int(j, "round", 0), js_int(j, "rounds_max", 0));
+        buf_printf(b, ", round %" PRId64 " of %" PRId64, js_int(j, "round", 0),
+                   js_int(j, "rounds_max", 0));
         if (lease) {
             buf_str(b, ", in the hands of ");
             text_of(b, lease, "worker");
@@ -107,7 +111,8 @@ static void problem(struct page *p)
 
 static void rounds(struct page *p)
 {
-    static const char *const heads[] = { "RUN", "ROUND", "FROM", "", "GATES", "MEASURES", "JUDGE", "TOKENS", "TIME", "WHY" };
+    static const char *const heads[] = { "RUN",      "ROUND", "FROM",   "",     "GATES",
+                                         "MEASURES", "JUDGE", "TOKENS", "TIME", "WHY" };
     const json_t *ledger = js_list(p->job, "ledger");
     struct table t;
     if (js_count(ledger) == 0)
@@ -124,7 +129,8 @@ static void rounds(struct page *p)
         table_cell(&t, js_bool(e, "kept", false) ? "kept" : "discarded");
         table_cell(&t, !v ? "-" : js_bool(v, "gates", false) ? "ok" : "failed");
         table_cellf(&t, v ? "%.2f" : "-", (double)js_int(v, "measures", 0) / 1000);
-        table_cellf(&t, js_int(v, "judge", -1) >= 0 ? "%.2f" : "-", (double)js_int(v, "judge", 0) / 1000);
+        table_cellf(&t, js_int(v, "judge", -1) >= 0 ? "%.2f" : "-",
+                    (double)js_int(v, "judge", 0) / 1000);
         text_count(&b, js_int(e, "tokens_in", 0) + js_int(e, "tokens_out", 0));
         table_cell(&t, buf_z(&b));
         buf_clear(&b);
@@ -163,8 +169,8 @@ static void scores(struct page *p)
     title(p, "scores");
     for (size_t i = 0; i < js_count(gates); i++) {
         bool ok = js_bool(js_at(gates, i), "ok", false);
-        buf_printf(b, "  %s%s%s ", paint(p->cli->color_out, ok ? "green" : "red"), ok ? "ok    " : "failed",
-                   paint(p->cli->color_out, "off"));
+        buf_printf(b, "  %s%s%s ", paint(p->cli->color_out, ok ? "green" : "red"),
+                   ok ? "ok    " : "failed", paint(p->cli->color_out, "off"));
         text_of(b, js_at(gates, i), "code");
         if (js_view(js_at(gates, i), "detail").n) {
             buf_str(b, ": ");
@@ -186,7 +192,8 @@ static void scores(struct page *p)
     const json_t *given = js_obj(p->review, "scores");
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)given, name, value) {
+    json_object_foreach((json_t *)given, name, value)
+    {
         buf_str(b, "  judge ");
         text_clean(b, str_of(name), false);
         buf_printf(b, " %.1f\n", json_number_value(value));
@@ -195,7 +202,8 @@ static void scores(struct page *p)
 
 static void findings(struct page *p)
 {
-    const json_t *list = p->findings ? js_list(p->findings, "items") : js_list(p->review, "findings");
+    const json_t *list =
+        p->findings ? js_list(p->findings, "items") : js_list(p->review, "findings");
     if (js_count(list) == 0)
         return;
     title(p, p->findings ? "why it failed" : "findings");
@@ -216,7 +224,9 @@ static void insights(struct page *p)
         for (size_t k = 0; k < js_count(all); k++) {
             const json_t *sources = js_list(js_at(all, k), "sources");
             for (size_t s = 0; s < js_count(sources); s++)
-                cited += strcmp(json_string_value(js_at(sources, s)) ? json_string_value(js_at(sources, s)) : "",
+                cited += strcmp(json_string_value(js_at(sources, s))
+                                    ? json_string_value(js_at(sources, s))
+                                    : "",
                                 js_str(x, "id")) == 0;
         }
         buf_str(&p->out, "  ");
@@ -310,7 +320,8 @@ static void documents(struct page *p)
         const json_t *d = js_at(docs, i);
         buf_str(&p->out, "  ");
         text_of(&p->out, d, "name");
-        buf_printf(&p->out, " run %" PRId64 " round %" PRId64 ", ", js_int(d, "run", 0), js_int(d, "round", 0));
+        buf_printf(&p->out, " run %" PRId64 " round %" PRId64 ", ", js_int(d, "run", 0),
+                   js_int(d, "round", 0));
         text_bytes(&p->out, js_int(d, "bytes", 0));
         buf_char(&p->out, '\n');
     }
@@ -318,7 +329,8 @@ static void documents(struct page *p)
 
 static void print_page(struct page *p)
 {
-    static const char *const failure[] = { "fault", "task", "text", NULL }, *const comment[] = { "id", "text", NULL },
+    static const char *const failure[] = { "fault", "task", "text", NULL },
+                             *const comment[] = { "id", "text", NULL },
                              *const answer[] = { "id", "question", "text", NULL };
     bool failed = strcmp(js_str(p->job, "state"), "failed") == 0;
     p->problem = fetch(p, "problem");
@@ -347,8 +359,9 @@ int cmd_show(struct cli *cli)
 {
     struct page p = { .cli = cli };
     struct err err = { 0 };
-    enum status st = talk_open(&p.talk, cli->conf, cli_has(cli, FLAG_TIMEOUT) ? cli->args.number[FLAG_TIMEOUT] : ANSWER_MS,
-                               false, &err);
+    enum status st = talk_open(
+        &p.talk, cli->conf, cli_has(cli, FLAG_TIMEOUT) ? cli->args.number[FLAG_TIMEOUT] : ANSWER_MS,
+        false, &err);
     buf_init(&p.out, PAGE_BYTES_MAX);
     if (st == OK)
         st = talk_show(&p.talk, cli_word(cli, 0), &p.job, &err);
@@ -359,7 +372,9 @@ int cmd_show(struct cli *cli)
     else if (st == OK)
         print_page(&p);
     talk_close(&p.talk);
-    json_t *const docs[] = { p.job, p.problem, p.review, p.change, p.insights, p.findings, p.draft };
+    json_t *const docs[] = {
+        p.job, p.problem, p.review, p.change, p.insights, p.findings, p.draft
+    };
     for (size_t i = 0; i < COUNT(docs); i++)
         json_decref(docs[i]);
     buf_fini(&p.out);

@@ -40,7 +40,8 @@ bool spawn_in_path(const char *name, char *path, size_t size)
         return (size_t)snprintf(path, size, "%s", name) < size && executable(path);
     for (at = at && *at ? at : "/usr/local/bin:/usr/bin:/bin"; at;) {
         int n = (int)strcspn(at, ":");
-        if ((size_t)snprintf(path, size, "%.*s/%s", n, n ? at : ".", name) < size && executable(path))
+        if ((size_t)snprintf(path, size, "%.*s/%s", n, n ? at : ".", name) < size &&
+            executable(path))
             return true;
         at = at[n] ? at + n + 1 : NULL;
     }
@@ -51,7 +52,8 @@ static int open_log(const char *path)
 {
     struct stat st;
     char old[PATH_MAX];
-    if (stat(path, &st) == 0 && st.st_size > LOG_BYTES_MAX && (size_t)snprintf(old, sizeof old, "%s.1", path) < sizeof old)
+    if (stat(path, &st) == 0 && st.st_size > LOG_BYTES_MAX &&
+        (size_t)snprintf(old, sizeof old, "%s.1", path) < sizeof old)
         (void)!rename(path, old);
     return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
@@ -93,7 +95,8 @@ enum status spawn_start(const struct spawn *s, pid_t *pid, struct err *err)
     int why = errno;
     close(log);
     if (*pid < 0)
-        return err_set(err, ERR_UNAVAILABLE, "%.300s cannot be started: %s", s->path, strerror(why));
+        return err_set(err, ERR_UNAVAILABLE, "%.300s cannot be started: %s", s->path,
+                       strerror(why));
     setpgid(*pid, *pid); /* whoever comes first */
     return OK;
 }

@@ -35,12 +35,9 @@ static const struct {
     enum conf_key key;
     int flag; /* -1: none */
 } budget_keys[] = {
-    { "rounds", CONF_LOOP_ROUNDS, FLAG_ROUNDS },
-    { "tokens", CONF_LOOP_TOKENS, FLAG_TOKENS },
-    { "wall_ms", CONF_LOOP_WALL, FLAG_WALL },
-    { "patience", CONF_LOOP_PATIENCE, FLAG_PATIENCE },
-    { "measures", CONF_LOOP_MEASURES, -1 },
-    { "judge", CONF_LOOP_JUDGE, -1 },
+    { "rounds", CONF_LOOP_ROUNDS, FLAG_ROUNDS }, { "tokens", CONF_LOOP_TOKENS, FLAG_TOKENS },
+    { "wall_ms", CONF_LOOP_WALL, FLAG_WALL },    { "patience", CONF_LOOP_PATIENCE, FLAG_PATIENCE },
+    { "measures", CONF_LOOP_MEASURES, -1 },      { "judge", CONF_LOOP_JUDGE, -1 },
     { "question_ms", CONF_LOOP_QUESTION, -1 },
 };
 
@@ -51,9 +48,11 @@ static enum status make_budget(struct submission *s, struct err *err)
     for (size_t i = 0; i < COUNT(budget_keys) && st == OK; i++) {
         int flag = budget_keys[i].flag;
         bool given = flag >= 0 && cli_has(s->cli, (enum flag_id)flag);
-        int64_t value = given ? s->cli->args.number[flag] : conf_int(s->cli->conf, budget_keys[i].key);
+        int64_t value =
+            given ? s->cli->args.number[flag] : conf_int(s->cli->conf, budget_keys[i].key);
         if (given && value < 1)
-            st = err_set(err, ERR_USAGE, "--%s: %" PRId64 " is less than 1", flag_table[flag].name, value);
+            st = err_set(err, ERR_USAGE, "--%s: %" PRId64 " is less than 1", flag_table[flag].name,
+                         value);
         if (given || strcmp(conf_origin(s->cli->conf, budget_keys[i].key), "default") != 0)
             js_set_int(map, budget_keys[i].name, value);
     }
@@ -82,7 +81,8 @@ static enum status pack_workspace(struct submission *s, struct err *err)
         st = blob_pack(buf_get(&s->plain), &s->blob);
     }
     if (st == OK && s->blob.len > PAWL_FRAME_MAX) {
-        err_set(err, ERR_LIMIT, "%.300s/openspec: more than %d MiB, packed", root, PAWL_FRAME_MAX >> 20);
+        err_set(err, ERR_LIMIT, "%.300s/openspec: more than %d MiB, packed", root,
+                PAWL_FRAME_MAX >> 20);
         err_fix(err, "move what is no specification out of openspec/");
         st = ERR_LIMIT;
     }
@@ -95,7 +95,8 @@ static enum status pack_workspace(struct submission *s, struct err *err)
 
 /* ---- one problem ----------------------------------------------------------------------------- */
 
-static enum status pack_problem(struct submission *s, const struct problem *p, struct buf *frame, struct err *err)
+static enum status pack_problem(struct submission *s, const struct problem *p, struct buf *frame,
+                                struct err *err)
 {
     json_t *doc = json_object();
     js_set_str(doc, "text", buf_get(&p->text));
@@ -122,16 +123,19 @@ static enum status wait_busy(struct submission *s, struct err *err)
     int64_t until = mono_now().ms + (s->talk.retry_ms > 0 ? s->talk.retry_ms : BUSY_MS);
     enum status st = OK;
     if (!s->said_busy)
-        out_note(s->cli, "the broker takes no jobs just now (%s): trying again until it does", err->text);
+        out_note(s->cli, "the broker takes no jobs just now (%s): trying again until it does",
+                 err->text);
     s->said_busy = true;
     for (int64_t left; st == OK && (left = until - mono_now().ms) > 0;)
         st = talk_turn(&s->talk, left, err);
     return st;
 }
 
-static enum status send_problem(struct submission *s, struct str frame, const char *key, struct err *err)
+static enum status send_problem(struct submission *s, struct str frame, const char *key,
+                                struct err *err)
 {
-    int64_t timeout = s->cli->args.number[FLAG_TIMEOUT], until = timeout ? mono_now().ms + timeout : INT64_MAX;
+    int64_t timeout = s->cli->args.number[FLAG_TIMEOUT],
+            until = timeout ? mono_now().ms + timeout : INT64_MAX;
     for (;;) {
         struct msg m = { .type = MSG_SUBMIT };
         m.SUBMIT.key = str_of(key);
@@ -148,7 +152,8 @@ static enum status send_problem(struct submission *s, struct str frame, const ch
         if (st == OK && s->talk.m.type == MSG_NEED)
             st = put_workspace(s, err);
         else if (st == OK)
-            st = err_set(err, ERR_PROTOCOL, "the broker answered with %s", msg_name(s->talk.m.type));
+            st =
+                err_set(err, ERR_PROTOCOL, "the broker answered with %s", msg_name(s->talk.m.type));
         if (st == ERR_BUSY && mono_now().ms < until)
             st = wait_busy(s, err);
         if (st != OK)
@@ -167,7 +172,8 @@ static void say_submitted(struct submission *s, const struct problem *p, const c
     for (uint32_t i = 0; i < a->unserved.n; i++)
         buf_printf(&b, "%s%.*s", i ? ", " : "", STR_ARG(a->unserved.v[i]));
     if (a->unserved.n && !s->said_unserved)
-        out_warn(s->cli, "no worker serves %s now: the job waits there (`pawl workers`)", buf_z(&b));
+        out_warn(s->cli, "no worker serves %s now: the job waits there (`pawl workers`)",
+                 buf_z(&b));
     s->said_unserved = s->said_unserved || a->unserved.n;
     buf_fini(&b);
 }
@@ -226,7 +232,8 @@ static enum status prepare(struct submission *s, struct err *err)
     for (int i = 0; i < s->cli->args.words_n && st == OK; i++)
         st = problems_add(&s->problems, s->cli->args.words[i], err);
     if (st == OK && key && s->problems.n > 1)
-        st = err_set(err, ERR_USAGE, "--key names one job, but there are %zu problem statements", s->problems.n);
+        st = err_set(err, ERR_USAGE, "--key names one job, but there are %zu problem statements",
+                     s->problems.n);
     if (st == OK && key && (!*key || strlen(key) > PAWL_KEY_MAX))
         st = err_set(err, ERR_USAGE, "--key: 1 to %d bytes", PAWL_KEY_MAX);
     if (st == OK)
@@ -243,7 +250,8 @@ static int follow_all(struct submission *s)
     struct cli *cli = s->cli;
     struct follow_how how = { .show = cli_has(cli, FLAG_WATCH) };
     const char **ids = calloc(s->problems.n, sizeof *ids);
-    how.timeout_ms = cli->args.number[FLAG_WAIT] ? cli->args.number[FLAG_WAIT] : cli->args.number[FLAG_TIMEOUT];
+    how.timeout_ms =
+        cli->args.number[FLAG_WAIT] ? cli->args.number[FLAG_WAIT] : cli->args.number[FLAG_TIMEOUT];
     for (size_t i = 0; ids && i < s->problems.n; i++)
         ids[i] = s->ids[i];
     s->talk.timeout_ms = 0;

@@ -16,8 +16,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STEP_MS = 20, START_MS = 60000, OLD_RUN_MS = 20000, EARLY_MS = 10000, EARLY_DEATHS = 6, AGAIN_MS = 200,
-       AGAIN_MOST_MS = 10000, BROKER_STOP_MS = 8000, REDIS_STOP_MS = 20000, TAIL_LINES = 12 };
+enum {
+    STEP_MS = 20,
+    START_MS = 60000,
+    OLD_RUN_MS = 20000,
+    EARLY_MS = 10000,
+    EARLY_DEATHS = 6,
+    AGAIN_MS = 200,
+    AGAIN_MOST_MS = 10000,
+    BROKER_STOP_MS = 8000,
+    REDIS_STOP_MS = 20000,
+    TAIL_LINES = 12
+};
 
 static void begin_stop(struct supervisor *s);
 static void step(void *ctx);
@@ -82,7 +92,9 @@ static void on_exit_of(void *ctx, pid_t pid, int status);
 static void start(struct child *c)
 {
     struct supervisor *s = c->sup;
-    struct spawn how = { .path = c->path, .argv = c->argv, .log = c->log,
+    struct spawn how = { .path = c->path,
+                         .argv = c->argv,
+                         .log = c->log,
                          .keep = c->kind == CHILD_REDIS ? s->redis_lock : -1 };
     struct err err = { 0 };
     enum status st = spawn_start(&how, &c->pid, &err);
@@ -112,7 +124,8 @@ static void start_again(void *ctx)
 static bool hopeless(int status)
 {
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-    return code == status_exit(ERR_USAGE) || code == status_exit(ERR_CONFIG) || code == status_exit(ERR_DENIED) || code == 127;
+    return code == status_exit(ERR_USAGE) || code == status_exit(ERR_CONFIG) ||
+           code == status_exit(ERR_DENIED) || code == 127;
 }
 
 static void on_exit_of(void *ctx, pid_t pid, int status)
@@ -176,8 +189,9 @@ static bool redis_answers(const char *path)
         return false;
     snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    bool good = connect(fd, (struct sockaddr *)&to, sizeof to) == 0 && write(fd, "PING\r\n", 6) == 6 &&
-                read(fd, answer, sizeof answer - 1) > 0 && strncmp(answer, "+PONG", 5) == 0;
+    bool good = connect(fd, (struct sockaddr *)&to, sizeof to) == 0 &&
+                write(fd, "PING\r\n", 6) == 6 && read(fd, answer, sizeof answer - 1) > 0 &&
+                strncmp(answer, "+PONG", 5) == 0;
     close(fd);
     return good;
 }
@@ -207,7 +221,8 @@ static void start_redis(struct supervisor *s)
             unlink(s->redis_socket);
             start(c);
         } else if (in_phase(s) > OLD_RUN_MS) {
-            err_set(&s->err, ERR_UNAVAILABLE, "the redis-server of an earlier run still holds %s", s->redis_socket);
+            err_set(&s->err, ERR_UNAVAILABLE, "the redis-server of an earlier run still holds %s",
+                    s->redis_socket);
             err_fix(&s->err, "stop that process, then run this again");
             begin_stop(s);
         }
@@ -357,7 +372,8 @@ enum status supervise(struct supervisor *s, struct err *err)
     if (!(s->mux = mux_new(err)))
         return err->status;
     enum status st = OK;
-    if (mux_signal(s->mux, SIGINT, on_signal, s) != OK || mux_signal(s->mux, SIGTERM, on_signal, s) != OK ||
+    if (mux_signal(s->mux, SIGINT, on_signal, s) != OK ||
+        mux_signal(s->mux, SIGTERM, on_signal, s) != OK ||
         mux_signal(s->mux, SIGHUP, on_signal, s) != OK)
         st = err_set(err, ERR_INTERNAL, "signals cannot be caught");
     if (st == OK) {
@@ -370,7 +386,8 @@ enum status supervise(struct supervisor *s, struct err *err)
         unlink(s->redis_socket);
     if (*s->broker_lock && lock_is_free(s->broker_lock)) { /* the socket of a killed broker */
         char socket_path[512];
-        snprintf(socket_path, sizeof socket_path, "%.*s", (int)(strlen(s->broker_lock) - strlen(".lock")), s->broker_lock);
+        snprintf(socket_path, sizeof socket_path, "%.*s",
+                 (int)(strlen(s->broker_lock) - strlen(".lock")), s->broker_lock);
         unlink(socket_path);
     }
     if (st == OK && s->err.status != OK) {

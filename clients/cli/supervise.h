@@ -16,13 +16,13 @@ struct supervisor;
 
 struct child {
     struct supervisor *sup;
-    char name[64];          /* "broker", "generate-1"; its log is NAME.log */
-    char full_name[112];    /* a worker's name: HOST/generate-1 */
+    char name[64];       /* "broker", "generate-1"; its log is NAME.log */
+    char full_name[112]; /* a worker's name: HOST/generate-1 */
     enum { CHILD_REDIS, CHILD_BROKER, CHILD_WORKER } kind;
     char path[512], log[512];
     const char *argv[CHILD_ARGS];
-    pid_t pid;              /* 0: not running */
-    int deaths;             /* early ones, in a row */
+    pid_t pid;  /* 0: not running */
+    int deaths; /* early ones, in a row */
     int64_t started_ms;
     struct mux_timer again; /* when it is started again */
     bool seen;              /* a worker: the broker knows it */
@@ -34,17 +34,26 @@ struct supervisor {
     struct link *link;
     struct child children[CHILDREN_MAX];
     int children_n;
-    enum { UP_REDIS, UP_BROKER, UP_WORKERS, UP_RUNNING, UP_STOP_WORKERS, UP_STOP_BROKER, UP_STOP_REDIS, UP_STOPPED } phase;
+    enum {
+        UP_REDIS,
+        UP_BROKER,
+        UP_WORKERS,
+        UP_RUNNING,
+        UP_STOP_WORKERS,
+        UP_STOP_BROKER,
+        UP_STOP_REDIS,
+        UP_STOPPED
+    } phase;
     char redis_socket[108]; /* "" : Redis is somebody else's */
     char redis_dir[440];
-    char broker_lock[512];  /* held by a broker that still runs; "" : not an ipc path */
-    int redis_lock;         /* inherited by redis-server; -1: none */
+    char broker_lock[512]; /* held by a broker that still runs; "" : not an ipc path */
+    int redis_lock;        /* inherited by redis-server; -1: none */
     struct mux_timer step;
-    int64_t phase_ms;       /* when the phase began */
-    bool asked;             /* WORKERS is on its way */
-    bool stop_now;          /* a second signal */
+    int64_t phase_ms; /* when the phase began */
+    bool asked;       /* WORKERS is on its way */
+    bool stop_now;    /* a second signal */
     int signo;
-    struct err err;         /* why it ends, unless by a signal */
+    struct err err;                           /* why it ends, unless by a signal */
     void (*say)(void *ctx, const char *text); /* one line for people */
     void (*ready)(void *ctx);                 /* everything runs */
     void *ctx;

@@ -43,7 +43,8 @@ static enum status unreachable(const char *endpoint, const char *how, struct err
     return ERR_UNAVAILABLE;
 }
 
-enum status talk_open(struct talk *t, const struct conf *conf, int64_t timeout_ms, bool signals, struct err *err)
+enum status talk_open(struct talk *t, const struct conf *conf, int64_t timeout_ms, bool signals,
+                      struct err *err)
 {
     const char *endpoint = conf_endpoint(conf);
     *t = (struct talk){ .timeout_ms = timeout_ms };
@@ -52,18 +53,21 @@ enum status talk_open(struct talk *t, const struct conf *conf, int64_t timeout_m
     if (!(t->mux = mux_new(err)))
         return err->status;
     enum status st = OK;
-    if (signals && (mux_signal(t->mux, SIGINT, on_signal, t) != OK || mux_signal(t->mux, SIGTERM, on_signal, t) != OK))
+    if (signals && (mux_signal(t->mux, SIGINT, on_signal, t) != OK ||
+                    mux_signal(t->mux, SIGTERM, on_signal, t) != OK))
         st = err_set(err, ERR_INTERNAL, "signals cannot be caught");
     if (st == OK)
         st = link_new(&t->link, t->mux, conf, err);
-    int64_t until = mono_now().ms + (timeout_ms && timeout_ms < GREETING_MS ? timeout_ms : GREETING_MS);
+    int64_t until =
+        mono_now().ms + (timeout_ms && timeout_ms < GREETING_MS ? timeout_ms : GREETING_MS);
     while (st == OK && !link_up(t->link)) {
         int64_t left = until - mono_now().ms;
         if (link_refusal(t->link)) {
             *err = *link_refusal(t->link);
             st = err->status;
         } else if (*link_trouble(t->link)) {
-            err_set(err, ERR_UNAVAILABLE, "%s: the broker is there, but %s", endpoint, link_trouble(t->link));
+            err_set(err, ERR_UNAVAILABLE, "%s: the broker is there, but %s", endpoint,
+                    link_trouble(t->link));
             err_fix(err, "start Redis again: jobs go on by themselves when it is back");
             st = ERR_UNAVAILABLE;
         } else if (left <= 0) {
@@ -123,7 +127,8 @@ static void on_reply(void *ctx, const struct link_reply *reply)
     w->st = msg_decode(peer_frame(&t->in, 0), &t->m, w->err);
 }
 
-enum status talk_ask(struct talk *t, struct msg *m, const struct str *frames, uint32_t frames_n, bool again, struct err *err)
+enum status talk_ask(struct talk *t, struct msg *m, const struct str *frames, uint32_t frames_n,
+                     bool again, struct err *err)
 {
     /* Lives on when we give up waiting: then the link is closed before anything can be answered. */
     struct waiting w = { .talk = t, .err = err };
@@ -136,7 +141,8 @@ enum status talk_ask(struct talk *t, struct msg *m, const struct str *frames, ui
     while (st == OK && !w.done) {
         int64_t left = until - mono_now().ms;
         if (left <= 0) {
-            err_set(err, ERR_TIMEOUT, "no answer from the broker within %lld s", (long long)t->timeout_ms / 1000);
+            err_set(err, ERR_TIMEOUT, "no answer from the broker within %lld s",
+                    (long long)t->timeout_ms / 1000);
             err_fix(err, "`pawl doctor` looks for the reason");
             st = ERR_TIMEOUT;
         } else {
@@ -179,7 +185,8 @@ enum status talk_get(struct talk *t, struct doc_ref ref, json_t **out, struct er
 {
     char kind[PAWL_NAME_MAX + 1];
     struct msg m = { .type = MSG_GET };
-    m.GET = (struct msg_GET){ 0, str_of(ref.job), str_of(ref.name), (uint64_t)ref.run, (uint64_t)ref.round };
+    m.GET = (struct msg_GET){ 0, str_of(ref.job), str_of(ref.name), (uint64_t)ref.run,
+                              (uint64_t)ref.round };
     enum status st = talk_ask(t, &m, NULL, 0, true, err);
     if (st != OK)
         return st;

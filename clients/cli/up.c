@@ -29,8 +29,8 @@ struct up {
     char reach[600];   /* where the workers find the broker */
     char sets[8][600]; /* --set texts for the children */
     int sets_n;
-    int lock;          /* one `pawl up` per state directory */
-    int report;        /* to the process that waits for us to be ready, -1: none */
+    int lock;   /* one `pawl up` per state directory */
+    int report; /* to the process that waits for us to be ready, -1: none */
     char model[700];
     char model_url[512];
     bool model_found;
@@ -125,13 +125,15 @@ static enum status add_redis(struct up *u, struct err *err)
     char lock[512], dir[440];
     if (*conf_str(u->cli->conf, CONF_REDIS_URL))
         return OK;
-    if ((size_t)snprintf(s->redis_socket, sizeof s->redis_socket, "%s/redis.sock", u->state) >= sizeof s->redis_socket) {
+    if ((size_t)snprintf(s->redis_socket, sizeof s->redis_socket, "%s/redis.sock", u->state) >=
+        sizeof s->redis_socket) {
         err_set(err, ERR_CONFIG, "%s/redis.sock: too long for a socket", u->state);
         err_fix(err, "set state_dir to something shorter");
         return ERR_CONFIG;
     }
     struct child *c = add_child(u, CHILD_REDIS, "redis");
-    if (!spawn_in_path("redis-server", c->path, sizeof c->path) && !spawn_in_path("valkey-server", c->path, sizeof c->path)) {
+    if (!spawn_in_path("redis-server", c->path, sizeof c->path) &&
+        !spawn_in_path("valkey-server", c->path, sizeof c->path)) {
         err_set(err, ERR_NOT_FOUND, "redis-server is not in PATH");
         err_fix(err, "install it (apt-get install redis-server), or set redis.url");
         return ERR_NOT_FOUND;
@@ -143,9 +145,25 @@ static enum status add_redis(struct up *u, struct err *err)
     s->redis_lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (s->redis_lock < 0)
         return err_set(err, ERR_CREATE, "%s: %s", lock, strerror(errno));
-    const char *const args[] = { c->path, "--port", "0", "--unixsocket", s->redis_socket, "--unixsocketperm", "700",
-                                 "--dir", u->sup->redis_dir, "--appendonly", "yes", "--appendfsync",
-                                 always ? "always" : "everysec", "--save", "", "--daemonize", "no", "--maxmemory-policy", "noeviction" };
+    const char *const args[] = { c->path,
+                                 "--port",
+                                 "0",
+                                 "--unixsocket",
+                                 s->redis_socket,
+                                 "--unixsocketperm",
+                                 "700",
+                                 "--dir",
+                                 u->sup->redis_dir,
+                                 "--appendonly",
+                                 "yes",
+                                 "--appendfsync",
+                                 always ? "always" : "everysec",
+                                 "--save",
+                                 "",
+                                 "--daemonize",
+                                 "no",
+                                 "--maxmemory-policy",
+                                 "noeviction" };
     snprintf(s->redis_dir, sizeof s->redis_dir, "%s", dir);
     for (size_t i = 0; i < COUNT(args); i++)
         c->argv[i] = args[i];
@@ -153,10 +171,12 @@ static enum status add_redis(struct up *u, struct err *err)
     return OK;
 }
 
-static enum status add_ours(struct up *u, int kind, const char *exe, const char *name, struct err *err)
+static enum status add_ours(struct up *u, int kind, const char *exe, const char *name,
+                            struct err *err)
 {
     struct child *c = add_child(u, kind, name);
-    if (!spawn_beside(exe, c->path, sizeof c->path) && !spawn_in_path(exe, c->path, sizeof c->path)) {
+    if (!spawn_beside(exe, c->path, sizeof c->path) &&
+        !spawn_in_path(exe, c->path, sizeof c->path)) {
         err_set(err, ERR_NOT_FOUND, "%s is neither beside pawl nor in PATH", exe);
         err_fix(err, "install it there; --workers STAGE=0 leaves a worker out");
         return ERR_NOT_FOUND;
@@ -185,7 +205,8 @@ static enum status count_of(struct up *u, const char *stage, long *n, struct err
         char *end = NULL;
         long v = eq ? strtol(eq + 1, &end, 10) : -1;
         if (!eq || end == eq + 1 || *end || v < 0 || v > STAGE_WORKERS_MAX) {
-            err_set(err, ERR_USAGE, "--workers %.60s: not STAGE=N with N up to %d", text, STAGE_WORKERS_MAX);
+            err_set(err, ERR_USAGE, "--workers %.60s: not STAGE=N with N up to %d", text,
+                    STAGE_WORKERS_MAX);
             return ERR_USAGE;
         }
         if (strlen(stage) == (size_t)(eq - text) && strncmp(text, stage, strlen(stage)) == 0)
@@ -201,9 +222,12 @@ static enum status known_stages(struct up *u, const char *const *stages, size_t 
         const char *text = a->list[FLAG_WORKERS][i];
         bool known = false;
         for (size_t k = 0; k < n; k++)
-            known = known || (strlen(stages[k]) == strcspn(text, "=") && strncmp(text, stages[k], strlen(stages[k])) == 0);
+            known = known || (strlen(stages[k]) == strcspn(text, "=") &&
+                              strncmp(text, stages[k], strlen(stages[k])) == 0);
         if (!known)
-            return err_set(err, ERR_USAGE, "--workers %.60s: the stages are parse, analyze, generate, review", text);
+            return err_set(err, ERR_USAGE,
+                           "--workers %.60s: the stages are parse, analyze, generate, review",
+                           text);
     }
     return OK;
 }
@@ -269,7 +293,8 @@ static enum status take_lock(struct up *u, struct err *err)
         return err_set(err, ERR_CREATE, "%s: %s", path, strerror(errno));
     if (flock(u->lock, LOCK_EX | LOCK_NB) == 0)
         return OK;
-    err_set(err, ERR_UNAVAILABLE, "`pawl up` runs already in %s (process %ld)", u->state, (long)lock_owner(u->lock));
+    err_set(err, ERR_UNAVAILABLE, "`pawl up` runs already in %s (process %ld)", u->state,
+            (long)lock_owner(u->lock));
     err_fix(err, "use it, or stop it with `pawl down`");
     return ERR_UNAVAILABLE;
 }
@@ -283,7 +308,8 @@ static enum status prepare(struct up *u, struct err *err)
         return err_set(err, ERR_CONFIG, "state_dir: too long");
     snprintf(u->logs, sizeof u->logs, "%s/logs", u->state);
     gethostname(u->host, sizeof u->host - 1);
-    if ((st = make_dir(u->state, err)) != OK || (st = make_dir(u->logs, err)) != OK || (st = take_lock(u, err)) != OK)
+    if ((st = make_dir(u->state, err)) != OK || (st = make_dir(u->logs, err)) != OK ||
+        (st = take_lock(u, err)) != OK)
         return st;
     u->sup->redis_lock = -1;
     if (strncmp(endpoint, "ipc://", 6) == 0)
@@ -291,7 +317,8 @@ static enum status prepare(struct up *u, struct err *err)
     link_endpoint(conf, u->reach, sizeof u->reach);
     snprintf(u->sets[u->sets_n++], sizeof u->sets[0], "state_dir=%s", u->state);
     snprintf(u->sets[u->sets_n++], sizeof u->sets[0], "broker.endpoint=%.500s", endpoint);
-    if ((st = add_redis(u, err)) == OK && (st = add_ours(u, CHILD_BROKER, "pawl-broker", "broker", err)) == OK)
+    if ((st = add_redis(u, err)) == OK &&
+        (st = add_ours(u, CHILD_BROKER, "pawl-broker", "broker", err)) == OK)
         st = add_workers(u, err);
     return st;
 }
@@ -307,7 +334,8 @@ static void look_for_model(struct up *u)
         snprintf(v[0].url, sizeof v[0].url, "%s", url);
     else
         n = probe_usual(v);
-    if (probe_all(v, n, conf_str(u->cli->conf, CONF_MODEL_NAME), conf_str(u->cli->conf, CONF_MODEL_KEY), PROBE_MS, &err) != OK) {
+    if (probe_all(v, n, conf_str(u->cli->conf, CONF_MODEL_NAME),
+                  conf_str(u->cli->conf, CONF_MODEL_KEY), PROBE_MS, &err) != OK) {
         out_warn(u->cli, "%s", err.text);
         return;
     }
@@ -316,14 +344,17 @@ static void look_for_model(struct up *u)
             continue;
         u->model_found = true;
         snprintf(u->model_url, sizeof u->model_url, "%s", v[i].url);
-        out_note(u->cli, "model     %s%s%s, %s", v[i].kind, *v[i].kind ? " at " : "", v[i].url, v[i].model);
+        out_note(u->cli, "model     %s%s%s, %s", v[i].kind, *v[i].kind ? " at " : "", v[i].url,
+                 v[i].model);
         return;
     }
     if (*url)
         out_warn(u->cli, "model.url %s: %s; jobs wait at generate until it answers", url, v[0].why);
     else
-        out_warn(u->cli, "no model server answers on the usual ports (LM Studio 1234, llama.cpp 8080, Ollama 11434, vLLM "
-                         "8000): jobs wait at generate.\n  Start one, or give one: --set model.url=http://HOST:PORT");
+        out_warn(u->cli, "no model server answers on the usual ports (LM Studio 1234, llama.cpp "
+                         "8080, Ollama 11434, vLLM "
+                         "8000): jobs wait at generate.\n  Start one, or give one: --set "
+                         "model.url=http://HOST:PORT");
 }
 
 static int run_here(struct up *u, int report)
@@ -387,7 +418,8 @@ static int run_detached(struct up *u, struct err *err)
     }
     close(ends[0]);
     setsid();
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC), to = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC),
+        to = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (null >= 0)
         dup2(null, 0);
     if (to >= 0) {
@@ -461,7 +493,8 @@ int cmd_down(struct cli *cli)
         return out_error(cli, &err);
     }
     if (!wait_gone(pid, timeout_ms)) {
-        err_set(&err, ERR_TIMEOUT, "process %ld still runs after %d s", (long)pid, timeout_ms / 1000);
+        err_set(&err, ERR_TIMEOUT, "process %ld still runs after %d s", (long)pid,
+                timeout_ms / 1000);
         err_fix(&err, "`pawl down --force` does not wait for running tasks");
         return out_error(cli, &err);
     }

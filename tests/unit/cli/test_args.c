@@ -36,7 +36,9 @@ static struct parsed *parse(const char *line)
 static void flags_stand_anywhere(void **state)
 {
     static const char *const lines[] = {
-        "submit a.md --rounds 3 -q -o json", "--rounds 3 -q submit -o json a.md", "-ojson --rounds=3 submit -q a.md",
+        "submit a.md --rounds 3 -q -o json",
+        "--rounds 3 -q submit -o json a.md",
+        "-ojson --rounds=3 submit -q a.md",
         "-o=json submit --rounds=3 -q -- a.md",
     };
     (void)state;
@@ -94,7 +96,8 @@ static void mistakes_are_named(void **state)
         { "ps --force", "ps: unknown flag '--force'", NULL }, /* of another command */
         { "ps -z", "unknown flag '-z'", NULL },
         { "ps -qv", "unknown flag '-qv'", NULL },
-        { "submit", "submit: something is missing: pawl submit FILE", "`pawl help submit` says more" },
+        { "submit", "submit: something is missing: pawl submit FILE",
+          "`pawl help submit` says more" },
         { "show a b", "show: 'b' is one word too many", NULL },
         { "submit x --rounds", "--rounds wants a value: N", NULL },
         { "submit x --rounds three", "--rounds: 'three' is not a whole number", NULL },
@@ -169,12 +172,9 @@ static void durations_have_units(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(flags_stand_anywhere),
-        cmocka_unit_test(values_have_kinds),
-        cmocka_unit_test(mistakes_are_named),
-        cmocka_unit_test(help_asks_for_nothing_else),
-        cmocka_unit_test(the_tables_are_consistent),
-        cmocka_unit_test(durations_have_units),
+        cmocka_unit_test(flags_stand_anywhere),      cmocka_unit_test(values_have_kinds),
+        cmocka_unit_test(mistakes_are_named),        cmocka_unit_test(help_asks_for_nothing_else),
+        cmocka_unit_test(the_tables_are_consistent), cmocka_unit_test(durations_have_units),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,7 +112,8 @@ static void nothing_is_overwritten_without_force(void **state)
 
 static void paths_stay_inside(void **state)
 {
-    static const char *const bad[] = { "../x", "/etc/x", "a/../../x", "a//b", "", ".", "a\\b", "a/./b" };
+    static const char *const bad[] = { "../x", "/etc/x", "a/../../x", "a//b",
+                                       "",     ".",      "a\\b",      "a/./b" };
     struct place *p = *state;
     for (size_t i = 0; i < COUNT(bad); i++) {
         struct err err = { 0 };
@@ -133,7 +134,8 @@ static int fails_cleanly(struct place *p, const char *parent, const char *says)
     memset(big, 'x', sizeof big);
     add(p->files, "tasks.md", big, sizeof big);
     snprintf(target, sizeof target, "%s/add-otp", parent);
-    if (folder_write(p->files, target, false, &err) != ERR_IO || !strstr(err.text, says) || !err.fix[0]) {
+    if (folder_write(p->files, target, false, &err) != ERR_IO || !strstr(err.text, says) ||
+        !err.fix[0]) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
@@ -172,7 +174,8 @@ static void a_full_disk_leaves_nothing(void **state)
     if (pid == 0) {
         if (!own_mounts())
             _exit(77);
-        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || mount("none", p->dir, "tmpfs", 0, "size=64k") != 0)
+        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+            mount("none", p->dir, "tmpfs", 0, "size=64k") != 0)
             _exit(77);
         _exit(fails_cleanly(p, p->dir, "No space left"));
     }

@@ -9,7 +9,8 @@
 #include <string.h>
 
 /* One event, facts as JSON with ' for ". */
-static void feed(struct live *l, const char *kind, int64_t at_ms, const char *facts, struct buf *lines)
+static void feed(struct live *l, const char *kind, int64_t at_ms, const char *facts,
+                 struct buf *lines)
 {
     char text[4096];
     struct err err = { 0 };
@@ -36,26 +37,36 @@ static void a_job_as_lines(void **state)
     feed(&l, "job.state", 1000, "{'from':'','to':'queued','run':1,'round':1,'stage':'parse'}", &b);
     feed(&l, "task.start", 2000, "{'stage':'parse','round':1,'worker':'w'}", &b);
     feed(&l, "task.tokens", 2500, "{'task':'t','offset':0,'text':'hello'}", &b);
-    feed(&l, "task.end", 3000, "{'stage':'generate','outcome':'failed','text':'HTTP 500\\nfrom the model'}", &b);
+    feed(&l, "task.end", 3000,
+         "{'stage':'generate','outcome':'failed','text':'HTTP 500\\nfrom the model'}", &b);
     feed(&l, "task.end", 3000, "{'stage':'generate','outcome':'committed'}", &b);
     feed(&l, "question", 4000, "{'id':'q1','text':'Which one?','otherwise':'both'}", &b);
     feed(&l, "answer", 5000, "{'id':'q1','text':'the first','by':'user'}", &b);
-    feed(&l, "round", 6000, "{'run':1,'round':1,'kept':true,'reason':'first good','verdict':{'gates':true,'measures':840,'judge':620,'errors':1}}", &b);
-    feed(&l, "job.state", 7000, "{'from':'running','to':'accepted','run':1,'round':1,'stage':'','reason':'target met','score':{'gates':true,'measures':840,'judge':-1,'errors':0}}", &b);
-    assert_string_equal(buf_z(&b),
-                        "1970-01-01T00:00:01.000Z 4k2m queued    parse round 1\n"
-                        "1970-01-01T00:00:03.000Z 4k2m generate failed: HTTP 500 from the model\n"
-                        "1970-01-01T00:00:04.000Z 4k2m question q1: Which one? [default: both]\n"
-                        "1970-01-01T00:00:05.000Z 4k2m answered by user: the first\n"
-                        "1970-01-01T00:00:06.000Z 4k2m round 1 kept: first good (gates ok, measures 0.84, judge 0.62, 1 error open)\n"
-                        "1970-01-01T00:00:07.000Z 4k2m accepted : target met (gates ok, measures 0.84)\n");
+    feed(&l, "round", 6000,
+         "{'run':1,'round':1,'kept':true,'reason':'first "
+         "good','verdict':{'gates':true,'measures':840,'judge':620,'errors':1}}",
+         &b);
+    feed(&l, "job.state", 7000,
+         "{'from':'running','to':'accepted','run':1,'round':1,'stage':'','reason':'target "
+         "met','score':{'gates':true,'measures':840,'judge':-1,'errors':0}}",
+         &b);
+    assert_string_equal(
+        buf_z(&b),
+        "1970-01-01T00:00:01.000Z 4k2m queued    parse round 1\n"
+        "1970-01-01T00:00:03.000Z 4k2m generate failed: HTTP 500 from the model\n"
+        "1970-01-01T00:00:04.000Z 4k2m question q1: Which one? [default: both]\n"
+        "1970-01-01T00:00:05.000Z 4k2m answered by user: the first\n"
+        "1970-01-01T00:00:06.000Z 4k2m round 1 kept: first good (gates ok, measures 0.84, judge "
+        "0.62, 1 error open)\n"
+        "1970-01-01T00:00:07.000Z 4k2m accepted : target met (gates ok, measures 0.84)\n");
     assert_true(l.ended);
     assert_null(l.question);
     buf_fini(&b);
     live_fini(&l);
 }
 
-static const char *painted(const struct live *l, size_t columns, size_t rows, bool color, struct buf *b)
+static const char *painted(const struct live *l, size_t columns, size_t rows, bool color,
+                           struct buf *b)
 {
     struct live_view v = { .now_ms = 61000, .columns = columns, .rows = rows, .color = color };
     buf_clear(b);
@@ -78,9 +89,16 @@ static void fill(struct live *l)
     live_init(l, "4k2m00000000");
     feed(l, "job.state", 1000, "{'to':'queued','run':1,'round':1,'stage':'parse'}", NULL);
     l->rounds_max = 4;
-    feed(l, "round", 2000, "{'run':1,'round':1,'kept':true,'reason':'','verdict':{'gates':true,'measures':840,'judge':620}}", NULL);
-    feed(l, "round", 2000, "{'run':1,'round':1,'kept':true,'reason':'','verdict':{'gates':true,'measures':840,'judge':620}}", NULL);
-    feed(l, "round", 3000, "{'run':1,'round':2,'kept':false,'reason':'','verdict':{'gates':false}}", NULL);
+    feed(l, "round", 2000,
+         "{'run':1,'round':1,'kept':true,'reason':'','verdict':{'gates':true,'measures':840,'judge'"
+         ":620}}",
+         NULL);
+    feed(l, "round", 2000,
+         "{'run':1,'round':1,'kept':true,'reason':'','verdict':{'gates':true,'measures':840,'judge'"
+         ":620}}",
+         NULL);
+    feed(l, "round", 3000, "{'run':1,'round':2,'kept':false,'reason':'','verdict':{'gates':false}}",
+         NULL);
     feed(l, "job.state", 4000, "{'to':'running','run':1,'round':3,'stage':'generate'}", NULL);
     feed(l, "task.start", 4000, "{'stage':'generate','round':3,'worker':'host/generate-1'}", NULL);
     feed(l, "task.step", 5000, "{'tokens_in':12000,'tokens_out':345,'ms':11500}", NULL);
@@ -94,7 +112,8 @@ static void a_job_as_rows(void **state)
     (void)state;
     buf_init(&b, 65536);
     fill(&l);
-    feed(&l, "task.tokens", 6000, "{'task':'k','offset':0,'text':'The system SHALL\\nkeep the'}", NULL);
+    feed(&l, "task.tokens", 6000, "{'task':'k','offset':0,'text':'The system SHALL\\nkeep the'}",
+         NULL);
     feed(&l, "task.tokens", 8000, "{'task':'k','offset':25,'text':' session.'}", NULL);
     assert_string_equal(painted(&l, 80, 12, false, &b),
                         "4k2m00000000  running  generate  round 3/4  1:00 min\n"
@@ -119,7 +138,8 @@ static void hostile_text_is_harmless(void **state)
     buf_init(&b, 65536);
     fill(&l);
     feed(&l, "task.note", 5000, "{'text':'\\u001b[2J\\u0007gone\\u202e'}", NULL);
-    feed(&l, "task.tokens", 6000, "{'task':'k','offset':0,'text':'\\u001b]0;title\\u0007x\\r\\u009b31m'}", NULL);
+    feed(&l, "task.tokens", 6000,
+         "{'task':'k','offset':0,'text':'\\u001b]0;title\\u0007x\\r\\u009b31m'}", NULL);
     const char *text = painted(&l, 80, 12, false, &b);
     assert_null(strchr(text, '\033'));
     assert_null(strchr(text, '\r'));
@@ -143,15 +163,18 @@ static void streamed_text_is_bounded(void **state)
         for (int k = 0; k < pieces; k++)
             memcpy(wide + k * 5, "ä€", 5);
         wide[pieces * 5] = '\0';
-        snprintf(facts, sizeof facts, "{'task':'k','offset':%llu,'text':'%s'}", (unsigned long long)offset, wide);
+        snprintf(facts, sizeof facts, "{'task':'k','offset':%llu,'text':'%s'}",
+                 (unsigned long long)offset, wide);
         feed(&l, "task.tokens", 6000 + i, facts, NULL);
         offset += strlen(wide) + (i % 3 == 0 ? 7 : 0); /* pieces are lost on the way */
         assert_true(l.tail_n <= LIVE_TAIL);
         painted(&l, 40, 12, false, &b);
     }
-    feed(&l, "task.tokens", 9000, "{'task':'k','offset':0,'text':'again'}", NULL); /* another attempt */
+    feed(&l, "task.tokens", 9000, "{'task':'k','offset':0,'text':'again'}",
+         NULL); /* another attempt */
     assert_int_equal(l.tail_n, 5);
-    feed(&l, "job.state", 9500, "{'to':'delayed','run':1,'round':3,'stage':'generate','reason':'HTTP 500'}", NULL);
+    feed(&l, "job.state", 9500,
+         "{'to':'delayed','run':1,'round':3,'stage':'generate','reason':'HTTP 500'}", NULL);
     assert_int_equal(l.tail_n, 0);
     assert_non_null(strstr(painted(&l, 80, 12, false, &b), "HTTP 500"));
     live_fini(&l);
@@ -165,7 +188,8 @@ static void a_new_run_begins_anew(void **state)
     fill(&l);
     feed(&l, "job.state", 5000, "{'to':'exhausted','run':1,'round':3,'stage':''}", NULL);
     assert_true(l.ended);
-    feed(&l, "job.state", 6000, "{'from':'exhausted','to':'queued','run':2,'round':1,'stage':'parse'}", NULL);
+    feed(&l, "job.state", 6000,
+         "{'from':'exhausted','to':'queued','run':2,'round':1,'stage':'parse'}", NULL);
     assert_false(l.ended);
     assert_int_equal(l.run, 2);
     assert_int_equal(l.rounds_n, 0);
@@ -179,10 +203,14 @@ static void the_record_is_a_start(void **state)
     struct err err = { 0 };
     (void)state;
     live_init(&l, "4k2m");
-    json_t *job = js_parse(str_of("{\"id\":\"4k2m00000000\",\"state\":\"waiting\",\"run\":2,\"round\":2,\"rounds_max\":4,"
-                                  "\"tokens_in\":10,\"tokens_out\":5,\"stage\":\"analyze\",\"reason\":\"a question\","
-                                  "\"ledger\":[{\"run\":1,\"round\":1,\"kept\":true},{\"run\":2,\"round\":1,\"kept\":true}],"
-                                  "\"questions\":[{\"id\":\"q1\",\"text\":\"?\",\"otherwise\":\"no\"}]}"), &err);
+    json_t *job = js_parse(
+        str_of(
+            "{\"id\":\"4k2m00000000\",\"state\":\"waiting\",\"run\":2,\"round\":2,\"rounds_max\":4,"
+            "\"tokens_in\":10,\"tokens_out\":5,\"stage\":\"analyze\",\"reason\":\"a question\","
+            "\"ledger\":[{\"run\":1,\"round\":1,\"kept\":true},{\"run\":2,\"round\":1,\"kept\":"
+            "true}],"
+            "\"questions\":[{\"id\":\"q1\",\"text\":\"?\",\"otherwise\":\"no\"}]}"),
+        &err);
     assert_non_null(job);
     live_load(&l, job);
     json_decref(job);
@@ -191,7 +219,8 @@ static void the_record_is_a_start(void **state)
     assert_non_null(l.question);
     struct buf b;
     buf_init(&b, 65536);
-    assert_non_null(strstr(painted(&l, 100, 12, false, &b), "default: no  (pawl answer 4k2m00000000 TEXT)"));
+    assert_non_null(
+        strstr(painted(&l, 100, 12, false, &b), "default: no  (pawl answer 4k2m00000000 TEXT)"));
     buf_fini(&b);
     live_fini(&l);
 }
@@ -212,9 +241,9 @@ static void verdicts_are_exit_codes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_job_as_lines),          cmocka_unit_test(a_job_as_rows),
+        cmocka_unit_test(a_job_as_lines),           cmocka_unit_test(a_job_as_rows),
         cmocka_unit_test(hostile_text_is_harmless), cmocka_unit_test(streamed_text_is_bounded),
-        cmocka_unit_test(a_new_run_begins_anew),   cmocka_unit_test(the_record_is_a_start),
+        cmocka_unit_test(a_new_run_begins_anew),    cmocka_unit_test(the_record_is_a_start),
         cmocka_unit_test(verdicts_are_exit_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

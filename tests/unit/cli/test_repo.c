@@ -50,7 +50,8 @@ static void what_goes_along(void **state)
     struct err err = { 0 };
     struct repo repo;
     make(dir, "openspec/config.yaml", "schema: spec-driven\n", 20);
-    make(dir, "openspec/specs/auth/spec.md", "\xff\xfe", 2); /* malformed specs go along: parse names them */
+    make(dir, "openspec/specs/auth/spec.md", "\xff\xfe",
+         2); /* malformed specs go along: parse names them */
     make(dir, "openspec/specs/auth/logo.png", "\x89PNG\0", 5);
     make(dir, "openspec/changes/add-otp/.openspec.yaml", "", 0);
     make(dir, "openspec/changes/add-otp/proposal.md", "# x\n", 4);
@@ -63,8 +64,10 @@ static void what_goes_along(void **state)
     assert_int_equal(repo_find(from, false, root, sizeof root, &err), OK);
     assert_string_equal(root, dir);
     assert_int_equal(repo_read(&repo, root, &err), OK);
-    static const char *const want[] = { "changes/add-otp/.openspec.yaml", "changes/add-otp/proposal.md",
-                                        "changes/archive/2026-01-01-add-login/.archived", "config.yaml", "specs/auth/spec.md" };
+    static const char *const want[] = { "changes/add-otp/.openspec.yaml",
+                                        "changes/add-otp/proposal.md",
+                                        "changes/archive/2026-01-01-add-login/.archived",
+                                        "config.yaml", "specs/auth/spec.md" };
     assert_int_equal(repo.ws.n, COUNT(want));
     for (size_t i = 0; i < COUNT(want); i++)
         assert_true(str_is(repo.ws.files[i].path, want[i]));

@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,7 +88,8 @@ static void say(struct stage *s, struct msg *m, const struct buf *frame)
 {
     struct str f = frame ? buf_get(frame) : (struct str){ 0 };
     m->epoch = s->epoch;
-    assert_int_equal(peer_send(s->broker, (struct str){ s->client, s->client_n }, m, &f, frame != NULL), OK);
+    assert_int_equal(
+        peer_send(s->broker, (struct str){ s->client, s->client_n }, m, &f, frame != NULL), OK);
 }
 
 static bool hear_any(struct stage *s, int wait_ms)
@@ -174,10 +176,12 @@ static void answer_doc(struct stage *s, const char *name, const char *text)
     json_decref(v);
 }
 
-static void refuse(struct stage *s, uint64_t req, const char *code, const char *text, uint64_t retry_ms)
+static void refuse(struct stage *s, uint64_t req, const char *code, const char *text,
+                   uint64_t retry_ms)
 {
     struct msg m = { .type = MSG_REFUSED };
-    m.REFUSED = (struct msg_REFUSED){ req, str_of(code), str_of(text), str_of("do this"), retry_ms };
+    m.REFUSED =
+        (struct msg_REFUSED){ req, str_of(code), str_of(text), str_of("do this"), retry_ms };
     say(s, &m, NULL);
 }
 
@@ -187,14 +191,16 @@ static void okay(struct stage *s, const char *id)
     say(s, &m, NULL);
 }
 
-static void event(struct stage *s, uint64_t req, const char *id, const char *kind, const char *facts)
+static void event(struct stage *s, uint64_t req, const char *id, const char *kind,
+                  const char *facts)
 {
     struct buf raw;
     json_t *v = tree(facts);
     buf_init(&raw, 65536);
     assert_int_equal(js_to_mp(v, &raw), OK);
     struct msg m = { .type = MSG_EVENT };
-    m.EVENT = (struct msg_EVENT){ req, str_of(id), str_of(kind), str_of(JOB_ID), 1000, buf_get(&raw) };
+    m.EVENT =
+        (struct msg_EVENT){ req, str_of(id), str_of(kind), str_of(JOB_ID), 1000, buf_get(&raw) };
     say(s, &m, NULL);
     buf_fini(&raw);
     json_decref(v);
@@ -250,10 +256,18 @@ static int teardown(void **state)
     return 0;
 }
 
-#define WORDS(...) (const char *const[]){ __VA_ARGS__, NULL }
-#define RUNNING "{'id':'" JOB_ID "','state':'running','run':1,'round':1,'rounds_max':4,'stage':'generate'}"
-#define ACCEPTED "{'id':'" JOB_ID "','state':'accepted','reason':'target met','run':1,'round':2,'tokens_in':10,'tokens_out':5,'wall_ms':61000," \
-                 "'best':{'run':1,'round':2,'verdict':{'gates':true,'measures':840,'judge':620,'errors':0,'warnings':0,'candidate':'x'}}}"
+#define WORDS(...)                                                                                 \
+    (const char *const[])                                                                          \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
+    }
+#define RUNNING                                                                                    \
+    "{'id':'" JOB_ID "','state':'running','run':1,'round':1,'rounds_max':4,'stage':'generate'}"
+#define ACCEPTED                                                                                   \
+    "{'id':'" JOB_ID "','state':'accepted','reason':'target "                                      \
+    "met','run':1,'round':2,'tokens_in':10,'tokens_out':5,'wall_ms':61000,"                        \
+    "'best':{'run':1,'round':2,'verdict':{'gates':true,'measures':840,'judge':620,'errors':0,'"    \
+    "warnings':0,'candidate':'x'}}}"
 
 /* ---- watch ----------------------------------------------------------------------------------- */
 
@@ -268,7 +282,9 @@ static void watching_survives_another_broker(void **state)
     hear(s, MSG_SHOW);
     answer_map(s, MSG_JOB, RUNNING);
     event(s, req, "5-0", "job.state", "{'to':'running','run':1,'round':1,'stage':'generate'}");
-    event(s, req, "5-1", "round", "{'run':1,'round':1,'kept':true,'reason':'first','verdict':{'gates':true,'measures':500,'judge':-1}}");
+    event(s, req, "5-1", "round",
+          "{'run':1,'round':1,'kept':true,'reason':'first','verdict':{'gates':true,'measures':500,'"
+          "judge':-1}}");
     event(s, req, "", "task.tokens", "{'task':'t','offset':0,'text':'xyz'}");
     s->epoch = 8; /* a restarted broker: what it says makes the client greet it */
     event(s, req, "9-9", "job.state", "{'to':'failed','run':1}");
@@ -277,13 +293,16 @@ static void watching_survives_another_broker(void **state)
     hear(s, MSG_WATCH);
     assert_true(str_is(s->m.WATCH.since, "5-1")); /* no gap, no repetition */
     assert_true(s->m.WATCH.req != req);
-    event(s, s->m.WATCH.req, "6-0", "job.state", "{'to':'accepted','run':1,'round':2,'stage':'','reason':'target met'}");
+    event(s, s->m.WATCH.req, "6-0", "job.state",
+          "{'to':'accepted','run':1,'round':2,'stage':'','reason':'target met'}");
     hear(s, MSG_SHOW);
     answer_map(s, MSG_JOB, ACCEPTED);
     assert_int_equal(ended(s), 0);
     wrote(s, "out", "1970-01-01T00:00:01.000Z " JOB_ID " running   generate round 1\n");
     wrote(s, "out", JOB_ID " round 1 kept: first (gates ok, measures 0.50)\n");
-    wrote(s, "out", JOB_ID " accepted: target met (gates ok, measures 0.84, judge 0.62), round 2, 15 tokens, 1:01 min\n");
+    wrote(s, "out",
+          JOB_ID " accepted: target met (gates ok, measures 0.84, judge 0.62), round 2, 15 tokens, "
+                 "1:01 min\n");
     wrote(s, "err", "pawl apply " JOB_ID);
     char *out = output(s, "out");
     assert_null(strstr(out, "failed"));
@@ -304,7 +323,9 @@ static void an_old_end_is_not_the_end(void **state)
     hear(s, MSG_SHOW);
     answer_map(s, MSG_JOB, "{'id':'" JOB_ID "','state':'failed','run':2,'round':1}");
     assert_int_equal(ended(s), 2);
-    wrote(s, "out", "{\"facts\":{\"run\":1,\"to\":\"exhausted\"},\"job\":\"" JOB_ID "\",\"kind\":\"job.state\",\"seq\":\"1-0\",\"t\":\"1970-01-01T00:00:01.000Z\"}\n");
+    wrote(s, "out",
+          "{\"facts\":{\"run\":1,\"to\":\"exhausted\"},\"job\":\"" JOB_ID
+          "\",\"kind\":\"job.state\",\"seq\":\"1-0\",\"t\":\"1970-01-01T00:00:01.000Z\"}\n");
     wrote(s, "out", "\"kind\":\"Job\"");
 }
 
@@ -327,6 +348,76 @@ static void time_runs_out(void **state)
     answer_map(s, MSG_JOB, RUNNING);
     assert_int_equal(ended(s), 124);
     wrote(s, "out", "{\"status\":[{\"code\":\"timeout\"");
+}
+
+/* Start with a terminal on all three; returns our end of it. */
+static int start_on_terminal(struct stage *s, const char *const *words)
+{
+    const char *argv[32] = { PAWL_EXE, "--broker", s->endpoint };
+    struct winsize size = { .ws_row = 24, .ws_col = 80 };
+    int terminal = -1;
+    for (size_t n = 3; *words; n++)
+        argv[n] = *words++;
+    s->pid = forkpty(&terminal, NULL, NULL, &size);
+    if (s->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        setenv("TERM", "xterm", 1);
+        unsetenv("CI");
+        setenv("XDG_STATE_HOME", s->dir, 1);
+        setenv("XDG_CONFIG_HOME", s->dir, 1);
+        execv(PAWL_EXE, (char *const *)argv);
+        _exit(98);
+    }
+    assert_true(s->pid > 0);
+    return terminal;
+}
+
+/* Read the terminal until it shows the text. */
+static void shows(struct stage *s, int terminal, const char *part, char *all, size_t size)
+{
+    int64_t until = mono_now().ms + PATIENCE_MS;
+    size_t n = strlen(all);
+    while (!strstr(all, part) && mono_now().ms < until) {
+        struct pollfd p = { .fd = terminal, .events = POLLIN };
+        if (poll(&p, 1, 20) == 1) {
+            ssize_t got = read(terminal, all + n, size - n - 1);
+            n += got > 0 ? (size_t)got : 0;
+            all[n] = '\0';
+        }
+        hear_any(s, 0); /* pings need no answer for so short a time */
+    }
+    if (!strstr(all, part))
+        fail_msg("the terminal does not show %s but %s", part, all);
+}
+
+static void a_question_is_asked_on_the_terminal(void **state)
+{
+    struct stage *s = *state;
+    char *all = calloc(1, OUTPUT_MAX);
+    int terminal = start_on_terminal(s, WORDS("watch", JOB_ID));
+    hear(s, MSG_WATCH);
+    uint64_t req = s->m.WATCH.req;
+    assert_true(str_is(s->m.WATCH.since, "")); /* the record says the rest */
+    hear(s, MSG_SHOW);
+    answer_map(s, MSG_JOB, RUNNING);
+    event(s, req, "", "task.tokens", "{'task':'t','offset':0,'text':'The system SHALL'}");
+    shows(s, terminal, "The system SHALL", all, OUTPUT_MAX);
+    event(s, req, "5-0", "job.state", "{'to':'waiting','run':1,'round':1,'stage':'analyze'}");
+    event(s, req, "5-1", "question",
+          "{'id':'q1','text':'Which?','otherwise':'both','options':['one','both']}");
+    shows(s, terminal, "answer (empty: both)> ", all, OUTPUT_MAX);
+    assert_int_equal(write(terminal, "the first\n", 10), 10);
+    hear(s, MSG_ANSWER);
+    assert_true(str_is(s->m.ANSWER.question, "q1"));
+    assert_true(str_is(s->m.ANSWER.text, "the first"));
+    okay(s, "");
+    event(s, req, "6-0", "job.state", "{'to':'cancelled','run':1,'reason':'by the user'}");
+    hear(s, MSG_SHOW);
+    answer_map(s, MSG_JOB, "{'id':'" JOB_ID "','state':'cancelled','run':1,'round':1}");
+    shows(s, terminal, JOB_ID " cancelled", all, OUTPUT_MAX);
+    assert_int_equal(ended(s), 3);
+    close(terminal);
+    free(all);
 }
 
 /* ---- submit ---------------------------------------------------------------------------------- */
@@ -410,7 +501,9 @@ static void being_refused_is_an_exit_code(void **state)
         assert_true(s->pid > 0);
     refuse(s, 0, "denied", "not in the allow file", 0);
     assert_int_equal(ended(s), 77);
-    wrote(s, "out", "{\"status\":[{\"code\":\"denied\",\"fix\":\"do this\",\"message\":\"not in the allow file\",\"severity\":\"error\"}]}");
+    wrote(s, "out",
+          "{\"status\":[{\"code\":\"denied\",\"fix\":\"do this\",\"message\":\"not in the allow "
+          "file\",\"severity\":\"error\"}]}");
 }
 
 static void what_may_not_be_said_twice_is_not(void **state)
@@ -462,9 +555,11 @@ static void a_lost_store_is_said(void **state)
     start(s, WORDS("ps"));
     while (!hear_any(s, 100) || s->m.type != MSG_STATUS)
         assert_true(s->m.type == 0 || s->m.type == MSG_HELLO);
-    answer_map(s, MSG_ANSWERED, "{'store':{'ok':false,'url':'unix:///r.sock','reason':'Connection refused'}}");
+    answer_map(s, MSG_ANSWERED,
+               "{'store':{'ok':false,'url':'unix:///r.sock','reason':'Connection refused'}}");
     assert_int_equal(ended(s), 69);
-    wrote(s, "err", "the broker is there, but the store unix:///r.sock is away: Connection refused");
+    wrote(s, "err",
+          "the broker is there, but the store unix:///r.sock is away: Connection refused");
 }
 
 /* ---- ask, apply ------------------------------------------------------------------------------ */
@@ -484,7 +579,8 @@ static void an_answer_is_read_from_the_record(void **state)
     welcome(s);
     hear(s, MSG_GET);
     assert_true(str_is(s->m.GET.name, "reply/a1"));
-    answer_doc(s, "reply", "{'id':'a1','question':'why?','text':'Because of i1.','sources':['i1']}");
+    answer_doc(s, "reply",
+               "{'id':'a1','question':'why?','text':'Because of i1.','sources':['i1']}");
     assert_int_equal(ended(s), 0);
     char *out = output(s, "out");
     assert_string_equal(out, "Because of i1.\n");
@@ -505,7 +601,8 @@ static void apply_once(struct stage *s, const char *flag, const char *change)
 static void a_change_is_applied_once(void **state)
 {
     struct stage *s = *state;
-    static const char change[] = "{'name':'add-otp','files':[{'path':'proposal.md','text':'# why'},{'path':'specs/a/spec.md','text':'x'}]}";
+    static const char change[] = "{'name':'add-otp','files':[{'path':'proposal.md','text':'# "
+                                 "why'},{'path':'specs/a/spec.md','text':'x'}]}";
     char path[128];
     apply_once(s, NULL, change);
     assert_int_equal(ended(s), 0);
@@ -569,7 +666,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_old_end_is_not_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(ctrl_c_stops_the_watching_only, setup, teardown),
         cmocka_unit_test_setup_teardown(time_runs_out, setup, teardown),
-        cmocka_unit_test_setup_teardown(submitting_waits_and_brings_what_is_needed, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_question_is_asked_on_the_terminal, setup, teardown),
+        cmocka_unit_test_setup_teardown(submitting_waits_and_brings_what_is_needed, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_restart_in_the_middle_of_submitting, setup, teardown),
         cmocka_unit_test_setup_teardown(being_refused_is_an_exit_code, setup, teardown),
         cmocka_unit_test_setup_teardown(what_may_not_be_said_twice_is_not, setup, teardown),

@@ -90,9 +90,12 @@ static void findings_show_their_line(void **state)
     struct buf b;
     (void)state;
     buf_init(&b, 65536);
-    json_t *change = parse("{\"name\":\"add-otp\",\"files\":[{\"path\":\"specs/auth/spec.md\",\"text\":\"## ADDED\\n\\n### Requirement: Codes\\nlast\"}]}");
-    json_t *full = parse("{\"severity\":\"error\",\"code\":\"gate.no-scenario\",\"message\":\"requirement has no scenario\","
-                         "\"file\":\"changes/add-otp/specs/auth/spec.md\",\"line\":3,\"column\":5,\"fix\":\"add one\"}");
+    json_t *change = parse("{\"name\":\"add-otp\",\"files\":[{\"path\":\"specs/auth/"
+                           "spec.md\",\"text\":\"## ADDED\\n\\n### Requirement: Codes\\nlast\"}]}");
+    json_t *full = parse("{\"severity\":\"error\",\"code\":\"gate.no-scenario\",\"message\":"
+                         "\"requirement has no scenario\","
+                         "\"file\":\"changes/add-otp/specs/auth/"
+                         "spec.md\",\"line\":3,\"column\":5,\"fix\":\"add one\"}");
     finding_print(full, change, false, &b);
     assert_string_equal(buf_z(&b), "error[gate.no-scenario]: requirement has no scenario\n"
                                    "  --> openspec/changes/add-otp/specs/auth/spec.md:3:5\n"
@@ -100,10 +103,12 @@ static void findings_show_their_line(void **state)
                                    "    3 | ### Requirement: Codes\n"
                                    "      |     ^^^^^^^^^^^^^^^^^^\n"
                                    "    = fix: add one\n");
-    json_t *bare = parse("{\"severity\":\"warning\",\"code\":\"measure.repeats\",\"message\":\"says \\u001b[2J again\",\"requirement\":\"Codes\"}");
+    json_t *bare = parse("{\"severity\":\"warning\",\"code\":\"measure.repeats\",\"message\":"
+                         "\"says \\u001b[2J again\",\"requirement\":\"Codes\"}");
     buf_clear(&b);
     finding_print(bare, change, false, &b);
-    assert_string_equal(buf_z(&b), "warning[measure.repeats]: says [2J again\n  --> requirement: Codes\n");
+    assert_string_equal(buf_z(&b),
+                        "warning[measure.repeats]: says [2J again\n  --> requirement: Codes\n");
     struct str line;
     assert_true(change_line(change, "changes/add-otp/specs/auth/spec.md", 4, &line));
     assert_true(str_is(line, "last"));
@@ -130,7 +135,8 @@ static void problems_are_checked(void **state)
     assert_int_equal(problem_check("p.md", str_of("one\ntwo \xe4\n"), &err), ERR_DATA);
     assert_string_equal(err.text, "p.md:2: byte 8 (0xe4) is not UTF-8");
     assert_int_equal(problem_check("p.md", (struct str){ "a\0b", 3 }, &err), ERR_DATA);
-    assert_int_equal(problem_check("p.md", (struct str){ "a", PAWL_PROBLEM_MAX + 1 }, &err), ERR_LIMIT);
+    assert_int_equal(problem_check("p.md", (struct str){ "a", PAWL_PROBLEM_MAX + 1 }, &err),
+                     ERR_LIMIT);
     struct problems p = { 0 };
     assert_int_equal(problems_add(&p, "no-such-file", &err), ERR_NOT_FOUND);
     assert_int_equal(problems_add(&p, "two words", &err), OK);
@@ -154,9 +160,12 @@ static void restarts_wait_longer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_is_cleaned),      cmocka_unit_test(text_is_cut),
-        cmocka_unit_test(numbers_are_readable), cmocka_unit_test(tables_are_for_people_or_programs),
-        cmocka_unit_test(findings_show_their_line), cmocka_unit_test(problems_are_checked),
+        cmocka_unit_test(text_is_cleaned),
+        cmocka_unit_test(text_is_cut),
+        cmocka_unit_test(numbers_are_readable),
+        cmocka_unit_test(tables_are_for_people_or_programs),
+        cmocka_unit_test(findings_show_their_line),
+        cmocka_unit_test(problems_are_checked),
         cmocka_unit_test(restarts_wait_longer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

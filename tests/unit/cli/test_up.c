@@ -32,8 +32,9 @@ static int run(struct place *p, const char *words)
 {
     char command[1024];
     snprintf(command, sizeof command,
-             "cd %s && XDG_STATE_HOME=%s XDG_CONFIG_HOME=%s PAWL_MODEL_URL=http://127.0.0.1:1 %s %s >%s/out 2>&1", p->dir,
-             p->dir, p->dir, PAWL_EXE, words, p->dir);
+             "cd %s && XDG_STATE_HOME=%s XDG_CONFIG_HOME=%s PAWL_MODEL_URL=http://127.0.0.1:1 %s "
+             "%s >%s/out 2>&1",
+             p->dir, p->dir, p->dir, PAWL_EXE, words, p->dir);
     int status = system(command);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
@@ -172,7 +173,8 @@ static void the_dead_are_replaced(void **state)
         while ((now == 0 || now == old) && mono_now().ms < until);
         assert_true(now > 0 && now != old);
         until = mono_now().ms + PATIENCE_MS;
-        while (run(p, "submit 'two words' --timeout 10s") != 0) /* waits itself: busy, or greeting */
+        while (run(p, "submit 'two words' --timeout 10s") !=
+               0) /* waits itself: busy, or greeting */
             assert_true(mono_now().ms < until);
     }
 }
@@ -181,7 +183,8 @@ static void a_killed_supervisor_takes_all_along(void **state)
 {
     struct place *p = *state;
     assert_int_equal(run(p, "up --detach" NO_WORKERS), 0);
-    pid_t redis = find(p->state, "redis-server"), broker = find(p->state, "pawl-broker"), up = supervisor(p);
+    pid_t redis = find(p->state, "redis-server"), broker = find(p->state, "pawl-broker"),
+          up = supervisor(p);
     assert_true(redis > 0 && broker > 0 && up > 1);
     kill(up, SIGKILL);
     wait_gone(up);
@@ -197,12 +200,15 @@ static void a_killed_supervisor_takes_all_along(void **state)
 static void a_hopeless_child_ends_it_with_its_log(void **state)
 {
     struct place *p = *state;
-    assert_int_equal(run(p, "up" NO_WORKERS " --set broker.endpoint=tcp://0.0.0.0:0"), 69); /* public, without keys */
+    assert_int_equal(run(p, "up" NO_WORKERS " --set broker.endpoint=tcp://0.0.0.0:0"),
+                     69); /* public, without keys */
     said(p, "broker does not stay up: exit code");
     said(p, "--- end of");
     nothing_is_left(p);
     assert_int_equal(run(p, "up --detach --workers prase=0"), 64);
-    assert_int_equal(run(p, "up --detach --set redis.url=unix:///no/such.sock" NO_WORKERS " --set state_dir=/proc/no"), 73);
+    assert_int_equal(run(p, "up --detach --set redis.url=unix:///no/such.sock" NO_WORKERS
+                            " --set state_dir=/proc/no"),
+                     73);
 }
 
 static void ctrl_c_stops_everything(void **state)
@@ -215,8 +221,8 @@ static void ctrl_c_stops_everything(void **state)
         if (chdir(p->dir) != 0)
             _exit(99);
         dup2(open("out", O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
-        execl(PAWL_EXE, "pawl", "up", "--workers", "parse=0", "--workers", "analyze=0", "--workers", "generate=0", "--workers",
-              "review=0", (char *)NULL);
+        execl(PAWL_EXE, "pawl", "up", "--workers", "parse=0", "--workers", "analyze=0", "--workers",
+              "generate=0", "--workers", "review=0", (char *)NULL);
         _exit(98);
     }
     int64_t until = mono_now().ms + PATIENCE_MS;

@@ -76,13 +76,16 @@ struct wrong {
 static void mistakes_name_their_place(void **state)
 {
     static const struct wrong cases[] = {
-        { "loop:\n  rouds: 3\n", "pawl.yaml:2:3: error: unknown key 'loop.rouds'\n     2 |   rouds: 3\n       |   ^",
+        { "loop:\n  rouds: 3\n",
+          "pawl.yaml:2:3: error: unknown key 'loop.rouds'\n     2 |   rouds: 3\n       |   ^",
           "did you mean 'loop.rounds'?" },
         { "lop:\n  rounds: 3\n", "pawl.yaml:1:1: error: unknown key 'lop'", NULL },
-        { "loop:\n  rounds: three\n", "pawl.yaml:2:11: error: 'three' is not a whole number", NULL },
+        { "loop:\n  rounds: three\n", "pawl.yaml:2:11: error: 'three' is not a whole number",
+          NULL },
         { "loop:\n  rounds: -1\n", "pawl.yaml:2:11: error: -1 is less than 1", NULL },
         { "loop:\n  rounds: 101\n", "101 is more than 100", NULL },
-        { "loop:\n  wall: 30\n", "pawl.yaml:2:9: error: '30' has no unit", "write 500ms, 30s, 5m, 2h or 1d" },
+        { "loop:\n  wall: 30\n", "pawl.yaml:2:9: error: '30' has no unit",
+          "write 500ms, 30s, 5m, 2h or 1d" },
         { "loop:\n  wall: 30 parsecs\n", "'30 parsecs' has an unknown unit", NULL },
         { "loop:\n  wall: nan\n", "'nan' is not a number with a unit", NULL },
         { "loop:\n  wall: 0x1p3s\n", "is not a number with a unit", NULL },
@@ -95,7 +98,8 @@ static void mistakes_name_their_place(void **state)
         { "loop:\n  rounds: [3]\n", "one value is wanted here", NULL },
         { "loop: 3\n", "pawl.yaml:1:7: error: a map of keys is wanted here", NULL },
         { "- a\n", "a map of keys is wanted here", NULL },
-        { "loop:\n  rounds: 3\n  rounds: 4\n", "pawl.yaml:3:3: error: 'loop.rounds' is here twice", NULL },
+        { "loop:\n  rounds: 3\n  rounds: 4\n", "pawl.yaml:3:3: error: 'loop.rounds' is here twice",
+          NULL },
         { "analyze:\n  probes:\n    - {name: a, name: b}\n", "the same key twice", NULL },
         { "analyze:\n  allow: [1]\n", "a list of strings", NULL },
         { "analyze:\n  allow: {a: b}\n", "a list of strings", NULL },
@@ -155,7 +159,8 @@ static void values_have_their_types(void **state)
     assert_int_equal(conf_int(c, CONF_LOOP_WALL), 5400000);
     assert_int_equal(conf_int(c, CONF_MODEL_STALL), 0);
     assert_int_equal(conf_int(c, CONF_REVIEW_MAX_BYTES), 65536);
-    assert_true(conf_real(c, CONF_MODEL_TEMPERATURE) > 0.24 && conf_real(c, CONF_MODEL_TEMPERATURE) < 0.26);
+    assert_true(conf_real(c, CONF_MODEL_TEMPERATURE) > 0.24 &&
+                conf_real(c, CONF_MODEL_TEMPERATURE) < 0.26);
     assert_int_equal(conf_int(c, CONF_MODEL_FINDINGS), 0);
     char want[PATH_MAX];
     snprintf(want, sizeof want, "%s/sub/mcp.json", conf_dir(c));
@@ -257,7 +262,8 @@ static void secrets_are_private(void **state)
     struct err err = { 0 };
     struct peer_keys keys, read;
     char text[256];
-    const struct conf_flag flags[] = { { "peer.secret_file", "peer.key" }, { "broker.public_key", keys.public_key } };
+    const struct conf_flag flags[] = { { "peer.secret_file", "peer.key" },
+                                       { "broker.public_key", keys.public_key } };
     (void)state;
     assert_int_equal(peer_keypair(keys.public_key, keys.secret_key), OK);
     assert_int_equal(conf_load(&c, NULL, flags, 2, &err), OK);
