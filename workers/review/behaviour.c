@@ -10,8 +10,8 @@ static const double same_scene = 0.9, copy_share = 0.9, salad_stops = 0.2;
 struct reader {
     struct arena *a;
     const struct cues *cues;
+    const struct setting *set;
     enum words_lang lang; /* of the draft */
-    const struct helds *held;
     bool failed;
 };
 
@@ -75,20 +75,10 @@ static void read_demands(struct reader *r, struct req *q)
         }
         words_negated(r->cues, w, s->n, d.negated);
         words_conditional(r->cues, w, s->n, d.conditional);
+        words_collect(r->a, w, s->n, &d.keys);
         q->demands[q->demands_n++] = d;
-        for (size_t k = 0; k < s->n; k++) {
-            if (!content(&w[k]))
-                continue;
-            words_add(r->a, &q->demanded, w[k].key);
-            if (!d.conditional[k])
-                words_add(r->a, &q->main, w[k].key);
-            if (w[k].flags & WORD_FIGURE)
-                words_add(r->a, &q->lows, w[k].low);
-        }
+        add_set(r, &q->demanded, &d.keys);
     }
-    words_sort(&q->demanded);
-    words_sort(&q->main);
-    words_sort(&q->lows);
 }
 
 /* The first content word behind the modal verb that says something. */
@@ -103,6 +93,13 @@ static const struct word *verb_of(const struct reader *r, const struct demand *d
     return NULL;
 }
 
+/* "The team SHALL investigate whether …": work, not what comes of it. */
+static bool is_study(const struct reader *r, const struct demand *d, const struct word *verb)
+{
+    return cue_is(r->cues, CUE_STUDY, verb) && (cue_any(r->cues, CUE_PROJECT, d->words, d->modal) ||
+                                                cue_any(r->cues, CUE_WHETHER, d->words + d->modal, d->n - d->modal));
+}
+
 /* "The system SHALL be improved": is every demand about the project, or about nothing? */
 static bool is_meta(const struct reader *r, const struct req *q)
 {
@@ -112,7 +109,7 @@ static bool is_meta(const struct reader *r, const struct req *q)
         size_t says = 0;
         for (size_t k = d->modal + 1; k < d->n; k++)
             says += content(&d->words[k]) && !cue_is(r->cues, CUE_FRAME, &d->words[k]) && !cue_is(r->cues, CUE_VACUOUS, &d->words[k]);
-        if (verb && says > 0 && !cue_is(r->cues, CUE_META, verb))
+        if (verb && says > 0 && !cue_is(r->cues, CUE_META, verb) && !is_study(r, d, verb))
             return false;
     }
     return q->demands_n > 0;
@@ -157,12 +154,16 @@ static void join_steps(struct reader *r, const json_t *scenario, const char *con
     scan(r, text, out);
 }
 
-static size_t count_saying(const struct reader *r, const struct word_list *l)
+/* "a member uses the feature": somebody, but nothing that happens. */
+static bool has_condition(const struct reader *r, const struct word_list *l)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < l->n; i++)
-        n += content(&l->at[i]) && !cue_is(r->cues, CUE_VACUOUS, &l->at[i]);
-    return n;
+    size_t saying = 0, hollow = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        bool vacuous = cue_is(r->cues, CUE_VACUOUS, &l->at[i]);
+        hollow += vacuous;
+        saying += content(&l->at[i]) && !vacuous;
+    }
+    return saying >= (hollow > 0 ? 2u : 1u);
 }
 
 /* What is said of something: the content word behind "is", "gets", "the system". True when there is
@@ -215,7 +216,7 @@ static bool has_result(const struct reader *r, const struct req *q, const struct
         saying++;
         bool mine = !words_in(&s->cond, w->key);
         own += mine;
-        near += mine && words_in(&q->demanded, w->key);
+        near += mine && (words_in(&q->demanded, w->key) || words_in(r->set->known, w->key) || words_in(r->set->topic, w->key));
     }
     if (saying == 0)
         return false;
@@ -224,10 +225,12 @@ static bool has_result(const struct reader *r, const struct req *q, const struct
 
 static const char *scene_fault(const struct reader *r, const struct req *q, const struct scene *s, const struct parts *p)
 {
-    if (count_saying(r, &p->cond) == 0)
+    if (!has_condition(r, &p->cond))
         return "it has no condition";
     if (!has_result(r, q, s, p))
         return "it has no result that could be observed";
+    if (words_shared(&s->all, &q->demanded) == 0)
+        return "it is not about the requirement";
     bool nothing_own = words_shared(&s->cond, &q->demanded) == s->cond.n;
     bool repeats_all = q->demanded.n >= 4 && words_share_in(&q->demanded, &s->then) >= copy_share;
     if (nothing_own && repeats_all)
@@ -249,13 +252,9 @@ static void read_scene(struct reader *r, struct req *q, const json_t *scenario, 
     add_set(r, &s->all, &s->cond);
     add_set(r, &s->all, &s->then);
     s->fault = r->failed ? NULL : scene_fault(r, q, s, &p);
-    const struct held *base = q->op == REQ_MODIFIED ? held_of(r->held, q->capability, q->name) : NULL;
+    const struct held *base = q->op == REQ_MODIFIED ? held_of(r->set->held, q->capability, q->name) : NULL;
     s->shows = !s->fault && !(base && words_share_in(&s->all, &base->whole) >= 1);
-    if (!s->shows)
-        return;
-    add_set(r, &q->main, &s->then);
-    add_set(r, &q->behaves, &s->all);
-    q->shows_n++;
+    q->shows_n += s->shows;
 }
 
 /* The same scenario twice, under this or another requirement. */
@@ -311,6 +310,47 @@ static enum req_op op_of(const char *name)
     return REQ_ADDED;
 }
 
+/* Does a good scenario show what the demand is about? */
+static bool is_shown(const struct req *q, const struct demand *d)
+{
+    for (size_t i = 0; i < q->scenes_n; i++) {
+        if (q->scenes[i].shows && words_shared(&q->scenes[i].all, &d->keys) >= (q->demands_n > 1 ? 2u : 1u))
+            return true;
+    }
+    return false;
+}
+
+/* What the requirement does, as far as scenarios show it. */
+static void collect(struct reader *r, struct req *q)
+{
+    for (size_t i = 0; i < q->demands_n; i++) {
+        const struct demand *d = &q->demands[i];
+        const struct word *verb = verb_of(r, d);
+        if (verb)
+            words_add(r->a, &q->verbs, verb->key);
+        if (!is_shown(q, d))
+            continue;
+        add_set(r, &q->behaves, &d->keys);
+        for (size_t k = 0; k < d->n; k++) {
+            const struct word *w = &d->words[k];
+            if (content(w) && !d->conditional[k])
+                words_add(r->a, &q->main, w->key);
+            if (w->flags & WORD_FIGURE)
+                words_add(r->a, &q->lows, w->low);
+        }
+    }
+    for (size_t i = 0; i < q->scenes_n; i++) {
+        if (!q->scenes[i].shows)
+            continue;
+        add_set(r, &q->main, &q->scenes[i].then);
+        add_set(r, &q->behaves, &q->scenes[i].all);
+    }
+    words_sort(&q->main);
+    words_sort(&q->verbs);
+    words_sort(&q->lows);
+    r->failed = r->failed || q->main.failed || q->verbs.failed || q->lows.failed;
+}
+
 static void read_req(struct reader *r, const json_t *json, size_t number, struct req *q)
 {
     const json_t *scenarios = js_list(json, "scenarios");
@@ -325,7 +365,6 @@ static void read_req(struct reader *r, const json_t *json, size_t number, struct
         return;
     }
     read_demands(r, q);
-    add_set(r, &q->behaves, &q->demanded);
     for (; q->scenes_n < n && !r->failed; q->scenes_n++)
         read_scene(r, q, js_at(scenarios, q->scenes_n), &q->scenes[q->scenes_n]);
     if (q->op == REQ_REMOVED || q->op == REQ_RENAMED)
@@ -338,12 +377,11 @@ static void read_req(struct reader *r, const json_t *json, size_t number, struct
         q->fault = REQ_SALAD;
 }
 
-enum status reqs_read(struct arena *a, const struct cues *cues, const json_t *draft, const struct helds *held,
-                      struct reqs *out)
+enum status reqs_read(struct arena *a, const struct setting *setting, const json_t *draft, struct reqs *out)
 {
     const json_t *list = js_list(draft, "requirements");
     size_t n = js_count(list) < REQS_MAX ? js_count(list) : REQS_MAX;
-    struct reader r = { .a = a, .cues = cues, .held = held };
+    struct reader r = { .a = a, .cues = setting->cues, .set = setting };
     struct buf all;
     *out = (struct reqs){ .at = arena_alloc(a, (n + 1) * sizeof *out->at) };
     if (!out->at)
@@ -356,8 +394,9 @@ enum status reqs_read(struct arena *a, const struct cues *cues, const json_t *dr
     for (; out->n < n && !r.failed; out->n++)
         read_req(&r, js_at(list, out->n), out->n + 1, &out->at[out->n]);
     mark_copies(out);
-    for (size_t i = 0; i < out->n; i++) {
+    for (size_t i = 0; i < out->n && !r.failed; i++) {
         struct req *q = &out->at[i];
+        collect(&r, q);
         bool normal = q->op == REQ_ADDED || q->op == REQ_MODIFIED;
         if (normal && q->fault == REQ_FINE && q->shows_n == 0)
             q->fault = REQ_NO_SCENARIO;

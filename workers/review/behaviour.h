@@ -19,6 +19,7 @@ enum req_fault {
     REQ_REPEATS,
     REQ_PASTES,
     REQ_GRIEVES,     /* makes the complaint come true */
+    REQ_TELLS,       /* demands what the problem only tells */
     REQ_INVERTS,     /* demands the opposite of a wish */
     REQ_ECHOES,
     REQ_OFF_TOPIC,
@@ -31,6 +32,7 @@ struct demand { /* a sentence with SHALL or MUST */
     size_t modal;      /* index of SHALL or MUST */
     bool *negated;     /* for each word */
     bool *conditional;
+    struct word_set keys; /* content words */
 };
 
 struct scene { /* a scenario */
@@ -56,6 +58,8 @@ struct req {
     struct str whole;         /* text and scenarios */
     struct word_list whole_list;
     struct word_set demanded; /* content words of the demands, conditions included */
+    struct word_set verbs;    /* what each demand says first */
+    /* Of the demands that a good scenario is about: */
     struct word_set main;     /* without conditions, with the results of good scenarios */
     struct word_set behaves;  /* all of it: demands and good scenarios */
     struct word_set lows;     /* values of its figures */
@@ -82,7 +86,15 @@ struct helds {
 
 const struct held *held_of(const struct helds *h, const char *capability, const char *name);
 
+/* What is known when a draft is read. */
+struct setting {
+    const struct cues *cues;
+    const struct helds *held;
+    const struct word_set *known; /* words of the specs */
+    const struct word_set *topic; /* words of the problem */
+};
+
 /* Read all requirements of a draft (at most 500). ERR_LIMIT: no memory. */
-enum status reqs_read(struct arena *a, const struct cues *cues, const json_t *draft,
-                      const struct helds *held, struct reqs *out) MUST_USE;
+enum status reqs_read(struct arena *a, const struct setting *setting, const json_t *draft,
+                      struct reqs *out) MUST_USE;
 #endif

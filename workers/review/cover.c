@@ -7,7 +7,7 @@ enum { POINTS_PER_REQ = 2, WORDS_TOLD = 300, QUOTE_MAX = 400 };
 
 /* This share of a clause's words counts as all of it; figures have to be there. */
 static const double enough = 0.8;
-static const double told_missing = 0.3, told_partly = 0.75, loose_figure = 0.5, on_topic = 0.34, foreign_point = 0.2;
+static const double told_missing = 0.3, told_partly = 0.75, loose_figure = 0.5, on_topic = 0.34, foreign_point = 0.2, most_of = 0.5;
 
 static double match_of(const struct req *q, const struct term *t)
 {
@@ -16,17 +16,19 @@ static double match_of(const struct req *q, const struct term *t)
     return t->figure && words_in(&q->lows, t->low) ? loose_figure : 0;
 }
 
-/* Does the demand, or a result, have something of what is wanted there? */
+/* Does the demand, or a result, have something of what is wanted there? A synonym in its place is
+ * forgiven where half of the clause is there. */
 static bool hits_result(const struct req *q, const struct point *p)
 {
     size_t wanted = 0, hits = 0;
+    double has = 0;
     for (size_t i = 0; i < p->n; i++) {
-        if (!p->terms[i].result)
-            continue;
-        wanted++;
-        hits += words_in(&q->main, p->terms[i].key);
+        bool hit = words_in(&q->main, p->terms[i].key);
+        has += hit ? p->terms[i].weight : 0;
+        wanted += p->terms[i].result;
+        hits += p->terms[i].result && hit;
     }
-    return wanted == 0 || hits * 4 >= wanted || (hits > 0 && wanted < 4);
+    return wanted == 0 || hits * 4 >= wanted || (hits > 0 && wanted < 4) || has >= most_of * p->weight;
 }
 
 static double weight_matched(const struct req *q, const struct point *p)

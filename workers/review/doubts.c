@@ -5,7 +5,7 @@
 
 enum { COMPARE_WORDS = 1500, RUN_PASTE = 8, RUN_SIDE = 3, SENTENCE_TERMS = 4 };
 
-static const double makes_it_so = 0.6, near_it = 0.4, about_wish = 0.5, contained = 0.85;
+static const double makes_it_so = 0.6, near_it = 0.4, as_told = 0.8, about_wish = 0.5, contained = 0.85;
 
 static bool content(const struct word *w)
 {
@@ -53,9 +53,22 @@ static struct agreement agree(const struct work *w, const struct demand *d, cons
     return out;
 }
 
-/* Does the demand work against the point: by a word that the point does not have? */
-static bool is_remedy(const struct work *w, const struct demand *d, const struct point *p)
+static size_t negators(const struct work *w, const struct word *x, size_t n)
 {
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += cue_is(w->cues, CUE_NEGATOR, &x[i]);
+    return count;
+}
+
+/* Does the demand work against the point: by the other sign of a word that they share ("cannot
+ * export" - "let users export"), or by a word that the point does not have? */
+static bool is_remedy(const struct work *w, const struct demand *d, const struct point *p, size_t flips)
+{
+    size_t mine = negators(w, d->words, d->n), theirs_n = negators(w, p->words, p->words_n);
+    theirs_n += cue_any(w->cues, CUE_LACK, p->words, p->words_n);
+    if (flips > 0 && (mine == 0 || (mine ^ theirs_n) & 1))
+        return true;
     for (size_t i = 0; i < d->n; i++) {
         const struct word *x = &d->words[i];
         bool against = cue_is(w->cues, CUE_NEGATOR, x) ||
@@ -83,6 +96,26 @@ static double wish_share(const struct work *w, const struct demand *d)
     return best;
 }
 
+/* "SHALL ensure that <what the problem tells>": a statement made a demand as it stands. */
+const struct point *doubt_told(const struct work *w, const struct req *q)
+{
+    for (size_t k = 0; k < q->demands_n && w->problem.wishes; k++) {
+        const struct demand *d = &q->demands[k];
+        double wish = wish_share(w, d);
+        if (!cue_any(w->cues, CUE_LETTING, d->words + d->modal, d->n - d->modal))
+            continue;
+        for (size_t i = 0; i < w->problem.n; i++) {
+            const struct point *p = &w->problem.points[i];
+            struct agreement g = agree(w, d, p);
+            double share = g.n ? (double)g.shared / (double)g.n : 0;
+            bool same = p->kind == POINT_STORY && share > wish && share >= as_told;
+            if (same && g.shared >= (g.n <= 3 ? 2u : 3u) && !is_remedy(w, d, p, g.flips))
+                return p;
+        }
+    }
+    return NULL;
+}
+
 const struct point *doubt_grievance(const struct work *w, struct req *q)
 {
     for (size_t k = 0; k < q->demands_n; k++) {
@@ -94,7 +127,7 @@ const struct point *doubt_grievance(const struct work *w, struct req *q)
                 continue;
             struct agreement g = agree(w, d, p);
             double share = g.n ? (double)g.shared / (double)g.n : 0;
-            if (g.flips > 0 || share <= wish || share < near_it || is_remedy(w, d, p))
+            if (share <= wish || share < near_it || is_remedy(w, d, p, g.flips))
                 continue;
             q->doubt = q->doubt || g.shared >= 2;
             if (share >= makes_it_so && g.shared >= (g.n <= 4 ? 2u : 3u))
@@ -143,39 +176,79 @@ static bool says_opposite(const struct work *w, const struct req *q, const struc
     return false;
 }
 
+static bool has_word(const struct word *w, size_t n, uint64_t key)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (w[i].key == key)
+            return true;
+    }
+    return false;
+}
+
 /* "must not be charged" -> "SHALL charge". */
 static bool drops_negation(const struct work *w, const struct req *q, const struct point *p)
 {
     static const enum cue against[] = { CUE_NEGATOR, CUE_SUPPRESS, CUE_OMIT, CUE_BOUND };
+    const struct word_list *l = &q->list;
     size_t shared = 0;
     for (size_t i = 0; i < p->n; i++)
         shared += p->terms[i].negated && p->terms[i].result && words_in(&q->demanded, p->terms[i].key);
     if (!p->negates || shared == 0)
         return false;
-    for (size_t k = 0; k < COUNT(against); k++) {
-        if (cue_any(w->cues, against[k], q->whole_list.at, q->whole_list.n))
-            return false;
+    for (size_t i = 0; i < l->n; i++) {
+        for (size_t k = 0; k < COUNT(against); k++) {
+            bool news = against[k] == CUE_NEGATOR || !has_word(p->words, p->words_n, l->at[i].key);
+            if (news && cue_is(w->cues, against[k], &l->at[i]))
+                return false;
+        }
     }
     return true;
 }
 
-/* "should get a receipt" -> "SHALL NOT get a receipt", but not "SHALL NOT wait longer than …". */
-static bool adds_negation(const struct work *w, const struct demand *d, const struct point *p)
+/* "SHALL NOT wait longer than …": the prohibition sets a bound that the wish does not name. */
+static bool only_limits(const struct work *w, const struct demand *d, const struct point *p)
 {
-    bool denied = false;
-    if (p->negates || p->suppresses || cue_any(w->cues, CUE_EXCEED, p->words, p->words_n) ||
-        cue_any(w->cues, CUE_BOUND, p->words, p->words_n))
-        return false;
-    for (size_t i = d->modal + 1; i < d->n && i <= d->modal + 2; i++)
-        denied = denied || cue_is(w->cues, CUE_NEGATOR, &d->words[i]);
-    if (!denied || cue_any(w->cues, CUE_LIMITING, d->words + d->modal, d->n - d->modal))
-        return false;
     for (size_t i = d->modal + 1; i < d->n; i++) {
-        const struct term *t = d->negated[i] ? term_of(p, d->words[i].key) : NULL;
-        if (t && t->result && !t->negated)
+        bool limits = cue_is(w->cues, CUE_LIMITING, &d->words[i]) || cue_is(w->cues, CUE_EXCEED, &d->words[i]);
+        if (limits && !has_word(p->words, p->words_n, d->words[i].key))
             return true;
     }
     return false;
+}
+
+/* "capped" and "limit": words of one kind, neither under a negation. */
+static bool same_kind(const struct work *w, const struct word *x, const struct point *p)
+{
+    static const enum cue kinds[] = { CUE_BOUND, CUE_SUPPRESS };
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        for (size_t i = 0; i < p->n && cue_is(w->cues, kinds[k], x); i++) {
+            if (!p->terms[i].negated && cue_is(w->cues, kinds[k], p->terms[i].word))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* "should get a receipt" -> "SHALL NOT get a receipt". */
+static bool adds_negation(const struct work *w, const struct demand *d, const struct point *p)
+{
+    bool denied = false, first = true;
+    size_t shared = 0;
+    for (size_t i = d->modal + 1; i < d->n && i <= d->modal + 2; i++)
+        denied = denied || cue_is(w->cues, CUE_NEGATOR, &d->words[i]);
+    if (!denied || p->negates || only_limits(w, d, p))
+        return false;
+    for (size_t i = d->modal + 1; i < d->n; i++) {
+        if (!d->negated[i] || cue_is(w->cues, CUE_FRAME, &d->words[i]))
+            continue;
+        const struct term *t = term_of(p, d->words[i].key);
+        bool taken_back = t && t->result && !t->negated;
+        if (first && (taken_back || same_kind(w, &d->words[i], p)))
+            return true;
+        shared += taken_back;
+        first = false;
+    }
+    return shared >= 2 && !p->suppresses;
 }
 
 const struct point *doubt_inversion(const struct work *w, struct req *q)

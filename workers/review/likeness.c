@@ -7,7 +7,7 @@
 
 enum { NEWS_WORDS = 2 };
 
-static const double like_existing = 0.5, like_own = 0.6, part_of = 0.8;
+static const double like_existing = 0.5, like_own = 0.6, part_of = 0.8, news_share = 0.25, same_whatever = 0.9;
 
 /* Most of the smaller one is in the other, and they are of about the same size. */
 static bool contained(const struct word_set *x, const struct word_set *y, double share)
@@ -26,6 +26,17 @@ static bool is_figure_news(const struct work *w, const struct req *q, const stru
     return false;
 }
 
+/* It speaks of what only the problem speaks of: no restatement, however much it shares. */
+static bool is_word_news(const struct work *w, const struct req *q, const struct held *h)
+{
+    size_t news = 0;
+    for (size_t i = 0; i < q->demanded.n; i++) {
+        uint64_t key = q->demanded.at[i];
+        news += !words_in(&h->whole, key) && !words_in(&w->known, key) && words_in(&w->topic, key);
+    }
+    return news > 0 && (double)news >= news_share * (double)q->demanded.n;
+}
+
 const struct held *like_held(const struct work *w, const struct req *q, enum likeness *how)
 {
     const struct held *own = q->op == REQ_MODIFIED ? held_of(&w->helds, q->capability, q->name) : NULL;
@@ -33,7 +44,7 @@ const struct held *like_held(const struct work *w, const struct req *q, enum lik
     for (size_t i = 0; i < w->helds.n; i++) {
         const struct held *h = &w->helds.at[i];
         bool like = words_dice(&q->demanded, &h->text) >= like_existing || contained(&q->demanded, &h->text, part_of);
-        if (h == own || !like || (own && words_dice(&own->text, &h->text) >= like_existing))
+        if (h == own || !like || is_word_news(w, q, h) || (own && words_dice(&own->text, &h->text) >= like_existing))
             continue;
         *how = is_figure_news(w, q, &h->text) ? LIKE_OTHER_FIGURE : LIKE_SAME;
         return h;
@@ -45,7 +56,10 @@ const struct req *like_earlier(const struct work *w, const struct req *q)
 {
     for (const struct req *o = w->reqs.at; o < q; o++) {
         bool normal = o->op == REQ_ADDED || o->op == REQ_MODIFIED;
-        if (normal && (words_dice(&q->demanded, &o->demanded) >= like_own || contained(&q->demanded, &o->demanded, 0.9)))
+        double dice = words_dice(&q->demanded, &o->demanded);
+        bool like = dice >= like_own || contained(&q->demanded, &o->demanded, 0.9);
+        /* "record loans" and "send recorded loans" share words, but not what they do. */
+        if (normal && like && (dice >= same_whatever || words_shared(&q->verbs, &o->verbs) > 0))
             return o;
     }
     return NULL;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    REPEAT_POINTS = 250, REPEAT_OWN_POINTS = 150, SECOND_RULE_POINTS = 100, PASTE_POINTS = 250, GRIEVANCE_POINTS = 300,
+    REPEAT_POINTS = 250, REPEAT_OWN_POINTS = 150, SECOND_RULE_POINTS = 100, PASTE_POINTS = 250, GRIEVANCE_POINTS = 300, TOLD_POINTS = 225,
     HOLLOW_POINTS = 50, HOLLOW_MAX = 4, OFF_TOPIC_POINTS = 75, OFF_TOPIC_MAX = 4, FIGURE_POINTS = 100, NAME_POINTS = 50,
     INVENTED_POINTS_MAX = 300, DEGENERATE_POINTS = 50, DEGENERATE_MAX = 4, ECHO_POINTS = 100, ECHO_RUN = 7,
     COMMENT_POINTS = 250, COMMENT_MAX = 2, FINDINGS_MAX = 400, ARGUMENT_MAX = 300,
@@ -204,12 +204,13 @@ static void measure_paste(struct work *w)
 
 static void measure_opposites(struct work *w)
 {
-    json_t *grieves = json_array(), *inverts = json_array();
+    json_t *grieves = json_array(), *inverts = json_array(), *tells = json_array();
     for (size_t i = 0; i < w->reqs.n; i++) {
         struct req *q = &w->reqs.at[i];
         if (!normal(q))
             continue;
         const struct point *p = doubt_grievance(w, q), *wish = p ? NULL : doubt_inversion(w, q);
+        const struct point *told = p || wish ? NULL : doubt_told(w, q);
         if (q->doubt && i < 64)
             w->out->doubtful |= (uint64_t)1 << i;
         if (p) {
@@ -222,10 +223,16 @@ static void measure_opposites(struct work *w)
             fault(q, REQ_INVERTS);
             tell(w, "error", "measure.inverted", q, say(w, "it demands the opposite of \"%s\"", quote(w, wish->text, ARGUMENT_MAX)),
                  say(w, "Turn %s round: the problem wants \"%s\".", named(w, q), quote(w, wish->text, ARGUMENT_MAX)));
+        } else if (told) {
+            js_push_z(tells, q->name);
+            fault(q, REQ_TELLS);
+            tell(w, "error", "measure.told", q, say(w, "it demands what the problem only tells: \"%s\"", quote(w, told->text, ARGUMENT_MAX)),
+                 say(w, "Leave it out, or rewrite it: %s does not say what shall be different.", named(w, q)));
         }
     }
     record_count(w, "grievance", grieves, GRIEVANCE_POINTS, INT32_MAX);
     record_count(w, "inverted", inverts, GRIEVANCE_POINTS, INT32_MAX);
+    record_count(w, "told", tells, TOLD_POINTS, INT32_MAX);
 }
 
 static void measure_hollow(struct work *w)
@@ -486,9 +493,10 @@ static enum status read_all(struct work *w)
     if (st == OK)
         st = problem_read(w->a, w->cues, js_view(w->in->brief, "problem"), &w->known, &w->problem);
     if (st == OK)
-        st = reqs_read(w->a, w->cues, w->in->draft, &w->helds, &w->reqs);
-    if (st == OK)
         give_all(w);
+    struct setting setting = { w->cues, &w->helds, &w->known, &w->topic };
+    if (st == OK && !w->failed)
+        st = reqs_read(w->a, &setting, w->in->draft, &w->reqs);
     return st == OK && w->failed ? ERR_LIMIT : st;
 }
 

@@ -15,6 +15,7 @@
  *   paste        -250 for each that contains the statement instead of an answer to it
  *   grievance    -300 for each that makes the story come true
  *   inverted     -300 for each that demands the opposite of a wish
+ *   told         -225 for each that demands what the problem only tells
  *   hollow       -50 for each that is about the project, or no sentence, at most 4
  *   off-topic    -75 for each that is about something else, at most 4
  *   invented     -100 for each figure, -50 for each name that nobody gave, at most 300

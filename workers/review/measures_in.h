@@ -24,6 +24,8 @@ struct work {
 
 /* The story that the requirement would make come true, or NULL. q->doubt is set when it is near. */
 const struct point *doubt_grievance(const struct work *w, struct req *q);
+/* What the problem only tells, demanded as it stands, or NULL. */
+const struct point *doubt_told(const struct work *w, const struct req *q);
 /* The wish whose opposite it demands, or NULL. */
 const struct point *doubt_inversion(const struct work *w, struct req *q);
 /* Does it contain the statement instead of an answer to it? */

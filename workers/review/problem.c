@@ -5,7 +5,8 @@
 
 enum { NEGATION_REACH = 4, INSTEAD_REACH = 4, PARTS_MAX = 8 };
 
-static const double more_share = 0.6, reason_share = 0.2, frame_share = 0.3, trouble_share = 0.3;
+static const double more_share = 0.6, reason_share = 0.2, frame_share = 0.3, trouble_share = 0.3, heading_share = 0.5,
+                    beside_share = 0.1;
 
 static bool content(const struct word *w)
 {
@@ -17,11 +18,23 @@ static bool ends_clause(const struct word *w)
     return w->after == ',' || w->after == ':' || w->after == '(';
 }
 
+static bool joins(const struct word *w)
+{
+    static const char *const words[] = { "and", "but", "or", "und", "aber", "oder", "et", "mais", "y", "pero", "e", "ma", "en", "maar" };
+    for (size_t i = 0; i < COUNT(words); i++) {
+        if (str_is(w->text, words[i]))
+            return true;
+    }
+    return false;
+}
+
 void words_negated(const struct cues *cues, const struct word *w, size_t n, bool *out)
 {
     size_t left = 0;
     for (size_t i = 0; i < n; i++) {
         out[i] = false;
+        if (joins(&w[i]))
+            left = 0;
         if (cue_is(cues, CUE_NEGATOR, &w[i]))
             left = NEGATION_REACH;
         else if (left > 0 && content(&w[i])) {
@@ -33,19 +46,22 @@ void words_negated(const struct cues *cues, const struct word *w, size_t n, bool
     }
 }
 
-/* A condition ends at a comma or at the modal verb of the main clause. */
+/* A condition in front ends at a comma or at the modal verb of the main clause; one that trails the
+ * main clause goes on to the end, or to another modal verb. */
 void words_conditional(const struct cues *cues, const struct word *w, size_t n, bool *out)
 {
-    bool in = false;
+    bool in = false, behind = false, said = false;
     for (size_t i = 0; i < n; i++) {
         bool modal = cue_is(cues, CUE_WISH, &w[i]) || cue_is(cues, CUE_DUTY, &w[i]);
         bool after = i == 0 && (str_is(w[i].text, "After") || str_is(w[i].text, "Nach") || str_is(w[i].text, "Après"));
         if (after || cue_is(cues, CUE_CONDITION, &w[i]))
             in = true;
         else if (modal)
-            in = false;
+            in = said = false;
+        behind = behind || modal;
         out[i] = in;
-        if (ends_clause(&w[i]))
+        said = said || (behind && !in && content(&w[i]));
+        if (ends_clause(&w[i]) && !said)
             in = false;
     }
 }
@@ -161,6 +177,19 @@ static bool marks_make(struct reading *r, const struct word *w, size_t n, struct
     return true;
 }
 
+/* "An export is missing": whoever demands it works against the complaint. The clause, no more. */
+static void mark_lacks(const struct cues *c, const struct word *w, size_t n, bool *negated)
+{
+    for (size_t from = 0, i = 0; i < n; i++) {
+        bool end = i + 1 == n || ends_clause(&w[i]) || joins(&w[i + 1]);
+        if (!end)
+            continue;
+        if (cue_any(c, CUE_LACK, w + from, i + 1 - from))
+            memset(negated + from, true, (i + 1 - from) * sizeof *negated);
+        from = i + 1;
+    }
+}
+
 static double term_weight(const struct reading *r, const struct word *w, bool reason)
 {
     const struct cues *c = r->cues;
@@ -193,6 +222,8 @@ static void put_terms(struct reading *r, struct point *p, size_t modal)
         r->failed = true;
         return;
     }
+    if (p->kind == POINT_STORY)
+        mark_lacks(r->cues, w, p->words_n, m.negated);
     for (size_t i = 0; i < p->words_n; i++) {
         if (!content(&w[i]))
             continue;
@@ -218,26 +249,16 @@ static void add_point(struct reading *r, const struct sentence *s, const struct 
     struct point *p = &out->points[out->n];
     *p = (struct point){ .text = s->text, .words = w, .words_n = n, .heading = s->heading };
     p->kind = kind_of(r, w, n, s->heading, &modal);
-    p->complains = p->kind == POINT_STORY && (cue_any(r->cues, CUE_TROUBLE, w, n) || cue_any(r->cues, CUE_NEGATOR, w, n) ||
+    p->complains = p->kind == POINT_STORY && ((s->heading && cue_any(r->cues, CUE_COPULA, w, n)) || cue_any(r->cues, CUE_TROUBLE, w, n) || cue_any(r->cues, CUE_NEGATOR, w, n) ||
                                               past_tense(r->cues, w, n));
     p->suppresses = cue_any(r->cues, CUE_SUPPRESS, w, n);
-    p->negates = cue_any(r->cues, CUE_NEGATOR, w, n);
+    p->negates = cue_any(r->cues, CUE_NEGATOR, w, n) || (p->kind == POINT_STORY && cue_any(r->cues, CUE_LACK, w, n));
     put_terms(r, p, modal);
     if (p->n == 0)
         return;
     out->n++;
     out->wishes = out->wishes || p->kind == POINT_WISH;
     r->wished = r->wished || p->kind == POINT_WISH;
-}
-
-static bool joins(const struct word *w)
-{
-    static const char *const words[] = { "and", "but", "or", "und", "aber", "oder", "et", "mais", "y", "pero", "e", "ma", "en", "maar" };
-    for (size_t i = 0; i < COUNT(words); i++) {
-        if (str_is(w->text, words[i]))
-            return true;
-    }
-    return false;
 }
 
 /* "A should do x, and b must be y": each clause with a word of wanting of its own is a point. */
@@ -274,18 +295,31 @@ static bool heads(const struct reading *r, const struct sentence *s)
     return s->heading || colon;
 }
 
-/* Weights: what is wanted counts; when nothing is, everything does, complaints little. */
+static bool names_absence(const struct point *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->terms[i].negated)
+            return true;
+    }
+    return false;
+}
+
+/* Weights: what is wanted counts. When nothing is wanted in words, what is told to be missing or
+ * impossible does; when nothing is, everything, complaints little. */
 static void weigh(struct reading *r)
 {
     struct problem *out = r->out;
+    bool absences = false;
+    for (size_t i = 0; i < out->n; i++)
+        absences = absences || names_absence(&out->points[i]);
     for (size_t i = 0; i < out->n; i++) {
         struct point *p = &out->points[i];
         double share = p->kind == POINT_WISH ? 1 : p->kind == POINT_MORE ? more_share : 0;
         if (!out->wishes)
-            share = p->heading ? 0.5 : 1;
+            share = p->heading ? heading_share : absences && !names_absence(p) ? beside_share : 1;
         for (size_t k = 0; k < p->n; k++) {
             struct term *t = &p->terms[k];
-            bool trouble = p->kind == POINT_STORY && cue_is(r->cues, CUE_TROUBLE, t->word);
+            bool trouble = p->kind == POINT_STORY && (cue_is(r->cues, CUE_TROUBLE, t->word) || cue_is(r->cues, CUE_LACK, t->word));
             t->weight *= trouble ? share * trouble_share : share;
             p->weight += t->weight;
         }
