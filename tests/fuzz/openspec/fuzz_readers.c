@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct delta d = delta_read(&p, text);
     struct slices s = slices_read(&p, text);
     for (size_t i = 0; i < d.added.n; i++)
-        assert(d.added.at[i].line >= 1 && d.added.at[i].raw.n >= d.added.at[i].header.n - 3);
+        assert(d.added.at[i].line >= 1 && text_starts(d.added.at[i].raw, "###"));
     assert(s.found || s.blocks.n == 0);
     structure_check(&p, text);
     if (validate_spec(&a, LIT("x"), bytes, false, &normal) == OK &&
