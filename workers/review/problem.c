@@ -295,31 +295,46 @@ static bool heads(const struct reading *r, const struct sentence *s)
     return s->heading || colon;
 }
 
-static bool names_absence(const struct point *p)
+/* "Users cannot export invoices": what is wanted, said as what is not there. */
+static bool names_absence(const struct cues *c, const struct point *p)
 {
-    for (size_t i = 0; i < p->n; i++) {
-        if (p->terms[i].negated)
-            return true;
-    }
-    return false;
+    return p->kind == POINT_STORY && !p->heading &&
+           (cue_any(c, CUE_LACK, p->words, p->words_n) || cue_any(c, CUE_INABILITY, p->words, p->words_n));
 }
 
-/* Weights: what is wanted counts. When nothing is wanted in words, what is told to be missing or
- * impossible does; when nothing is, everything, complaints little. */
+static bool states_plainly(const struct point *p)
+{
+    return !p->heading && !p->complains;
+}
+
+/* What is wanted counts. When nothing is wanted in words, what is said to be missing or impossible
+ * does; else what is stated without complaint ("a message is sent"); else everything. */
+static double share_of_point(const struct reading *r, const struct point *p, bool absences, bool statements)
+{
+    if (r->out->wishes)
+        return p->kind == POINT_WISH ? 1 : p->kind == POINT_MORE ? more_share : 0;
+    if (absences)
+        return names_absence(r->cues, p) || p->kind == POINT_MORE ? 1 : beside_share;
+    if (statements)
+        return states_plainly(p) ? 1 : beside_share;
+    return p->heading ? heading_share : 1;
+}
+
 static void weigh(struct reading *r)
 {
     struct problem *out = r->out;
-    bool absences = false;
-    for (size_t i = 0; i < out->n; i++)
-        absences = absences || names_absence(&out->points[i]);
+    bool absences = false, statements = false;
+    for (size_t i = 0; i < out->n; i++) {
+        absences = absences || names_absence(r->cues, &out->points[i]);
+        statements = statements || states_plainly(&out->points[i]);
+    }
     for (size_t i = 0; i < out->n; i++) {
         struct point *p = &out->points[i];
-        double share = p->kind == POINT_WISH ? 1 : p->kind == POINT_MORE ? more_share : 0;
-        if (!out->wishes)
-            share = p->heading ? heading_share : absences && !names_absence(p) ? beside_share : 1;
+        double share = share_of_point(r, p, absences, statements);
         for (size_t k = 0; k < p->n; k++) {
             struct term *t = &p->terms[k];
-            bool trouble = p->kind == POINT_STORY && (cue_is(r->cues, CUE_TROUBLE, t->word) || cue_is(r->cues, CUE_LACK, t->word));
+            bool trouble = p->kind == POINT_STORY && p->complains &&
+                           (cue_is(r->cues, CUE_TROUBLE, t->word) || cue_is(r->cues, CUE_LACK, t->word));
             t->weight *= trouble ? share * trouble_share : share;
             p->weight += t->weight;
         }

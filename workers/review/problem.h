@@ -11,7 +11,8 @@
  *   more       no such word, but it follows a wish and neither complains nor tells of the past
  *   story      all else, the title too
  *
- * When nothing at all is wanted in words, the whole statement counts, complaints little. */
+ * When nothing is wanted in words, what is said to be missing or impossible counts, else what is
+ * stated without complaint, else everything. */
 #include "workers/review/cues.h"
 
 enum point_kind { POINT_STORY, POINT_MORE, POINT_WISH };
