@@ -56,6 +56,8 @@ int out_error(const struct cli *cli, const struct err *err)
 }
 
 static void say(const char *before, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
+static void say(const char *before, const char *fmt, va_list ap)
 {
     char text[4096];
     struct buf b;

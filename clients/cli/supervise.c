@@ -48,7 +48,7 @@ static int64_t in_phase(const struct supervisor *s)
     return mono_now().ms - s->phase_ms;
 }
 
-static void enter(struct supervisor *s, int phase)
+static void enter(struct supervisor *s, enum up_phase phase)
 {
     s->phase = phase;
     s->phase_ms = mono_now().ms;
@@ -149,28 +149,28 @@ static void on_exit_of(void *ctx, pid_t pid, int status)
     mux_timer_in(s->mux, &c->again, wait);
 }
 
-static bool any_running(const struct supervisor *s, int kind)
+static bool any_running(const struct supervisor *s, enum child_kind kind)
 {
     for (int i = 0; i < s->children_n; i++) {
-        if ((int)s->children[i].kind == kind && s->children[i].pid)
+        if (s->children[i].kind == kind && s->children[i].pid)
             return true;
     }
     return false;
 }
 
-static void signal_kind(struct supervisor *s, int kind, int signo)
+static void signal_kind(struct supervisor *s, enum child_kind kind, int signo)
 {
     for (int i = 0; i < s->children_n; i++) {
         struct child *c = &s->children[i];
-        if ((int)c->kind == kind && c->pid)
+        if (c->kind == kind && c->pid)
             kill(signo == SIGKILL ? -c->pid : c->pid, signo);
     }
 }
 
-static struct child *first(struct supervisor *s, int kind)
+static struct child *first(struct supervisor *s, enum child_kind kind)
 {
     for (int i = 0; i < s->children_n; i++) {
-        if ((int)s->children[i].kind == kind)
+        if (s->children[i].kind == kind)
             return &s->children[i];
     }
     return NULL;
@@ -310,7 +310,8 @@ static void begin_stop(struct supervisor *s)
     signal_kind(s, CHILD_WORKER, SIGTERM);
 }
 
-static void stop_kind(struct supervisor *s, int kind, int64_t patience_ms, int next)
+static void stop_kind(struct supervisor *s, enum child_kind kind, int64_t patience_ms,
+                      enum up_phase next)
 {
     if (s->stop_now || in_phase(s) > patience_ms)
         signal_kind(s, kind, SIGKILL);

@@ -12,13 +12,26 @@
 
 enum { CHILDREN_MAX = 128, CHILD_ARGS = 160 };
 
+enum child_kind { CHILD_REDIS, CHILD_BROKER, CHILD_WORKER };
+
+enum up_phase {
+    UP_REDIS,
+    UP_BROKER,
+    UP_WORKERS,
+    UP_RUNNING,
+    UP_STOP_WORKERS,
+    UP_STOP_BROKER,
+    UP_STOP_REDIS,
+    UP_STOPPED
+};
+
 struct supervisor;
 
 struct child {
     struct supervisor *sup;
     char name[64];       /* "broker", "generate-1"; its log is NAME.log */
     char full_name[112]; /* a worker's name: HOST/generate-1 */
-    enum { CHILD_REDIS, CHILD_BROKER, CHILD_WORKER } kind;
+    enum child_kind kind;
     char path[512], log[512];
     const char *argv[CHILD_ARGS];
     pid_t pid;  /* 0: not running */
@@ -34,16 +47,7 @@ struct supervisor {
     struct link *link;
     struct child children[CHILDREN_MAX];
     int children_n;
-    enum {
-        UP_REDIS,
-        UP_BROKER,
-        UP_WORKERS,
-        UP_RUNNING,
-        UP_STOP_WORKERS,
-        UP_STOP_BROKER,
-        UP_STOP_REDIS,
-        UP_STOPPED
-    } phase;
+    enum up_phase phase;
     char redis_socket[108]; /* "" : Redis is somebody else's */
     char redis_dir[440];
     char broker_lock[512]; /* held by a broker that still runs; "" : not an ipc path */

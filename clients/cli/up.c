@@ -82,7 +82,7 @@ static void on_ready(void *ctx)
 
 /* ---- what is started ------------------------------------------------------------------------- */
 
-static struct child *add_child(struct up *u, int kind, const char *name)
+static struct child *add_child(struct up *u, enum child_kind kind, const char *name)
 {
     struct child *c = &u->sup->children[u->sup->children_n++];
     c->kind = kind;
@@ -171,7 +171,7 @@ static enum status add_redis(struct up *u, struct err *err)
     return OK;
 }
 
-static enum status add_ours(struct up *u, int kind, const char *exe, const char *name,
+static enum status add_ours(struct up *u, enum child_kind kind, const char *exe, const char *name,
                             struct err *err)
 {
     struct child *c = add_child(u, kind, name);
