@@ -310,6 +310,17 @@ static void choose_transport(struct reader *r, struct mcp_server *s, const struc
         fault(r, s, at, "add \"command\": the program that is the server", "has no command");
 }
 
+/* Relative paths in arguments are the project's, wherever the worker was started. */
+static enum status choose_folder(struct reader *r, struct mcp_server *s)
+{
+    const char *folder = r->vars->folder;
+    if (*s->cwd == '/' || !*folder)
+        return OK;
+    s->cwd = *s->cwd ? arena_printf(&r->file->arena, "%s/%s", folder, s->cwd) :
+                       arena_printf(&r->file->arena, "%s", folder);
+    return s->cwd ? OK : full(r);
+}
+
 static enum status choose_era(struct reader *r, struct mcp_server *s, const json_t *v)
 {
     const char *p = v ? json_string_value(v) : "auto";
@@ -349,7 +360,7 @@ static enum status read_server(struct reader *r, const json_t *def, struct mcp_s
         (st = args_of(r, s, e.v[ARGS])) != OK || (st = env_of(r, s, e.v[ENV])) != OK)
         return st;
     choose_transport(r, s, &e);
-    return OK;
+    return choose_folder(r, s);
 }
 
 static bool good_name(const char *name)

@@ -28,7 +28,7 @@ struct mcp_server {
     const char *command;
     const char *const *argv; /* argv[0] is command; NULL-terminated */
     const char *const *env;  /* "NAME=value"; NULL-terminated */
-    const char *cwd;         /* as written, "" when absent */
+    const char *cwd;         /* where it runs: vars.folder, or what cwd says, below that unless absolute */
     const char *url;         /* "" when absent */
     int64_t timeout_ms;      /* of a call; 0: not given */
     int64_t start_ms;        /* until it is ready; 0: not given */
@@ -51,7 +51,7 @@ struct mcp_file {
 struct mcp_vars {
     const char *(*get)(void *ctx, const char *name); /* NULL: not set */
     void *ctx;
-    const char *folder; /* ${workspaceFolder} */
+    const char *folder; /* ${workspaceFolder}; may be "" */
 };
 
 /* `name` is the file's name for messages. On failure *out is empty and *line and *column (which may

@@ -48,9 +48,42 @@ static enum status read_text(struct analyze *a, struct buf *text)
     return n < 0 ? unreadable(a, strerror(e)) : OK;
 }
 
+bool analyze_pinned(struct analyze *a, const struct server *s, const struct mcp_tool *tool)
+{
+    return pins_see(&a->pins, server_conf(s), tool);
+}
+
+static const char *guard(void *ctx, const struct server *s, const struct mcp_tool *tool)
+{
+    struct analyze *a = ctx;
+    if (analyze_pinned(a, s, tool))
+        return NULL;
+    bool file = *a->pins.path;
+    snprintf(a->said, sizeof a->said,
+             "it now describes its tool '%s' in another way than when it was first seen; to approve it, %s%s",
+             tool->name, file ? "take its line out of " : "start the worker again", file ? a->pins.path : "");
+    return a->said;
+}
+
+/* Tools of a server that became ready or changed them: new ones are pinned, changed ones reported. */
+static void look_at_tools(struct analyze *a, const struct server *s)
+{
+    struct log *log = worker_log(a->worker);
+    const struct mcp_tools *t = server_tools(s);
+    struct err err = { 0 };
+    for (size_t i = 0; t && i < t->n; i++) {
+        const char *why = guard(a, s, &t->items[i]);
+        if (why)
+            log_line(log, LOG_WARN, "MCP tool blocked", "server", server_name(s), "why", why, NULL);
+    }
+    enum status st = pins_save(&a->pins, &err);
+    if (st != OK && st != ERR_BUSY)
+        log_line(log, LOG_WARN, "pins of MCP tools not saved", "why", err.text, "fix", err.fix, NULL);
+}
+
 static void on_server(void *ctx, struct server *s)
 {
-    (void)s;
+    look_at_tools(ctx, s);
     rounds_look(ctx);
 }
 
@@ -62,6 +95,7 @@ static void start_servers(struct analyze *a)
         struct server *s = server_new(worker_mux(a->worker), worker_log(a->worker), &a->json.servers[i],
                                       a->timeout_ms);
         server_watch(s, on_server, a);
+        server_guard(s, guard, a);
         a->servers[a->servers_n++] = s;
         if (*server_fault(s))
             log_line(worker_log(a->worker), LOG_WARN, "MCP server not used", "server", server_name(s), "why",
@@ -145,6 +179,18 @@ static enum status read_conf(struct analyze *a, const struct conf *c, struct err
     return st;
 }
 
+/* In the state directory; without one that can be written they last as long as the worker. */
+static void open_pins(struct analyze *a)
+{
+    char path[sizeof a->pins.path];
+    struct err err = { 0 };
+    const char *dir = conf_state_dir(worker_conf(a->worker));
+    int n = snprintf(path, sizeof path, "%s/mcp-pins.json", dir);
+    bool usable = *dir && n < (int)sizeof path && (mkdir(dir, 0700) == 0 || errno == EEXIST);
+    if (pins_open(&a->pins, usable ? path : "", &err) != OK)
+        log_line(worker_log(a->worker), LOG_WARN, err.text, "fix", err.fix, NULL);
+}
+
 static enum status analyze_open(struct worker *w, void **self, struct err *err)
 {
     struct analyze *a = calloc(1, sizeof *a);
@@ -157,6 +203,7 @@ static enum status analyze_open(struct worker *w, void **self, struct err *err)
         free(a);
         return st;
     }
+    open_pins(a);
     find_file(a, worker_conf(w));
     if (*a->file)
         load(a);
@@ -170,6 +217,7 @@ static void analyze_close(void *self)
     mux_timer_stop(worker_mux(a->worker), &a->settle);
     servers_close(a->servers, a->servers_n);
     mcpjson_fini(&a->json);
+    pins_close(&a->pins);
     free(a);
 }
 

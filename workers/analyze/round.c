@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FINDINGS_MAX = 200 }; /* of one insights document */
+
 /* One probe of one task. */
 struct run {
     struct server_call call;
@@ -78,7 +80,17 @@ static void file_finding(const struct analyze *a, json_t *findings)
     js_push(findings, f);
 }
 
-static json_t *tools_of(const struct analyze *a)
+static void changed_finding(const struct server *s, const char *tool, json_t *findings)
+{
+    char text[512];
+    snprintf(text, sizeof text, "MCP server '%s' now describes its tool '%s' in another way than when it was first seen: it is not used",
+             server_name(s), tool);
+    if (js_count(findings) < FINDINGS_MAX)
+        js_push(findings, finding_new("warning", "analyze.tool-changed", text,
+                                      "Look at the tool; the worker's log says how to approve it."));
+}
+
+static json_t *tools_of(struct analyze *a, json_t *findings)
 {
     json_t *offer = json_array();
     assert(offer);
@@ -86,8 +98,12 @@ static json_t *tools_of(const struct analyze *a)
         const char *name = server_name(a->servers[i]);
         const struct mcp_tools *t = server_tools(a->servers[i]);
         for (size_t k = 0; t && k < t->n; k++) {
-            if (tool_allowed(a->allow, name, t->items[k].name))
+            if (!tool_allowed(a->allow, name, t->items[k].name))
+                continue;
+            if (analyze_pinned(a, a->servers[i], &t->items[k]))
                 js_push(offer, offer_new(name, t->items[k].def));
+            else
+                changed_finding(a->servers[i], t->items[k].name, findings);
         }
     }
     return offer;
@@ -103,7 +119,7 @@ static json_t *insights_of(struct round *r)
     for (size_t i = 0; i < a->probes.n; i++) {
         if (r->runs[i].insight)
             js_push(items, json_incref(r->runs[i].insight));
-        else if (r->runs[i].finding && js_count(findings) < 200)
+        else if (r->runs[i].finding && js_count(findings) < FINDINGS_MAX)
             js_push(findings, json_incref(r->runs[i].finding));
     }
     for (size_t i = 0; i < js_count(items); i++) {
@@ -112,7 +128,7 @@ static json_t *insights_of(struct round *r)
         js_set_z(json_array_get(items, i), "id", id);
     }
     js_set(doc, "items", items);
-    js_set(doc, "tools", tools_of(a));
+    js_set(doc, "tools", tools_of(a, findings));
     js_set(doc, "findings", findings);
     return doc;
 }

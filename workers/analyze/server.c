@@ -31,6 +31,8 @@ struct server {
     int64_t timeout_ms;
     server_fn *watch;
     void *watch_ctx;
+    server_guard_fn *guard;
+    void *guard_ctx;
 
     struct mcp *mcp;     /* the session; NULL while there is none */
     struct spawned proc; /* pid 0: not running; descriptors -1: closed */
@@ -73,6 +75,12 @@ void server_watch(struct server *s, server_fn *fn, void *ctx)
 {
     s->watch = fn;
     s->watch_ctx = ctx;
+}
+
+void server_guard(struct server *s, server_guard_fn *fn, void *ctx)
+{
+    s->guard = fn;
+    s->guard_ctx = ctx;
 }
 
 static void tell(struct server *s)
@@ -199,8 +207,14 @@ static bool say_one(struct server *s)
         call = call->next;
     if (!call)
         return false;
-    if (!mcp_tools_find(mcp_tools(s->mcp), call->tool)) {
+    const struct mcp_tool *tool = mcp_tools_find(mcp_tools(s->mcp), call->tool);
+    if (!tool) {
         no_such_tool(s, call);
+        return true;
+    }
+    const char *why = s->guard ? s->guard(s->guard_ctx, s, tool) : NULL;
+    if (why) {
+        refuse(call, why);
         return true;
     }
     int64_t left = call->deadline.ms - mono_now().ms;

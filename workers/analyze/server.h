@@ -19,6 +19,9 @@ typedef void server_fn(void *ctx, struct server *s);
 struct server *server_new(struct mux *m, struct log *log, const struct mcp_server *conf,
                           int64_t timeout_ms);
 void server_watch(struct server *s, server_fn *fn, void *ctx);
+/* Asked before each call is said: NULL, or the reason why this tool may not be called. */
+typedef const char *server_guard_fn(void *ctx, const struct server *s, const struct mcp_tool *tool);
+void server_guard(struct server *s, server_guard_fn *fn, void *ctx);
 void server_start(struct server *s);
 /* Stop all, first kindly: at most about three seconds in total. Then free them. Calls that are open are
  * forgotten. The loop need not run. */

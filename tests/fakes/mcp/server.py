@@ -13,6 +13,7 @@ refuses   answers initialize with an error and stays
 pages     lists its tools on three pages
 dies      ends in the middle of a call to `die`, is good otherwise
 slow      never answers a call to `wait`, answers the others
+shifts    describes its tool as ./description.txt does
 counts    like slow; `echo` tells how many calls were cancelled
 stubborn  ignores the end of its stdin and SIGTERM, and has a child that does so too
 asks      asks the client for roots and pings before it answers
@@ -47,6 +48,9 @@ def hold():
 
 
 def listing(mode, params):
+    if mode == "shifts":
+        with open("description.txt", encoding="utf-8") as text:
+            return {"tools": [{**tool("echo"), "description": text.read()}]}
     if mode == "pages":
         page = int(params.get("cursor", "0"))
         more = {"nextCursor": str(page + 1)} if page < 2 else {}

@@ -73,8 +73,9 @@ static void begin(struct rig *r, int64_t timeout_ms, const char *entry)
 
 static void begin_fake(struct rig *r, int64_t timeout_ms, const char *mode)
 {
-    char entry[256];
-    snprintf(entry, sizeof entry, "{\"command\":\"python3\",\"args\":[\"tests/fakes/mcp/server.py\",\"%s\"]}", mode);
+    char entry[1400], cwd[1024];
+    assert_non_null(getcwd(cwd, sizeof cwd)); /* servers run elsewhere */
+    snprintf(entry, sizeof entry, "{\"command\":\"python3\",\"args\":[\"%s/tests/fakes/mcp/server.py\",\"%s\"]}", cwd, mode);
     begin(r, timeout_ms, entry);
 }
 
@@ -314,11 +315,13 @@ static bool alive(int pid)
 static void stopping_leaves_nobody_behind(void **state)
 {
     struct rig *r = *state;
-    char entry[512], path[128];
+    char entry[1600], path[128], cwd[1024];
     int pid = 0, child = 0;
     snprintf(path, sizeof path, "%s/pids", r->dir);
+    assert_non_null(getcwd(cwd, sizeof cwd));
     snprintf(entry, sizeof entry,
-             "{\"command\":\"python3\",\"args\":[\"tests/fakes/mcp/server.py\",\"stubborn\"],\"env\":{\"FAKE_PIDS\":\"%s\"}}", path);
+             "{\"command\":\"python3\",\"args\":[\"%s/tests/fakes/mcp/server.py\",\"stubborn\"],\"env\":{\"FAKE_PIDS\":\"%s\"}}",
+             cwd, path);
     begin(r, TIMEOUT_MS, entry);
     settle(r);
     assert_true(server_ready(r->server));

@@ -79,6 +79,10 @@ static void variables_are_filled_in(void **state)
         assert_string_equal(s->argv[i], want[i]);
     assert_string_equal(s->cwd, "/project");
     mcpjson_fini(&f);
+    read_good("{\"mcpServers\": {\"a\": {\"command\": \"x\", \"cwd\": \"sub\"}, \"b\": {\"command\": \"x\"}}}", &f);
+    assert_string_equal(f.servers[0].cwd, "/project/sub");
+    assert_string_equal(f.servers[1].cwd, "/project");
+    mcpjson_fini(&f);
 }
 
 static void check_fault(const char *server, const char *want)
