@@ -12,11 +12,11 @@ enum {
     START_MS = 60000,
     CALL_MS = 60000,
     TOTAL_MS = 600000,
-    REFRESH_MS = 1000,       /* lists are asked for at most this often */
+    REFRESH_MS = 1000, /* lists are asked for at most this often */
     OUT_MAX = 32 * 1024 * 1024,
     CURSOR_MAX = 64 * 1024,
-    GARBAGE_REMARKS = 3,     /* lines of garbage that are worth a line in the log */
-    LIST_SLOTS = 1,          /* calls leave room for a listing */
+    GARBAGE_REMARKS = 3, /* lines of garbage that are worth a line in the log */
+    LIST_SLOTS = 1,      /* calls leave room for a listing */
 };
 
 static const struct mono never = { INT64_MAX };
@@ -186,7 +186,9 @@ size_t mcp_in_flight(const struct mcp *m)
 static bool done(struct mcp *m, struct pending *p, enum mcp_fault fault, const char *text,
                  struct mcp_event *ev)
 {
-    *ev = (struct mcp_event){ .kind = MCP_DONE, .user = p->user, .fault = fault, .text = text, .fix = "" };
+    *ev = (struct mcp_event){
+        .kind = MCP_DONE, .user = p->user, .fault = fault, .text = text, .fix = ""
+    };
     session_release(m, p);
     return true;
 }
@@ -237,8 +239,9 @@ static bool expire_one(struct mcp *m, struct pending *p, struct mcp_event *ev)
         err_set(&m->remark, ERR_TIMEOUT, "no answer to tools/list, the tools known so far stay");
         return give_remark(m, ev);
     }
-    late_start(m, what == WHAT_INIT ? "initialize" : what == WHAT_DISCOVER ? "server/discover" :
-                                                                             "tools/list");
+    late_start(m, what == WHAT_INIT       ? "initialize"
+                  : what == WHAT_DISCOVER ? "server/discover"
+                                          : "tools/list");
     return end_next(m, ev);
 }
 
@@ -298,7 +301,8 @@ static bool garbage(struct mcp *m, struct str line, struct mcp_event *ev)
 /* An answer that cannot be used, to a request that can be told. */
 static bool spoilt(struct mcp *m, struct pending *p, enum mcp_fault fault, struct mcp_event *ev)
 {
-    const char *text = fault == MCP_TOO_LARGE ? "its answer is larger than" : "its answer is no result";
+    const char *text =
+        fault == MCP_TOO_LARGE ? "its answer is larger than" : "its answer is no result";
     if (fault == MCP_TOO_LARGE)
         err_set(&m->remark, OK, "%s %zu bytes", text, m->reader.line_max);
     else
@@ -321,7 +325,8 @@ static struct pending *find_by_ends(struct mcp *m, struct str head, struct str t
 static bool too_long(struct mcp *m, struct mcp_event *ev)
 {
     const struct rpc_reader *r = &m->reader;
-    struct pending *p = find_by_ends(m, (struct str){ r->head, r->head_n }, (struct str){ r->tail, r->tail_n });
+    struct pending *p =
+        find_by_ends(m, (struct str){ r->head, r->head_n }, (struct str){ r->tail, r->tail_n });
     if (!p && m->free_n == MCP_CALLS_MAX - 1) {
         for (size_t i = 0; i < MCP_CALLS_MAX && !p; i++)
             p = m->pending[i].what != WHAT_NONE ? &m->pending[i] : NULL;
@@ -348,10 +353,16 @@ static bool on_call_answer(struct mcp *m, struct pending *p, const struct rpc_ms
         return spoilt(m, p, MCP_MALFORMED, ev);
     const char *type = js_str(msg->result, "resultType"); /* absent means complete */
     if (*type && strcmp(type, "complete") != 0)
-        return done(m, p, MCP_REFUSED,
-                    "the tool wants something else before it answers (input or a task), which is not "
-                    "offered here", ev);
-    *ev = (struct mcp_event){ .kind = MCP_DONE, .user = p->user, .result = msg->result, .text = "", .fix = "",
+        return done(
+            m, p, MCP_REFUSED,
+            "the tool wants something else before it answers (input or a task), which is not "
+            "offered here",
+            ev);
+    *ev = (struct mcp_event){ .kind = MCP_DONE,
+                              .user = p->user,
+                              .result = msg->result,
+                              .text = "",
+                              .fix = "",
                               .is_error = js_bool(msg->result, "isError", false) };
     session_release(m, p);
     return true;
@@ -378,7 +389,10 @@ static bool on_progress(struct mcp *m, const json_t *params, struct mcp_event *e
     if (p->deadline.ms > p->last.ms)
         p->deadline = p->last;
     const char *text = js_str(params, "message");
-    *ev = (struct mcp_event){ .kind = MCP_PROGRESS, .user = p->user, .text = text, .fix = "",
+    *ev = (struct mcp_event){ .kind = MCP_PROGRESS,
+                              .user = p->user,
+                              .text = text,
+                              .fix = "",
                               .progress = js_real(params, "progress", 0),
                               .total = js_real(params, "total", 0) };
     return true;
@@ -464,7 +478,8 @@ static bool advance(struct mcp *m, struct mcp_event *ev, bool *event)
     case RPC_LINE: *event = on_line(m, line, ev); return true;
     case RPC_LONG: *event = too_long(m, ev); return true;
     case RPC_ENDLESS:
-        session_break(m, ERR_LIMIT, "", "it writes a line that does not end (more than %d bytes)", RPC_SKIP_MAX);
+        session_break(m, ERR_LIMIT, "", "it writes a line that does not end (more than %d bytes)",
+                      RPC_SKIP_MAX);
         return true;
     }
     return false;

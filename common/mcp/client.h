@@ -17,10 +17,10 @@
 #include "common/mcp/content.h"
 
 enum {
-    MCP_CALLS_MAX = 256,                /* requests in flight */
-    MCP_ARGUMENTS_MAX = 1024 * 1024,    /* bytes of a call's arguments as JSON */
-    MCP_PAGES_MAX = 100,                /* pages of one tools/list */
-    MCP_GARBAGE_MAX = 4 * 1024 * 1024,  /* bytes that are no JSON-RPC, in one session */
+    MCP_CALLS_MAX = 256,               /* requests in flight */
+    MCP_ARGUMENTS_MAX = 1024 * 1024,   /* bytes of a call's arguments as JSON */
+    MCP_PAGES_MAX = 100,               /* pages of one tools/list */
+    MCP_GARBAGE_MAX = 4 * 1024 * 1024, /* bytes that are no JSON-RPC, in one session */
 };
 
 enum mcp_era { MCP_AUTO, MCP_LEGACY, MCP_MODERN };
@@ -55,12 +55,12 @@ enum mcp_kind {
 /* Pointers live until the next call of mcp_next or mcp_free. */
 struct mcp_event {
     enum mcp_kind kind;
-    void *user;              /* of the call: MCP_DONE, MCP_PROGRESS */
+    void *user; /* of the call: MCP_DONE, MCP_PROGRESS */
     enum mcp_fault fault;
-    const json_t *result;    /* MCP_DONE with MCP_ANSWERED: the result object */
-    bool is_error;           /* the tool says that it failed */
-    double progress, total;  /* MCP_PROGRESS; total 0: unknown */
-    const char *text, *fix;  /* never NULL */
+    const json_t *result;   /* MCP_DONE with MCP_ANSWERED: the result object */
+    bool is_error;          /* the tool says that it failed */
+    double progress, total; /* MCP_PROGRESS; total 0: unknown */
+    const char *text, *fix; /* never NULL */
 };
 
 struct mcp;
@@ -83,7 +83,8 @@ void mcp_lost(struct mcp *m, const char *why, const char *fix);
 bool mcp_ready(const struct mcp *m);
 const struct mcp_tools *mcp_tools(const struct mcp *m);
 const char *mcp_version(const struct mcp *m); /* protocol revision agreed on, "" before */
-const char *mcp_server(const struct mcp *m);  /* "name version" as the server calls itself, cleaned */
+const char *mcp_server(
+    const struct mcp *m); /* "name version" as the server calls itself, cleaned */
 
 /* Begin a call. Its one MCP_DONE follows unless it is cancelled. arguments: an object, or NULL.
  * timeout_ms 0: the session's. ERR_UNAVAILABLE before MCP_READY and after the end, ERR_BUSY when
@@ -94,7 +95,8 @@ struct mcp_call {
     int64_t timeout_ms;
     void *user; /* not NULL; told in the events */
 };
-enum status mcp_call(struct mcp *m, const struct mcp_call *call, struct mono now, struct err *err) MUST_USE;
+enum status mcp_call(struct mcp *m, const struct mcp_call *call, struct mono now,
+                     struct err *err) MUST_USE;
 /* Forget the call of this user and tell the server; no event follows. */
 void mcp_cancel(struct mcp *m, const void *user);
 size_t mcp_in_flight(const struct mcp *m);

@@ -154,7 +154,8 @@ const struct mcp_tool *mcp_tools_find(const struct mcp_tools *t, const char *nam
 
 static enum status check_name(struct str name, struct err *err)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-/";
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-/";
     if (name.n == 0)
         return err_set(err, ERR_DATA, "a tool without a name");
     if (name.n > MCP_TOOL_NAME_MAX)
@@ -162,8 +163,9 @@ static enum status check_name(struct str name, struct err *err)
                        MCP_TOOL_NAME_MAX);
     for (size_t i = 0; i < name.n; i++) {
         if (!name.p[i] || !strchr(allowed, name.p[i]))
-            return err_set(err, ERR_DATA,
-                           "a tool's name has a character that is not a letter, digit or one of _.-/");
+            return err_set(
+                err, ERR_DATA,
+                "a tool's name has a character that is not a letter, digit or one of _.-/");
     }
     return OK;
 }
@@ -174,12 +176,14 @@ static bool deeper_than(const json_t *v, int depth)
     json_t *child;
     size_t i;
     if (json_is_object(v)) {
-        json_object_foreach((json_t *)(uintptr_t)v, key, child) {
+        json_object_foreach((json_t *)(uintptr_t)v, key, child)
+        {
             if (depth == 0 || deeper_than(child, depth - 1))
                 return true;
         }
     } else if (json_is_array(v)) {
-        json_array_foreach(v, i, child) {
+        json_array_foreach(v, i, child)
+        {
             if (depth == 0 || deeper_than(child, depth - 1))
                 return true;
         }
@@ -193,8 +197,8 @@ static enum status check_schema(const char *name, const json_t *schema, struct e
     if (schema && !json_is_object(schema))
         return err_set(err, ERR_DATA, "tool %s: its input schema is not an object", name);
     if (deeper_than(schema, MCP_SCHEMA_DEPTH_MAX))
-        return err_set(err, ERR_LIMIT, "tool %s: its input schema is nested deeper than %d levels", name,
-                       MCP_SCHEMA_DEPTH_MAX);
+        return err_set(err, ERR_LIMIT, "tool %s: its input schema is nested deeper than %d levels",
+                       name, MCP_SCHEMA_DEPTH_MAX);
     buf_init(&text, MCP_SCHEMA_MAX);
     if (schema)
         js_dump(schema, &text);
@@ -210,8 +214,8 @@ static enum status check_schema(const char *name, const json_t *schema, struct e
  * a server may add decoration (icons, _meta) without becoming another tool. */
 static struct hash pin_of(const json_t *def)
 {
-    static const char *const parts[] = { "name", "title", "description", "inputSchema", "outputSchema",
-                                         "annotations" };
+    static const char *const parts[] = { "name",        "title",        "description",
+                                         "inputSchema", "outputSchema", "annotations" };
     json_t *pinned = json_object();
     struct buf text;
     for (size_t i = 0; i < COUNT(parts); i++) {

@@ -7,11 +7,11 @@
 #include "common/js.h"
 
 enum {
-    MCP_TOOLS_MAX = 1000,        /* tools of one server */
-    MCP_TOOL_NAME_MAX = 128,     /* bytes; [A-Za-z0-9_.-] and, as servers do, '/' */
-    MCP_DESCRIPTION_MAX = 2048,  /* bytes kept of a description */
-    MCP_SCHEMA_MAX = 64 * 1024,  /* bytes of an input schema as JSON */
-    MCP_SCHEMA_DEPTH_MAX = 24,   /* levels; it travels inside a document */
+    MCP_TOOLS_MAX = 1000,       /* tools of one server */
+    MCP_TOOL_NAME_MAX = 128,    /* bytes; [A-Za-z0-9_.-] and, as servers do, '/' */
+    MCP_DESCRIPTION_MAX = 2048, /* bytes kept of a description */
+    MCP_SCHEMA_MAX = 64 * 1024, /* bytes of an input schema as JSON */
+    MCP_SCHEMA_DEPTH_MAX = 24,  /* levels; it travels inside a document */
 };
 
 /* The text of a tools/call result: text items joined by newlines, one bracketed line for each item
@@ -25,10 +25,10 @@ void mcp_clean(struct str s, bool invisible, struct buf *out);
 struct mcp_tool {
     const char *name; /* points into def */
     const char *description;
-    const json_t *input;    /* JSON Schema of the arguments, as the server gave it; an object */
+    const json_t *input;        /* JSON Schema of the arguments, as the server gave it; an object */
     bool read_only, idempotent; /* the server's own claims, untrusted */
-    struct hash pin;        /* of the whole definition: another one is another tool */
-    json_t *def;            /* owned: {name, description, input} */
+    struct hash pin;            /* of the whole definition: another one is another tool */
+    json_t *def;                /* owned: {name, description, input} */
 };
 
 struct mcp_tools {

@@ -11,10 +11,9 @@
 #define CLIENT_INFO    "{\"name\":\"pawl\",\"version\":\"" PAWL_VERSION "\"}"
 
 /* What every request of the second era says about itself. */
-const char mcp_modern_meta[] =
-    "\"io.modelcontextprotocol/protocolVersion\":\"" MODERN_VERSION "\","
-    "\"io.modelcontextprotocol/clientCapabilities\":{},"
-    "\"io.modelcontextprotocol/clientInfo\":" CLIENT_INFO;
+const char mcp_modern_meta[] = "\"io.modelcontextprotocol/protocolVersion\":\"" MODERN_VERSION "\","
+                               "\"io.modelcontextprotocol/clientCapabilities\":{},"
+                               "\"io.modelcontextprotocol/clientInfo\":" CLIENT_INFO;
 
 enum { REMARK_BYTES = 300 };
 
@@ -118,9 +117,10 @@ static bool on_initialized(struct mcp *m, const json_t *result, struct mcp_event
         struct buf shown;
         buf_init(&shown, REMARK_BYTES);
         mcp_clean((struct str){ version, strnlen(version, 64) }, true, &shown);
-        session_break(m, ERR_PROTOCOL, "use a version of the server that speaks " LEGACY_VERSION,
-                      "initialize: the server wants protocol revision '%s', which is not known here",
-                      buf_z(&shown));
+        session_break(
+            m, ERR_PROTOCOL, "use a version of the server that speaks " LEGACY_VERSION,
+            "initialize: the server wants protocol revision '%s', which is not known here",
+            buf_z(&shown));
         buf_fini(&shown);
         return false;
     }
@@ -143,8 +143,10 @@ static bool supports_modern(const json_t *list)
 static bool on_discovered(struct mcp *m, const json_t *result, struct mcp_event *ev)
 {
     if (!supports_modern(js_list(result, "supportedVersions"))) {
-        session_break(m, ERR_PROTOCOL, "use a version of the server that speaks " LEGACY_VERSION
-                      " or " MODERN_VERSION, "server/discover: no protocol revision in common");
+        session_break(m, ERR_PROTOCOL,
+                      "use a version of the server that speaks " LEGACY_VERSION
+                      " or " MODERN_VERSION,
+                      "server/discover: no protocol revision in common");
         return false;
     }
     snprintf(m->version, sizeof m->version, "%s", MODERN_VERSION);
@@ -157,7 +159,9 @@ static bool on_discovered(struct mcp *m, const json_t *result, struct mcp_event 
 
 static const char *method_of(enum what what)
 {
-    return what == WHAT_INIT ? "initialize" : what == WHAT_DISCOVER ? "server/discover" : "tools/list";
+    return what == WHAT_INIT       ? "initialize"
+           : what == WHAT_DISCOVER ? "server/discover"
+                                   : "tools/list";
 }
 
 static void refuse(struct mcp *m, enum what what, const struct rpc_msg *msg)
@@ -243,7 +247,8 @@ static bool on_page(struct mcp *m, const json_t *result, struct mcp_event *ev)
     return end_listing(m, ev);
 }
 
-bool handshake_answer(struct mcp *m, enum what what, const struct rpc_msg *msg, struct mcp_event *ev)
+bool handshake_answer(struct mcp *m, enum what what, const struct rpc_msg *msg,
+                      struct mcp_event *ev)
 {
     if (msg->kind == RPC_ERROR) {
         if (try_modern(m, what, msg))
@@ -251,7 +256,8 @@ bool handshake_answer(struct mcp *m, enum what what, const struct rpc_msg *msg, 
         if (what == WHAT_LIST && m->step == STEP_READY) { /* the old list stays */
             m->list_running = false;
             char code[64];
-            err_set(&m->remark, ERR_PROTOCOL, "tools/list: error %s", rpc_code_text(msg->code, code));
+            err_set(&m->remark, ERR_PROTOCOL, "tools/list: error %s",
+                    rpc_code_text(msg->code, code));
             return false;
         }
         refuse(m, what, msg);

@@ -60,7 +60,8 @@ enum status jsonc_blank(char *text, size_t n, struct err *err)
         if (length == SIZE_MAX) {
             int line, column;
             place_of(text, i, &line, &column);
-            return err_set(err, ERR_DATA, "line %d, column %d: a comment without end", line, column);
+            return err_set(err, ERR_DATA, "line %d, column %d: a comment without end", line,
+                           column);
         }
         if (length > 0) {
             blank(text + i, length);
@@ -174,8 +175,9 @@ bool jsonc_where(struct str text, const struct jsonc_path *path, int *line, int 
     skip_space(&s);
     for (size_t i = 0; i < path->n; i++) {
         char c = peek(&s);
-        bool found = c == '{' ? enter_object(&s, path->steps[i], path->key && i + 1 == path->n) :
-                     c == '[' ? enter_list(&s, path->steps[i]) : false;
+        bool found = c == '{'   ? enter_object(&s, path->steps[i], path->key && i + 1 == path->n)
+                     : c == '[' ? enter_list(&s, path->steps[i])
+                                : false;
         if (!found)
             return false;
     }

@@ -47,9 +47,10 @@ static struct mcp_place where(const struct reader *r, const char *server, const 
     return locate(r, (struct spot){ server, key, NULL });
 }
 
-static enum status wrong(struct reader *r, struct mcp_place at, const char *fix, const char *fmt, ...)
-    PRINTF_LIKE(4, 5);
-static enum status wrong(struct reader *r, struct mcp_place at, const char *fix, const char *fmt, ...)
+static enum status wrong(struct reader *r, struct mcp_place at, const char *fix, const char *fmt,
+                         ...) PRINTF_LIKE(4, 5);
+static enum status wrong(struct reader *r, struct mcp_place at, const char *fix, const char *fmt,
+                         ...)
 {
     char text[512];
     va_list ap;
@@ -73,8 +74,8 @@ static void fault(struct reader *r, struct mcp_server *s, struct mcp_place at, c
 {
     if (s->fault)
         return;
-    s->fault = arena_printf(&r->file->arena, "%s:%d:%d: server '%s' %s", r->name, at.line, at.column,
-                            s->name, text);
+    s->fault = arena_printf(&r->file->arena, "%s:%d:%d: server '%s' %s", r->name, at.line,
+                            at.column, s->name, text);
     s->fix = arena_printf(&r->file->arena, "%s", fix);
     if (!s->fault || !s->fix) {
         s->fault = "out of memory";
@@ -87,8 +88,8 @@ static void remark(struct reader *r, struct mcp_place at, const char *server, co
     struct mcp_file *f = r->file;
     if (f->remarks_n == COUNT(f->remarks))
         return;
-    const char *text = arena_printf(&f->arena, "%s:%d:%d: server '%s': '%s' is not used here", r->name,
-                                    at.line, at.column, server, key);
+    const char *text = arena_printf(&f->arena, "%s:%d:%d: server '%s': '%s' is not used here",
+                                    r->name, at.line, at.column, server, key);
     if (text)
         f->remarks[f->remarks_n++] = text;
 }
@@ -134,8 +135,10 @@ static const char *expand(struct reader *r, struct mcp_server *s, struct str tex
         }
         struct str v = lookup(r, (struct str){ p + 2, (size_t)(end - p) - 2 }, name);
         if (!v.p) {
-            snprintf(said, sizeof said, "needs the environment variable %s, which is not set", name);
-            fault(r, s, locate(r, spot), "set it where pawl starts, or write ${NAME:-value} for a default", said);
+            snprintf(said, sizeof said, "needs the environment variable %s, which is not set",
+                     name);
+            fault(r, s, locate(r, spot),
+                  "set it where pawl starts, or write ${NAME:-value} for a default", said);
         }
         buf_view(&out, v);
         i = (size_t)(end - text.p);
@@ -150,8 +153,8 @@ static const char *expand(struct reader *r, struct mcp_server *s, struct str tex
 /* ---- values ---------------------------------------------------------------------------------- */
 
 /* Values become arguments and environment: a NUL byte would cut them short unseen. */
-static enum status text_at(struct reader *r, struct mcp_server *s, const json_t *v, struct spot spot,
-                           const char **out)
+static enum status text_at(struct reader *r, struct mcp_server *s, const json_t *v,
+                           struct spot spot, const char **out)
 {
     if (!json_is_string(v))
         return wrong(r, locate(r, spot), "write it in double quotes", "a text is expected here");
@@ -198,10 +201,12 @@ static enum status env_of(struct reader *r, struct mcp_server *s, const json_t *
     json_t *v;
     if (!env)
         return full(r);
-    json_object_foreach((json_t *)(uintptr_t)map, key, v) {
+    json_object_foreach((json_t *)(uintptr_t)map, key, v)
+    {
         struct spot spot = { s->name, "env", key };
         if (!*key || strchr(key, '='))
-            return wrong(r, locate(r, spot), "rename it", "an environment variable cannot have this name");
+            return wrong(r, locate(r, spot), "rename it",
+                         "an environment variable cannot have this name");
         enum status st = text_at(r, s, v, spot, &value);
         if (st != OK)
             return st;
@@ -216,8 +221,21 @@ static enum status env_of(struct reader *r, struct mcp_server *s, const json_t *
 /* ---- one server ------------------------------------------------------------------------------ */
 
 enum field_type { TEXT, LIST, MAP, NUMBER, FLAG, LEFT };
-enum field { COMMAND, ARGS, ENV, CWD, URL, HEADERS, TYPE, TIMEOUT, START, DISABLED, ENABLED, PROTOCOL,
-             FIELDS };
+enum field {
+    COMMAND,
+    ARGS,
+    ENV,
+    CWD,
+    URL,
+    HEADERS,
+    TYPE,
+    TIMEOUT,
+    START,
+    DISABLED,
+    ENABLED,
+    PROTOCOL,
+    FIELDS
+};
 
 /* Hosts name some things differently. LEFT: known to hosts, without meaning here. */
 static const struct known {
@@ -225,16 +243,26 @@ static const struct known {
     enum field field;
     enum field_type type;
 } known_keys[] = {
-    { "command", COMMAND, TEXT },    { "args", ARGS, LIST },
-    { "env", ENV, MAP },             { "cwd", CWD, TEXT },
-    { "working_dir", CWD, TEXT },    { "url", URL, TEXT },
-    { "http_url", URL, TEXT },       { "httpUrl", URL, TEXT },
-    { "headers", HEADERS, MAP },     { "type", TYPE, TEXT },
-    { "transport", TYPE, TEXT },     { "timeout", TIMEOUT, NUMBER },
-    { "request_timeout_ms", TIMEOUT, NUMBER }, { "startup_timeout_ms", START, NUMBER },
-    { "disabled", DISABLED, FLAG },  { "enabled", ENABLED, FLAG },
-    { "protocol", PROTOCOL, TEXT },  { "description", FIELDS, LEFT },
-    { "autoApprove", FIELDS, LEFT }, { "alwaysAllow", FIELDS, LEFT },
+    { "command", COMMAND, TEXT },
+    { "args", ARGS, LIST },
+    { "env", ENV, MAP },
+    { "cwd", CWD, TEXT },
+    { "working_dir", CWD, TEXT },
+    { "url", URL, TEXT },
+    { "http_url", URL, TEXT },
+    { "httpUrl", URL, TEXT },
+    { "headers", HEADERS, MAP },
+    { "type", TYPE, TEXT },
+    { "transport", TYPE, TEXT },
+    { "timeout", TIMEOUT, NUMBER },
+    { "request_timeout_ms", TIMEOUT, NUMBER },
+    { "startup_timeout_ms", START, NUMBER },
+    { "disabled", DISABLED, FLAG },
+    { "enabled", ENABLED, FLAG },
+    { "protocol", PROTOCOL, TEXT },
+    { "description", FIELDS, LEFT },
+    { "autoApprove", FIELDS, LEFT },
+    { "alwaysAllow", FIELDS, LEFT },
     { "alwaysLoad", FIELDS, LEFT },
 };
 
@@ -247,9 +275,11 @@ static const struct known *known_key(const char *key)
     return NULL;
 }
 
-static enum status check_type(struct reader *r, const char *server, const struct known *k, const json_t *v)
+static enum status check_type(struct reader *r, const char *server, const struct known *k,
+                              const json_t *v)
 {
-    static const char *const names[] = { "a text", "a list of texts", "an object", "a number of milliseconds",
+    static const char *const names[] = { "a text",        "a list of texts",
+                                         "an object",     "a number of milliseconds",
                                          "true or false", "" };
     bool good[] = { json_is_string(v),  json_is_array(v),   json_is_object(v),
                     json_is_integer(v), json_is_boolean(v), true };
@@ -261,7 +291,8 @@ static enum status check_type(struct reader *r, const char *server, const struct
         return wrong(r, where(r, server, k->key), "shorten it", "'%s' has more than %d entries",
                      k->key, MCPJSON_LIST_MAX);
     if (k->type == NUMBER && (json_integer_value(v) < 1 || json_integer_value(v) > TIMEOUT_MAX_MS))
-        return wrong(r, where(r, server, k->key), "write a number of milliseconds, for instance 60000",
+        return wrong(r, where(r, server, k->key),
+                     "write a number of milliseconds, for instance 60000",
                      "'%s' has to be from 1 to %d", k->key, TIMEOUT_MAX_MS);
     return OK;
 }
@@ -276,7 +307,8 @@ static enum status collect(struct reader *r, const char *server, const json_t *d
 {
     const char *key;
     json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)def, key, v) {
+    json_object_foreach((json_t *)(uintptr_t)def, key, v)
+    {
         const struct known *k = known_key(key);
         if (!k) {
             remark(r, where(r, server, key), server, key);
@@ -288,8 +320,8 @@ static enum status collect(struct reader *r, const char *server, const json_t *d
         if (k->field == FIELDS)
             continue;
         if (e->v[k->field])
-            return wrong(r, where(r, server, key), "keep one of the two", "'%s' says the same as '%s'",
-                         key, e->key[k->field]);
+            return wrong(r, where(r, server, key), "keep one of the two",
+                         "'%s' says the same as '%s'", key, e->key[k->field]);
         e->v[k->field] = v;
         e->key[k->field] = k->key;
     }
@@ -304,8 +336,10 @@ static void choose_transport(struct reader *r, struct mcp_server *s, const struc
     if (e->v[COMMAND] && e->v[URL])
         fault(r, s, at, "keep one of the two", "has both a command and a url");
     else if (e->v[URL] || !pipe)
-        fault(r, s, at, "run it as a command, or put a stdio bridge such as mcp-remote in front of it",
-              "is reached over HTTP, which this worker does not serve; only servers with a command are");
+        fault(r, s, at,
+              "run it as a command, or put a stdio bridge such as mcp-remote in front of it",
+              "is reached over HTTP, which this worker does not serve; only servers with a command "
+              "are");
     else if (!e->v[COMMAND] || !*s->command)
         fault(r, s, at, "add \"command\": the program that is the server", "has no command");
 }
@@ -316,8 +350,8 @@ static enum status choose_folder(struct reader *r, struct mcp_server *s)
     const char *folder = r->vars->folder;
     if (*s->cwd == '/' || !*folder)
         return OK;
-    s->cwd = *s->cwd ? arena_printf(&r->file->arena, "%s/%s", folder, s->cwd) :
-                       arena_printf(&r->file->arena, "%s", folder);
+    s->cwd = *s->cwd ? arena_printf(&r->file->arena, "%s/%s", folder, s->cwd)
+                     : arena_printf(&r->file->arena, "%s", folder);
     return s->cwd ? OK : full(r);
 }
 
@@ -345,7 +379,8 @@ static enum status read_server(struct reader *r, const json_t *def, struct mcp_s
                      "server '%s' has to be an object", s->name);
     if ((st = collect(r, s->name, def, &e)) != OK)
         return st;
-    s->disabled = (e.v[DISABLED] && json_is_true(e.v[DISABLED])) || (e.v[ENABLED] && json_is_false(e.v[ENABLED]));
+    s->disabled = (e.v[DISABLED] && json_is_true(e.v[DISABLED])) ||
+                  (e.v[ENABLED] && json_is_false(e.v[ENABLED]));
     s->timeout_ms = e.v[TIMEOUT] ? json_integer_value(e.v[TIMEOUT]) : 0;
     s->start_ms = e.v[START] ? json_integer_value(e.v[START]) : 0;
     if ((st = choose_era(r, s, e.v[PROTOCOL])) != OK)
@@ -381,7 +416,8 @@ static enum status read_servers(struct reader *r, const json_t *map)
     f->servers = arena_alloc(&f->arena, (n + 1) * sizeof *f->servers);
     if (!f->servers)
         return full(r);
-    json_object_foreach((json_t *)(uintptr_t)map, name, def) {
+    json_object_foreach((json_t *)(uintptr_t)map, name, def)
+    {
         struct mcp_server *s = &f->servers[f->n];
         struct mcp_place at = where(r, name, NULL);
         if (!good_name(name))
@@ -406,7 +442,8 @@ static enum status read_servers(struct reader *r, const json_t *map)
 static enum status read_root(struct reader *r, const json_t *root)
 {
     if (!json_is_object(root))
-        return wrong(r, (struct mcp_place){ 1, 1 }, "write { \"mcpServers\": { … } }", "an object is expected");
+        return wrong(r, (struct mcp_place){ 1, 1 }, "write { \"mcpServers\": { … } }",
+                     "an object is expected");
     r->root = json_object_get(root, "mcpServers") ? "mcpServers" : "servers";
     const json_t *map = json_object_get(root, r->root);
     if (!map)
@@ -423,10 +460,11 @@ static enum status wrong_syntax(struct reader *r, const struct err *parse)
 {
     struct mcp_place at = { 1, 1 };
     const char *reason = strstr(parse->text, ": ");
-    if (sscanf(parse->text, "line %d, column %d", &at.line, &at.column) != 2 || at.line < 1 || at.column < 1)
+    if (sscanf(parse->text, "line %d, column %d", &at.line, &at.column) != 2 || at.line < 1 ||
+        at.column < 1)
         at = (struct mcp_place){ 1, 1 };
-    return wrong(r, at, "correct the JSON: every text in double quotes, a comma between entries", "%s",
-                 reason ? reason + 2 : parse->text);
+    return wrong(r, at, "correct the JSON: every text in double quotes, a comma between entries",
+                 "%s", reason ? reason + 2 : parse->text);
 }
 
 static enum status parse(struct reader *r, struct str text)
@@ -453,9 +491,9 @@ enum status mcpjson_read(struct str text, const char *name, const struct mcp_var
     struct reader r = { .name = name, .vars = vars, .file = out, .err = err ? err : &mine };
     *out = (struct mcp_file){ 0 };
     arena_init(&out->arena, ARENA_MAX);
-    enum status st = text.n > MCPJSON_BYTES_MAX ?
-                         wrong(&r, (struct mcp_place){ 1, 1 }, "", "larger than %d bytes", MCPJSON_BYTES_MAX) :
-                         parse(&r, text);
+    enum status st = text.n > MCPJSON_BYTES_MAX ? wrong(&r, (struct mcp_place){ 1, 1 }, "",
+                                                        "larger than %d bytes", MCPJSON_BYTES_MAX)
+                                                : parse(&r, text);
     if (place)
         *place = r.place;
     if (st != OK)

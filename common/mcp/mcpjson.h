@@ -28,15 +28,15 @@ struct mcp_server {
     const char *command;
     const char *const *argv; /* argv[0] is command; NULL-terminated */
     const char *const *env;  /* "NAME=value"; NULL-terminated */
-    const char *cwd;         /* where it runs: vars.folder, or what cwd says, below that unless absolute */
-    const char *url;         /* "" when absent */
-    int64_t timeout_ms;      /* of a call; 0: not given */
-    int64_t start_ms;        /* until it is ready; 0: not given */
+    const char *cwd; /* where it runs: vars.folder, or what cwd says, below that unless absolute */
+    const char *url; /* "" when absent */
+    int64_t timeout_ms; /* of a call; 0: not given */
+    int64_t start_ms;   /* until it is ready; 0: not given */
     enum mcp_era era;
     bool disabled;
-    int line, column;        /* of its name */
-    const char *fault;       /* why it cannot be started, NULL when it can: "FILE:LINE:COLUMN: …" */
-    const char *fix;         /* what to do about the fault, never NULL */
+    int line, column;  /* of its name */
+    const char *fault; /* why it cannot be started, NULL when it can: "FILE:LINE:COLUMN: …" */
+    const char *fix;   /* what to do about the fault, never NULL */
 };
 
 struct mcp_file {

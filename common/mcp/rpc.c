@@ -135,7 +135,8 @@ static bool id_of_head(struct str s, int64_t *id)
 {
     if (!skip_text(&s, "{"))
         return false;
-    if (skip_key(&s, "\"jsonrpc\"") && !(skip_text(&s, "\"2.0\"") && (skip_blanks(&s), skip_text(&s, ","))))
+    if (skip_key(&s, "\"jsonrpc\"") &&
+        !(skip_text(&s, "\"2.0\"") && (skip_blanks(&s), skip_text(&s, ","))))
         return false;
     if (!skip_key(&s, "\"id\""))
         return false;

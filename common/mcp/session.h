@@ -51,13 +51,15 @@ struct mcp {
 
 extern const char mcp_modern_meta[];
 
-void session_break(struct mcp *m, enum status st, const char *fix, const char *fmt, ...) PRINTF_LIKE(4, 5);
+void session_break(struct mcp *m, enum status st, const char *fix, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
 /* A free request; NULL when all are taken. */
 struct pending *session_request(struct mcp *m, enum what what, int64_t silence_ms);
 void session_release(struct mcp *m, struct pending *p);
 
 void handshake_start(struct mcp *m);
 /* An answer to one of the handshake's requests or of a listing. True: *ev is set. */
-bool handshake_answer(struct mcp *m, enum what what, const struct rpc_msg *msg, struct mcp_event *ev);
+bool handshake_answer(struct mcp *m, enum what what, const struct rpc_msg *msg,
+                      struct mcp_event *ev);
 void handshake_list(struct mcp *m);
 #endif

@@ -60,8 +60,10 @@ static const char *guard(void *ctx, const struct server *s, const struct mcp_too
         return NULL;
     bool file = *a->pins.path;
     snprintf(a->said, sizeof a->said,
-             "it now describes its tool '%s' in another way than when it was first seen; to approve it, %s%s",
-             tool->name, file ? "take its line out of " : "start the worker again", file ? a->pins.path : "");
+             "it now describes its tool '%s' in another way than when it was first seen; to "
+             "approve it, %s%s",
+             tool->name, file ? "take its line out of " : "start the worker again",
+             file ? a->pins.path : "");
     return a->said;
 }
 
@@ -78,7 +80,8 @@ static void look_at_tools(struct analyze *a, const struct server *s)
     }
     enum status st = pins_save(&a->pins, &err);
     if (st != OK && st != ERR_BUSY)
-        log_line(log, LOG_WARN, "pins of MCP tools not saved", "why", err.text, "fix", err.fix, NULL);
+        log_line(log, LOG_WARN, "pins of MCP tools not saved", "why", err.text, "fix", err.fix,
+                 NULL);
 }
 
 static void on_server(void *ctx, struct server *s)
@@ -92,14 +95,14 @@ static void start_servers(struct analyze *a)
     for (size_t i = 0; i < a->json.remarks_n; i++)
         log_line(worker_log(a->worker), LOG_INFO, a->json.remarks[i], NULL);
     for (size_t i = 0; i < a->json.n; i++) {
-        struct server *s = server_new(worker_mux(a->worker), worker_log(a->worker), &a->json.servers[i],
-                                      a->timeout_ms);
+        struct server *s = server_new(worker_mux(a->worker), worker_log(a->worker),
+                                      &a->json.servers[i], a->timeout_ms);
         server_watch(s, on_server, a);
         server_guard(s, guard, a);
         a->servers[a->servers_n++] = s;
         if (*server_fault(s))
-            log_line(worker_log(a->worker), LOG_WARN, "MCP server not used", "server", server_name(s), "why",
-                     server_fault(s), "fix", server_fix(s), NULL);
+            log_line(worker_log(a->worker), LOG_WARN, "MCP server not used", "server",
+                     server_name(s), "why", server_fault(s), "fix", server_fix(s), NULL);
     }
     for (size_t i = 0; i < a->servers_n; i++)
         server_start(a->servers[i]);
@@ -239,7 +242,8 @@ static void on_called(void *ctx, struct server_call *call, const struct server_r
         return;
     }
     /* What the server may have seen is not done twice: tools have effects. */
-    task_fail(l->task, e->sent ? FAULT_PERMANENT : FAULT_RETRYABLE, 0, "MCP server '%s': %s", l->server, e->fault);
+    task_fail(l->task, e->sent ? FAULT_PERMANENT : FAULT_RETRYABLE, 0, "MCP server '%s': %s",
+              l->server, e->fault);
 }
 
 static void call_begin(struct analyze *a, struct task *t)
@@ -259,7 +263,8 @@ static void call_begin(struct analyze *a, struct task *t)
     snprintf(l->server, sizeof l->server, "%s", name);
     task_set_user(t, l);
     if (!tool_allowed(a->allow, name, tool))
-        task_fail(t, FAULT_PERMANENT, 0, "the tool %s/%s is not allowed: analyze.allow does not name it", name, tool);
+        task_fail(t, FAULT_PERMANENT, 0,
+                  "the tool %s/%s is not allowed: analyze.allow does not name it", name, tool);
     else if (a->broken)
         task_fail(t, FAULT_PERMANENT, 0, "%s", a->why.text);
     else if (!js_obj(doc, "arguments"))
@@ -288,5 +293,5 @@ static void analyze_cancel(void *self, struct task *t)
 }
 
 static const char *const stages[] = { "analyze", "call", NULL };
-const struct stage_ops analyze_ops = { "analyze", stages, 8, analyze_open, analyze_begin, analyze_cancel,
-                                       analyze_close };
+const struct stage_ops analyze_ops = { "analyze",      stages,       8, analyze_open, analyze_begin,
+                                       analyze_cancel, analyze_close };

@@ -17,23 +17,24 @@ struct analyze {
     struct probes probes;
     const json_t *allow; /* analyze.allow; NULL: nothing */
     int64_t timeout_ms;
-    char file[4096];     /* of mcp.json; "": none */
-    bool broken;         /* mcp.json cannot be used; `why` and `place` say what is wrong */
+    char file[4096]; /* of mcp.json; "": none */
+    bool broken;     /* mcp.json cannot be used; `why` and `place` say what is wrong */
     struct err why;
     struct mcp_place place;
     struct mcp_file json;
     struct server *servers[MCPJSON_SERVERS_MAX];
     size_t servers_n;
     struct pins pins;
-    char said[sizeof ((struct pins *)0)->path + 256]; /* why a changed tool is not called */
-    struct round *rounds;     /* analyze tasks in hand */
-    struct mux_timer settle;  /* until then the first tasks wait for servers that start */
+    char said[sizeof((struct pins *)0)->path + 256]; /* why a changed tool is not called */
+    struct round *rounds;                            /* analyze tasks in hand */
+    struct mux_timer settle; /* until then the first tasks wait for servers that start */
     bool settled;
 };
 
 /* Read mcp.json again if it could not be used before; starts the servers when it can be now. */
 void analyze_reload(struct analyze *a);
-struct server *analyze_server(const struct analyze *a, const char *name); /* NULL: not in mcp.json */
+struct server *analyze_server(const struct analyze *a,
+                              const char *name); /* NULL: not in mcp.json */
 
 /* Is this tool as it was when it was first seen? */
 bool analyze_pinned(struct analyze *a, const struct server *s, const struct mcp_tool *tool);

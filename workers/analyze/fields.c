@@ -103,6 +103,7 @@ enum status field_known(const char *path, struct err *err)
     if (found)
         return walk(step, path, err);
     err_set(err, ERR_CONFIG, "'%s' is no document of this stage", step);
-    err_fix(err, "Placeholders begin with brief, answers or comments, for instance {{brief.title}}.");
+    err_fix(err,
+            "Placeholders begin with brief, answers or comments, for instance {{brief.title}}.");
     return ERR_CONFIG;
 }

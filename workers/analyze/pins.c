@@ -21,15 +21,18 @@ static enum status parse(const struct pins *p, struct str text, json_t **out, st
     json_t *v;
     *out = text.n ? js_parse(text, &bad) : json_object();
     bool good = json_is_object(*out);
-    json_object_foreach(*out, key, v) {
+    json_object_foreach(*out, key, v)
+    {
         good = good && json_is_string(v);
     }
     if (good)
         return OK;
     json_decref(*out);
     *out = NULL;
-    err_set(err, ERR_DATA, "%.2000s: %s", p->path, *bad.text ? bad.text : "not a map of tools to hashes");
-    err_fix(err, "Correct the file or remove it: then every tool is seen for the first time again.");
+    err_set(err, ERR_DATA, "%.2000s: %s", p->path,
+            *bad.text ? bad.text : "not a map of tools to hashes");
+    err_fix(err,
+            "Correct the file or remove it: then every tool is seen for the first time again.");
     return ERR_DATA;
 }
 
@@ -124,9 +127,10 @@ enum status pins_save(struct pins *p, struct err *err)
     int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return trouble(p, err);
-    enum status st = flock(fd, LOCK_EX | LOCK_NB) == 0 ? merge(p, err) :
-                     errno == EWOULDBLOCK ? err_set(err, ERR_BUSY, "%.600s: another worker writes it", p->path) :
-                                            trouble(p, err);
+    enum status st = flock(fd, LOCK_EX | LOCK_NB) == 0 ? merge(p, err)
+                     : errno == EWOULDBLOCK
+                         ? err_set(err, ERR_BUSY, "%.600s: another worker writes it", p->path)
+                         : trouble(p, err);
     close(fd);
     return st;
 }
@@ -179,7 +183,8 @@ bool pins_see(struct pins *p, const struct mcp_server *server, const struct mcp_
     struct hash h = command_of(server);
     hash_hex(&h, command);
     hash_hex(&tool->pin, pin);
-    snprintf(key, sizeof key, "%.64s %.*s %.16s", server->name, MCP_TOOL_NAME_MAX, tool->name, command);
+    snprintf(key, sizeof key, "%.64s %.*s %.16s", server->name, MCP_TOOL_NAME_MAX, tool->name,
+             command);
     const char *known = find(p, key);
     json_t *now = NULL;
     if (known && strcmp(known, pin) != 0 && *p->path && read_file(p, &now, NULL) == OK) {

@@ -56,12 +56,14 @@ static enum status check_arguments(const json_t *v, char path[64], struct err *e
     json_t *m;
     if (json_is_string(v))
         return check_text((struct str){ json_string_value(v), json_string_length(v) }, err);
-    json_object_foreach((json_t *)(uintptr_t)v, key, m) {
+    json_object_foreach((json_t *)(uintptr_t)v, key, m)
+    {
         snprintf(path + n, 64 - n, ".%s", key);
         if (check_arguments(m, path, err) != OK)
             return ERR_CONFIG;
     }
-    json_array_foreach(v, i, m) {
+    json_array_foreach(v, i, m)
+    {
         snprintf(path + n, 64 - n, ".%zu", i);
         if (check_arguments(m, path, err) != OK)
             return ERR_CONFIG;
@@ -86,17 +88,22 @@ static bool read_lines(struct probe *p, const json_t *v)
 }
 
 /* A number of bytes, or {bytes, lines}. */
-static enum status read_excerpt(struct probe *p, const json_t *v, size_t i, char path[64], struct err *err)
+static enum status read_excerpt(struct probe *p, const json_t *v, size_t i, char path[64],
+                                struct err *err)
 {
     const char *key;
     json_t *m;
-    int64_t bytes = json_is_integer(v) ? json_integer_value(v) : v && !json_is_object(v) ? -1 : EXCERPT_DEFAULT;
-    json_object_foreach((json_t *)(uintptr_t)v, key, m) {
+    int64_t bytes = json_is_integer(v)        ? json_integer_value(v)
+                    : v && !json_is_object(v) ? -1
+                                              : EXCERPT_DEFAULT;
+    json_object_foreach((json_t *)(uintptr_t)v, key, m)
+    {
         snprintf(path, 64, "%zu.excerpt.%.20s", i, key);
         if (strcmp(key, "bytes") == 0)
             bytes = json_is_integer(m) ? json_integer_value(m) : -1;
         else if (strcmp(key, "lines") != 0)
-            return err_set(err, ERR_CONFIG, "unknown key '%.40s': an excerpt has bytes and lines", key);
+            return err_set(err, ERR_CONFIG, "unknown key '%.40s': an excerpt has bytes and lines",
+                           key);
         else if (!read_lines(p, m))
             return err_set(err, ERR_CONFIG, "not a number of lines or a range such as \"10-40\"");
     }
@@ -118,7 +125,9 @@ static enum status text_of(const json_t *v, size_t i, const char *key, size_t ma
     if (!m) {
         snprintf(path, 64, "%zu", i);
         err_set(err, ERR_CONFIG, "the key '%s' is missing", key);
-        err_fix(err, "A probe is {name, server, tool, arguments, excerpt}; the last two may be left out.");
+        err_fix(
+            err,
+            "A probe is {name, server, tool, arguments, excerpt}; the last two may be left out.");
         return ERR_CONFIG;
     }
     if (!json_is_string(m) || json_string_length(m) == 0 || json_string_length(m) > max)
@@ -132,7 +141,8 @@ static enum status known_keys(const json_t *v, size_t i, char path[64], struct e
     static const char *const known[] = { "name", "server", "tool", "arguments", "excerpt" };
     const char *key;
     json_t *member;
-    json_object_foreach((json_t *)(uintptr_t)v, key, member) {
+    json_object_foreach((json_t *)(uintptr_t)v, key, member)
+    {
         bool found = false;
         for (size_t k = 0; k < COUNT(known); k++)
             found = found || strcmp(key, known[k]) == 0;
@@ -154,24 +164,28 @@ static int depth_of(const json_t *v, int left)
     int deepest = 0;
     if (left == 0 || (!json_is_object(v) && !json_is_array(v)))
         return 0;
-    json_object_foreach((json_t *)(uintptr_t)v, key, m) {
+    json_object_foreach((json_t *)(uintptr_t)v, key, m)
+    {
         int d = depth_of(m, left - 1);
         deepest = d > deepest ? d : deepest;
     }
-    json_array_foreach(v, i, m) {
+    json_array_foreach(v, i, m)
+    {
         int d = depth_of(m, left - 1);
         deepest = d > deepest ? d : deepest;
     }
     return deepest + 1;
 }
 
-static enum status probe_read(struct probe *p, const json_t *v, size_t i, char path[64], struct err *err)
+static enum status probe_read(struct probe *p, const json_t *v, size_t i, char path[64],
+                              struct err *err)
 {
     enum status st;
     snprintf(path, 64, "%zu", i);
     if (!json_is_object(v))
         return err_set(err, ERR_CONFIG, "not a map of name, server, tool, arguments and excerpt");
-    if ((st = known_keys(v, i, path, err)) != OK || (st = text_of(v, i, "name", 1024, &p->name, path, err)) != OK ||
+    if ((st = known_keys(v, i, path, err)) != OK ||
+        (st = text_of(v, i, "name", 1024, &p->name, path, err)) != OK ||
         (st = text_of(v, i, "server", 64, &p->server, path, err)) != OK ||
         (st = text_of(v, i, "tool", 128, &p->tool, path, err)) != OK)
         return st;
@@ -212,7 +226,9 @@ static const json_t *look_up(const json_t *root, const char *path, struct err *e
     const json_t *v = *path ? js_path(root, path) : NULL;
     if (!v) {
         err_set(err, ERR_DATA, "{{%.200s}} has no value", path);
-        err_fix(err, "Look at the brief (`pawl show JOB`) for what there is, for instance {{brief.title}}.");
+        err_fix(
+            err,
+            "Look at the brief (`pawl show JOB`) for what there is, for instance {{brief.title}}.");
     }
     return v;
 }
@@ -259,13 +275,15 @@ static json_t *fill(const json_t *v, const json_t *root, int depth, struct err *
         return json_deep_copy(v);
     out = json_is_object(v) ? json_object() : json_array();
     bool good = out != NULL;
-    json_object_foreach((json_t *)(uintptr_t)v, key, m) {
+    json_object_foreach((json_t *)(uintptr_t)v, key, m)
+    {
         json_t *filled = good ? fill(m, root, depth - 1, err) : NULL;
         good = filled != NULL;
         if (filled)
             js_set(out, key, filled);
     }
-    json_array_foreach(v, i, m) {
+    json_array_foreach(v, i, m)
+    {
         json_t *filled = good ? fill(m, root, depth - 1, err) : NULL;
         good = filled != NULL;
         if (filled)

@@ -6,8 +6,8 @@
 #include "common/js.h"
 
 enum {
-    PROBES_MAX = 200,       /* insights of a round */
-    EXCERPT_MAX = 65536,    /* bytes of an insight's excerpt */
+    PROBES_MAX = 200,    /* insights of a round */
+    EXCERPT_MAX = 65536, /* bytes of an insight's excerpt */
     EXCERPT_DEFAULT = 4096,
     LINES_MAX = 1000000,
     RESULT_TEXT_MAX = 1 << 20, /* bytes of the text of a result document */
@@ -30,7 +30,8 @@ struct probes {
 
 /* `tree` may be NULL: none. ERR_CONFIG: err says what, `path` (64 bytes) where below
  * analyze.probes, such as "2.tool". */
-enum status probes_read(struct probes *out, const json_t *tree, char path[64], struct err *err) MUST_USE;
+enum status probes_read(struct probes *out, const json_t *tree, char path[64],
+                        struct err *err) MUST_USE;
 
 /* A copy of the arguments with the placeholders filled in from `root` ({"brief": …}). A string that
  * is exactly one placeholder becomes the value with its type; inside a longer string a value is

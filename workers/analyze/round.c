@@ -83,11 +83,14 @@ static void file_finding(const struct analyze *a, json_t *findings)
 static void changed_finding(const struct server *s, const char *tool, json_t *findings)
 {
     char text[512];
-    snprintf(text, sizeof text, "MCP server '%s' now describes its tool '%s' in another way than when it was first seen: it is not used",
+    snprintf(text, sizeof text,
+             "MCP server '%s' now describes its tool '%s' in another way than when it was first "
+             "seen: it is not used",
              server_name(s), tool);
     if (js_count(findings) < FINDINGS_MAX)
-        js_push(findings, finding_new("warning", "analyze.tool-changed", text,
-                                      "Look at the tool; the worker's log says how to approve it."));
+        js_push(findings,
+                finding_new("warning", "analyze.tool-changed", text,
+                            "Look at the tool; the worker's log says how to approve it."));
 }
 
 static json_t *tools_of(struct analyze *a, json_t *findings)
@@ -167,7 +170,8 @@ static void probe_failed(struct run *run, const char *why, const char *fix)
 {
     char text[1800];
     const struct probe *p = run->probe;
-    snprintf(text, sizeof text, "probe '%.200s' (%s/%s): %.1200s", p->name, p->server, p->tool, why);
+    snprintf(text, sizeof text, "probe '%.200s' (%s/%s): %.1200s", p->name, p->server, p->tool,
+             why);
     run->finding = finding_new("warning", "analyze.probe", text, fix);
     run->round->open--;
 }
@@ -217,7 +221,8 @@ static void on_probed(void *ctx, struct server_call *call, const struct server_r
     if (e->answered) {
         struct str text = e->text;
         char why[1024];
-        snprintf(why, sizeof why, "the tool says: %.*s", (int)excerpt_cut(text, 900), text.p ? text.p : "");
+        snprintf(why, sizeof why, "the tool says: %.*s", (int)excerpt_cut(text, 900),
+                 text.p ? text.p : "");
         probe_failed(run, why, "Correct the probe's arguments in pawl.yaml.");
     } else {
         probe_failed(run, e->fault, "Look at the worker's log.");
@@ -237,7 +242,8 @@ static void probe_start(struct run *run, const json_t *root)
         return;
     }
     if (!s) {
-        probe_failed(run, "mcp.json has no such server", "Add the server to mcp.json, or correct analyze.probes.");
+        probe_failed(run, "mcp.json has no such server",
+                     "Add the server to mcp.json, or correct analyze.probes.");
         return;
     }
     run->arguments = probe_fill(p->arguments, root, &err);

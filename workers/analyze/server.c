@@ -15,13 +15,13 @@
 
 enum {
     READ_CHUNK = 64 << 10,
-    READS_PER_TURN = 16,     /* a flood of one server leaves room for the others */
+    READS_PER_TURN = 16, /* a flood of one server leaves room for the others */
     RESTART_FIRST_MS = 100,
     RESTART_MAX_MS = 30000,
-    RESTART_WAIT_MS = 2000,  /* calls wait for a restart that is due within this */
-    STEADY_MS = 10000,       /* up for so long: the pauses begin anew */
-    RESULT_MAX = 16 << 20,   /* bytes of text of one result */
-    LEAVE_MS = 1000,         /* to end after stdin was closed, and again after SIGTERM */
+    RESTART_WAIT_MS = 2000, /* calls wait for a restart that is due within this */
+    STEADY_MS = 10000,      /* up for so long: the pauses begin anew */
+    RESULT_MAX = 16 << 20,  /* bytes of text of one result */
+    LEAVE_MS = 1000,        /* to end after stdin was closed, and again after SIGTERM */
 };
 
 struct server {
@@ -34,15 +34,15 @@ struct server {
     server_guard_fn *guard;
     void *guard_ctx;
 
-    struct mcp *mcp;     /* the session; NULL while there is none */
-    struct spawned proc; /* pid 0: not running; descriptors -1: closed */
+    struct mcp *mcp;           /* the session; NULL while there is none */
+    struct spawned proc;       /* pid 0: not running; descriptors -1: closed */
     struct server_call *calls; /* without an answer, oldest first */
     struct mux_timer due;      /* deadline of the session or of a call, or events to deliver */
     struct mux_timer restart;
-    struct mux_timer kill;    /* it was told to end and has not */
+    struct mux_timer kill; /* it was told to end and has not */
     struct mono ready_at;
-    bool ended;               /* the session is over, its process perhaps not yet */
-    int failures;             /* in a row */
+    bool ended;   /* the session is over, its process perhaps not yet */
+    int failures; /* in a row */
     char fault[1024];
     struct said said; /* on its stderr */
 };
@@ -135,7 +135,8 @@ static void on_ended(struct server *s, const char *why)
     s->ended = true;
     s->failures = steady ? 1 : s->failures + 1;
     s->ready_at.ms = 0;
-    snprintf(s->fault, sizeof s->fault, "%.600s%s%.320s", why, line.len ? "; stderr: " : "", buf_z(&line));
+    snprintf(s->fault, sizeof s->fault, "%.600s%s%.320s", why, line.len ? "; stderr: " : "",
+             buf_z(&line));
     buf_fini(&line);
     log_line(s->log, LOG_WARN, "MCP server failed", "server", s->conf->name, "why", s->fault, NULL);
     close_fd(s, &s->proc.in);
@@ -290,8 +291,8 @@ static void on_ready(struct server *s)
     s->ready_at = mono_now();
     s->fault[0] = '\0';
     snprintf(tools, sizeof tools, "%zu", mcp_tools(s->mcp)->n);
-    log_line(s->log, LOG_INFO, "MCP server ready", "server", s->conf->name, "revision", mcp_version(s->mcp),
-             "tools", tools, "calls itself", mcp_server(s->mcp), NULL);
+    log_line(s->log, LOG_INFO, "MCP server ready", "server", s->conf->name, "revision",
+             mcp_version(s->mcp), "tools", tools, "calls itself", mcp_server(s->mcp), NULL);
     tell(s);
 }
 
@@ -332,9 +333,7 @@ static void on_event(struct server *s, const struct mcp_event *e)
     case MCP_CHANGED: tell(s); break;
     case MCP_DONE: on_done(s, e); break;
     case MCP_PROGRESS: break;
-    case MCP_REMARK:
-        log_line(s->log, LOG_WARN, e->text, "server", s->conf->name, NULL);
-        break;
+    case MCP_REMARK: log_line(s->log, LOG_WARN, e->text, "server", s->conf->name, NULL); break;
     case MCP_BROKEN:
         on_ended(s, e->text);
         refuse_waiting(s);
@@ -389,7 +388,8 @@ static void read_stdout(struct server *s, int rounds)
 {
     char chunk[READ_CHUNK];
     ssize_t n = 0;
-    for (int i = 0; i < rounds && s->proc.out >= 0 && (n = read(s->proc.out, chunk, sizeof chunk)) > 0; i++)
+    for (int i = 0;
+         i < rounds && s->proc.out >= 0 && (n = read(s->proc.out, chunk, sizeof chunk)) > 0; i++)
         feed(s, (struct str){ chunk, (size_t)n });
     if (s->proc.out >= 0 && (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))) {
         close_fd(s, &s->proc.out);

@@ -14,7 +14,9 @@
 
 enum { INHERITED = 6, ENV_MAX = 256 /* MCPJSON_LIST_MAX */ };
 
-static const char *const inherited[INHERITED] = { "HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER" };
+static const char *const inherited[INHERITED] = {
+    "HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"
+};
 
 static bool same_name(const char *pair, const char *name)
 {
@@ -30,7 +32,8 @@ static bool make_env(const char *const *env, const char **out, char *own[INHERIT
         out[n] = env[n];
     for (size_t i = 0; i < INHERITED; i++) {
         const char *value = getenv(inherited[i]);
-        bool given = !value || strncmp(value, "()", 2) == 0; /* an exported shell function is no value */
+        bool given =
+            !value || strncmp(value, "()", 2) == 0; /* an exported shell function is no value */
         for (size_t j = 0; env && env[j]; j++)
             given = given || same_name(env[j], inherited[i]);
         if (given)

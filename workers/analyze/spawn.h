@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 struct spawned {
-    pid_t pid; /* also the process group */
+    pid_t pid;        /* also the process group */
     int in, out, err; /* our ends, non-blocking, closed on exec */
 };
 

@@ -21,7 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct mcp_file f;
     struct mcp_place at;
     struct err err = { 0 };
-    if (mcpjson_read((struct str){ (const char *)data, size }, "mcp.json", &vars, &f, &at, &err) != OK) {
+    if (mcpjson_read((struct str){ (const char *)data, size }, "mcp.json", &vars, &f, &at, &err) !=
+        OK) {
         assert(f.n == 0 && *err.text && at.line >= 0);
         return 0;
     }

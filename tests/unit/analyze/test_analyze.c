@@ -59,7 +59,8 @@ static int rig_close(void **state)
     peer_in_free(&r->in);
     if (r->worker > 0) { /* kindly, so that a leak in the worker fails under ASan */
         kill(r->worker, SIGTERM);
-        if (waitpid(r->worker, &status, 0) != r->worker || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        if (waitpid(r->worker, &status, 0) != r->worker || !WIFEXITED(status) ||
+            WEXITSTATUS(status) != 0)
             rc = 1;
     }
     if (r->router)
@@ -129,8 +130,9 @@ static void begin(struct rig *r, const char *yaml, const char *mcp)
     if (r->worker == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         assert_int_equal(chdir(r->dir), 0);
-        char name[] = "pawl-analyze", broker[] = "--broker", config[] = "--config", file[] = "pawl.yaml",
-             set[] = "--set", drain[] = "worker.drain=50ms", state[] = "state_dir=.";
+        char name[] = "pawl-analyze", broker[] = "--broker", config[] = "--config",
+             file[] = "pawl.yaml", set[] = "--set", drain[] = "worker.drain=50ms",
+             state[] = "state_dir=.";
         char *argv[] = { name, broker, r->endpoint, config, file, set, drain, set, state, NULL };
         exit(worker_main(9, argv, &analyze_ops));
     }
@@ -144,7 +146,8 @@ static void begin(struct rig *r, const char *yaml, const char *mcp)
 }
 
 /* steps: of an earlier attempt, or NULL. Both documents are taken. */
-static void give_again(struct rig *r, const char *stage, const char *doc_name, json_t *doc, json_t *steps)
+static void give_again(struct rig *r, const char *stage, const char *doc_name, json_t *doc,
+                       json_t *steps)
 {
     struct buf frame, more;
     struct err err = { 0 };
@@ -154,10 +157,15 @@ static void give_again(struct rig *r, const char *stage, const char *doc_name, j
     snprintf(key, sizeof key, "0123456789ab/1/1/%s/0", stage);
     struct msg m = { .type = MSG_TASK };
     r->seq++;
-    m.TASK = (struct msg_TASK){ .seq = r->seq, .task = str_of(key), .fence = { 7, r->seq }, .stage = str_of(stage),
-                                .attempt = 1, .total_ms = 60000 };
+    m.TASK = (struct msg_TASK){ .seq = r->seq,
+                                .task = str_of(key),
+                                .fence = { 7, r->seq },
+                                .stage = str_of(stage),
+                                .attempt = 1,
+                                .total_ms = 60000 };
     m.TASK.docs = (struct strs){ { str_of(doc_name), str_of("steps") }, steps ? 2 : 1 };
-    if (doc_pack(doc_name, doc, &frame, &err) != OK || (steps && doc_pack("steps", steps, &more, &err) != OK))
+    if (doc_pack(doc_name, doc, &frame, &err) != OK ||
+        (steps && doc_pack("steps", steps, &more, &err) != OK))
         fail_msg("%s", err.text);
     json_decref(doc);
     json_decref(steps);
@@ -181,14 +189,17 @@ static json_t *taken(struct rig *r, const char *name, struct str task, struct fe
     memcpy(key, task.p, task.n);
     if (doc_unpack(name, peer_frame(&r->in, 1), &doc, &err) != OK)
         fail_msg("%s", err.text);
-    say(r, (struct msg){ .type = MSG_TAKEN, .TAKEN = { { key, task.n }, fence, str_of("committed") } }, NULL, 0);
+    say(r,
+        (struct msg){ .type = MSG_TAKEN, .TAKEN = { { key, task.n }, fence, str_of("committed") } },
+        NULL, 0);
     return doc;
 }
 
 static json_t *brief(void)
 {
-    return json_pack("{s:s,s:s,s:s,s:[{s:s,s:[]}]}", "change_name", "keep-sessions", "title", "Keep sessions",
-                     "problem", "Sessions end too early.", "capabilities", "id", "auth", "requirements");
+    return json_pack("{s:s,s:s,s:s,s:[{s:s,s:[]}]}", "change_name", "keep-sessions", "title",
+                     "Keep sessions", "problem", "Sessions end too early.", "capabilities", "id",
+                     "auth", "requirements");
 }
 
 static json_t *insights(struct rig *r)
@@ -214,13 +225,14 @@ static void fails(struct rig *r, const char *fault, const char *part)
     assert_true(str_is(m->FAIL.fault, fault));
 }
 
-#define assert_has(text, part)                                       \
-    do {                                                             \
-        if (!strstr(text, part))                                     \
-            fail_msg("no '%s' in '%s'", part, text);                 \
+#define assert_has(text, part)                                                                     \
+    do {                                                                                           \
+        if (!strstr(text, part))                                                                   \
+            fail_msg("no '%s' in '%s'", part, text);                                               \
     } while (0)
 
-static const char good[] = "{\"mcpServers\":{\"fake\":{\"command\":\"python3\",\"args\":[\"%F\",\"good\"]}}}";
+static const char good[] =
+    "{\"mcpServers\":{\"fake\":{\"command\":\"python3\",\"args\":[\"%F\",\"good\"]}}}";
 
 static void without_mcp_json_there_are_no_insights(void **state)
 {
@@ -243,11 +255,14 @@ static void probes_become_insights_in_their_order(void **state)
           "    - {name: title, server: fake, tool: echo, arguments: {t: \"{{brief.title}}\"}}\n"
           "    - {name: gone, server: nowhere, tool: echo}\n"
           "    - {name: refused, server: fake, tool: fail}\n"
-          "    - {name: missing, server: fake, tool: echo, arguments: {t: \"{{brief.capabilities.7.id}}\"}}\n"
-          "    - {name: id, server: fake, tool: echo, arguments: {c: \"{{brief.capabilities.0.id}}\"}, excerpt: 5}\n",
+          "    - {name: missing, server: fake, tool: echo, arguments: {t: "
+          "\"{{brief.capabilities.7.id}}\"}}\n"
+          "    - {name: id, server: fake, tool: echo, arguments: {c: "
+          "\"{{brief.capabilities.0.id}}\"}, excerpt: 5}\n",
           good);
     json_t *doc = insights(r);
-    const json_t *items = js_list(doc, "items"), *found = js_list(doc, "findings"), *tools = js_list(doc, "tools");
+    const json_t *items = js_list(doc, "items"), *found = js_list(doc, "findings"),
+                 *tools = js_list(doc, "tools");
     assert_int_equal(js_count(items), 2);
     assert_string_equal(js_str(js_at(items, 0), "id"), "i1");
     assert_string_equal(js_str(js_at(items, 0), "title"), "title");
@@ -350,7 +365,8 @@ static void a_tool_that_changed_is_not_used(void **state)
 {
     static const char yaml[] = "log: {level: error}\nanalyze:\n  allow: [\"fake/*\"]\n"
                                "  probes: [{name: p, server: fake, tool: echo}]\n";
-    static const char mcp[] = "{\"mcpServers\":{\"fake\":{\"command\":\"python3\",\"args\":[\"%F\",\"shifts\"]}}}";
+    static const char mcp[] =
+        "{\"mcpServers\":{\"fake\":{\"command\":\"python3\",\"args\":[\"%F\",\"shifts\"]}}}";
     struct rig *r = *state;
     write_file(r, "description.txt", "Says what it is told.");
     begin(r, yaml, mcp);
@@ -365,7 +381,8 @@ static void a_tool_that_changed_is_not_used(void **state)
     doc = insights(r);
     assert_int_equal(js_count(js_list(doc, "items")), 0);
     assert_int_equal(js_count(js_list(doc, "tools")), 0);
-    assert_int_equal(js_count(js_list(doc, "findings")), 2); /* the tool; the probe that wanted it */
+    assert_int_equal(js_count(js_list(doc, "findings")),
+                     2); /* the tool; the probe that wanted it */
     assert_has(js_str(js_at(js_list(doc, "findings"), 0), "message"), "mcp-pins.json");
     assert_string_equal(js_str(js_at(js_list(doc, "findings"), 1), "code"), "analyze.tool-changed");
     json_decref(doc);
@@ -468,12 +485,14 @@ static void a_dropped_task_is_forgotten_by_the_server_too(void **state)
 {
     struct rig *r = *state;
     begin(r,
-          "log: {level: error}\nanalyze:\n  allow: [fake/echo]\n  probes: [{name: w, server: fake, tool: wait}]\n",
+          "log: {level: error}\nanalyze:\n  allow: [fake/echo]\n  probes: [{name: w, server: fake, "
+          "tool: wait}]\n",
           "{\"mcpServers\":{\"fake\":{\"command\":\"python3\",\"args\":[\"%F\",\"counts\"]}}}");
     give(r, "analyze", "brief", brief());
     check_echo(r, "0 cancelled"); /* calls are said in their order: `wait` was */
     struct msg drop = { .type = MSG_DROP };
-    drop.DROP = (struct msg_DROP){ str_of("0123456789ab/1/1/analyze/0"), { 7, 1 }, str_of("cancelled") };
+    drop.DROP =
+        (struct msg_DROP){ str_of("0123456789ab/1/1/analyze/0"), { 7, 1 }, str_of("cancelled") };
     say(r, drop, NULL, 0);
     check_echo(r, "1 cancelled");
 }
@@ -483,13 +502,16 @@ static void a_wrong_probe_stops_the_worker_with_its_place(void **state)
     struct rig *r = *state;
     int status = 0, fds[2];
     char said[2048] = "";
-    write_file(r, "pawl.yaml", "analyze:\n  probes:\n    - {name: a, server: s, tool: t}\n    - {name: b, tool: t}\n");
+    write_file(
+        r, "pawl.yaml",
+        "analyze:\n  probes:\n    - {name: a, server: s, tool: t}\n    - {name: b, tool: t}\n");
     assert_int_equal(pipe(fds), 0);
     pid_t pid = fork();
     if (pid == 0) {
         dup2(fds[1], 2);
         assert_int_equal(chdir(r->dir), 0);
-        char name[] = "pawl-analyze", broker[] = "--broker", config[] = "--config", file[] = "pawl.yaml";
+        char name[] = "pawl-analyze", broker[] = "--broker", config[] = "--config",
+             file[] = "pawl.yaml";
         char *argv[] = { name, broker, r->endpoint, config, file, NULL };
         exit(worker_main(5, argv, &analyze_ops));
     }

@@ -15,8 +15,8 @@ static json_t *parse(const char *text)
     return v;
 }
 
-static const char brief_text[] =
-    "{\"brief\":{\"title\":\"Café\",\"n\":7,\"capabilities\":[{\"id\":\"auth/login\",\"rank\":0.5}],\"context\":\"\"}}";
+static const char brief_text[] = "{\"brief\":{\"title\":\"Café\",\"n\":7,\"capabilities\":[{\"id\":"
+                                 "\"auth/login\",\"rank\":0.5}],\"context\":\"\"}}";
 
 /* The arguments, filled in, as text; "!" and the error when it fails. */
 static void check_fill(const char *arguments, const char *want)
@@ -41,8 +41,10 @@ static void placeholders_are_filled_in(void **state)
 {
     (void)state;
     check_fill("{\"q\":\"about {{brief.title}}!\"}", "{\"q\":\"about Café!\"}");
-    check_fill("{\"p\":\"specs/{{brief.capabilities.0.id}}/{{ brief.n }}.md\"}", "{\"p\":\"specs/auth/login/7.md\"}");
-    check_fill("{\"a\":[\"{{brief.title}}\",{\"b\":\"{{brief.n}}\"}]}", "{\"a\":[\"Café\",{\"b\":7}]}");
+    check_fill("{\"p\":\"specs/{{brief.capabilities.0.id}}/{{ brief.n }}.md\"}",
+               "{\"p\":\"specs/auth/login/7.md\"}");
+    check_fill("{\"a\":[\"{{brief.title}}\",{\"b\":\"{{brief.n}}\"}]}",
+               "{\"a\":[\"Café\",{\"b\":7}]}");
     check_fill("{\"n\":5,\"t\":true,\"z\":null}", "{\"n\":5,\"t\":true,\"z\":null}");
 }
 
@@ -51,8 +53,10 @@ static void one_placeholder_alone_keeps_its_type(void **state)
     (void)state;
     check_fill("{\"n\":\"{{brief.n}}\"}", "{\"n\":7}");
     check_fill("{\"n\":\" {{brief.n}}\"}", "{\"n\":\" 7\"}");
-    check_fill("{\"c\":\"{{brief.capabilities.0}}\"}", "{\"c\":{\"id\":\"auth/login\",\"rank\":0.5}}");
-    check_fill("{\"c\":\"is {{brief.capabilities.0}}\"}", "{\"c\":\"is {\\\"id\\\":\\\"auth/login\\\",\\\"rank\\\":0.5}\"}");
+    check_fill("{\"c\":\"{{brief.capabilities.0}}\"}",
+               "{\"c\":{\"id\":\"auth/login\",\"rank\":0.5}}");
+    check_fill("{\"c\":\"is {{brief.capabilities.0}}\"}",
+               "{\"c\":\"is {\\\"id\\\":\\\"auth/login\\\",\\\"rank\\\":0.5}\"}");
 }
 
 static void what_is_no_placeholder_stays(void **state)
@@ -66,7 +70,8 @@ static void a_placeholder_without_value_is_an_error(void **state)
 {
     (void)state;
     check_fill("{\"a\":\"{{brief.titel}}\"}", "!{{brief.titel}} has no value");
-    check_fill("{\"a\":[{\"b\":\"x {{brief.capabilities.9.id}}\"}]}", "!{{brief.capabilities.9.id}} has no value");
+    check_fill("{\"a\":[{\"b\":\"x {{brief.capabilities.9.id}}\"}]}",
+               "!{{brief.capabilities.9.id}} has no value");
     check_fill("{\"a\":\"{{}}\"}", "!{{}} has no value");
     check_fill("{\"a\":\"[{{brief.context}}]\"}", "{\"a\":\"[]\"}");
 }
@@ -92,25 +97,32 @@ static void probes_are_read_strictly(void **state)
     check_conf("{}", ERR_CONFIG, "", "not a list");
     check_conf("[7]", ERR_CONFIG, "0", "not a map");
     check_conf("[{\"name\":\"a\",\"tool\":\"t\"}]", ERR_CONFIG, "0", "'server' is missing");
-    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"args\":{}}]", ERR_CONFIG, "0.args", "unknown key 'args'");
-    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"arguments\":[]}]", ERR_CONFIG, "0.arguments", "not a map");
-    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":0}]", ERR_CONFIG, "0.excerpt", "65536");
-    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":\"x\"}]", ERR_CONFIG, "0.excerpt", "65536");
-    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":{\"lines\":0}}]", ERR_CONFIG,
-               "0.excerpt.lines", "10-40");
-    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":{\"lines\":\"9-3\"}}]", ERR_CONFIG,
-               "0.excerpt.lines", "10-40");
-    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":{\"bytes\":\"1\"}}]", ERR_CONFIG,
-               "0.excerpt.bytes", "65536");
-    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":{\"line\":1}}]", ERR_CONFIG,
-               "0.excerpt.line", "unknown key 'line'");
-    check_conf("[{\"name\":\"a\",\"server\":7,\"tool\":\"t\"}]", ERR_CONFIG, "0.server", "not a text");
+    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"args\":{}}]", ERR_CONFIG,
+               "0.args", "unknown key 'args'");
+    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"arguments\":[]}]", ERR_CONFIG,
+               "0.arguments", "not a map");
+    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":0}]", ERR_CONFIG,
+               "0.excerpt", "65536");
+    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":\"x\"}]", ERR_CONFIG,
+               "0.excerpt", "65536");
+    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":{\"lines\":0}}]",
+               ERR_CONFIG, "0.excerpt.lines", "10-40");
+    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":{\"lines\":\"9-3\"}}]",
+               ERR_CONFIG, "0.excerpt.lines", "10-40");
+    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":{\"bytes\":\"1\"}}]",
+               ERR_CONFIG, "0.excerpt.bytes", "65536");
+    check_conf("[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"excerpt\":{\"line\":1}}]",
+               ERR_CONFIG, "0.excerpt.line", "unknown key 'line'");
+    check_conf("[{\"name\":\"a\",\"server\":7,\"tool\":\"t\"}]", ERR_CONFIG, "0.server",
+               "not a text");
 }
 
 static void check_placeholder(const char *text, const char *want)
 {
     char conf[512];
-    snprintf(conf, sizeof conf, "[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"arguments\":{\"q\":[1,\"%s\"]}}]", text);
+    snprintf(conf, sizeof conf,
+             "[{\"name\":\"a\",\"server\":\"s\",\"tool\":\"t\",\"arguments\":{\"q\":[1,\"%s\"]}}]",
+             text);
     check_conf(conf, *want ? ERR_CONFIG : OK, *want ? "0.arguments.q.1" : "", want);
 }
 
@@ -119,11 +131,15 @@ static void a_placeholder_that_no_document_has_is_an_error(void **state)
     (void)state;
     check_placeholder("{{brief.title}} and {{ brief.change_name }}", "");
     check_placeholder("{{brief.capabilities.0.requirements.12.text}}", "");
-    check_placeholder("{{brief.capabilities}}{{brief.all_capabilities.3}}{{brief.rules.specs.0}}", "");
+    check_placeholder("{{brief.capabilities}}{{brief.all_capabilities.3}}{{brief.rules.specs.0}}",
+                      "");
     check_placeholder("{{comments.items.0.text}}{{brief.base.name}}{{brief}}", "");
-    check_placeholder("{{brief.titel}}", "the placeholder {{brief.titel}}: 'titel' is not in a brief");
-    check_placeholder("x {{brief.title}} {{brief.capabilities.0.nam}}", "'nam' is not in a capability");
-    check_placeholder("{{brief.capabilities.id}}", "'capabilities' is a list: a number has to follow");
+    check_placeholder("{{brief.titel}}",
+                      "the placeholder {{brief.titel}}: 'titel' is not in a brief");
+    check_placeholder("x {{brief.title}} {{brief.capabilities.0.nam}}",
+                      "'nam' is not in a capability");
+    check_placeholder("{{brief.capabilities.id}}",
+                      "'capabilities' is a list: a number has to follow");
     check_placeholder("{{brief.title.0}}", "nothing has the name '0' there");
     check_placeholder("{{title}}", "'title' is no document of this stage");
     check_placeholder("{{}}", "nothing has the name");

@@ -75,7 +75,9 @@ static void begin_fake(struct rig *r, int64_t timeout_ms, const char *mode)
 {
     char entry[1400], cwd[1024];
     assert_non_null(getcwd(cwd, sizeof cwd)); /* servers run elsewhere */
-    snprintf(entry, sizeof entry, "{\"command\":\"python3\",\"args\":[\"%s/tests/fakes/mcp/server.py\",\"%s\"]}", cwd, mode);
+    snprintf(entry, sizeof entry,
+             "{\"command\":\"python3\",\"args\":[\"%s/tests/fakes/mcp/server.py\",\"%s\"]}", cwd,
+             mode);
     begin(r, timeout_ms, entry);
 }
 
@@ -138,10 +140,10 @@ static void call(struct rig *r, struct asked *a, const char *tool, const char *a
     wait_for(r, a);
 }
 
-#define assert_has(text, part)                                       \
-    do {                                                             \
-        if (!strstr(text, part))                                     \
-            fail_msg("no '%s' in '%s'", part, text);                 \
+#define assert_has(text, part)                                                                     \
+    do {                                                                                           \
+        if (!strstr(text, part))                                                                   \
+            fail_msg("no '%s' in '%s'", part, text);                                               \
     } while (0)
 
 /* ---- servers that misbehave ------------------------------------------------------------------ */
@@ -181,7 +183,8 @@ static void a_command_that_is_not_there(void **state)
     struct rig *r = *state;
     begin(r, TIMEOUT_MS, "{\"command\":\"no-such-program-here\"}");
     settle(r);
-    assert_has(server_fault(r->server), "cannot run no-such-program-here: No such file or directory");
+    assert_has(server_fault(r->server),
+               "cannot run no-such-program-here: No such file or directory");
 }
 
 static void a_directory_that_is_not_there(void **state)
@@ -320,7 +323,8 @@ static void stopping_leaves_nobody_behind(void **state)
     snprintf(path, sizeof path, "%s/pids", r->dir);
     assert_non_null(getcwd(cwd, sizeof cwd));
     snprintf(entry, sizeof entry,
-             "{\"command\":\"python3\",\"args\":[\"%s/tests/fakes/mcp/server.py\",\"stubborn\"],\"env\":{\"FAKE_PIDS\":\"%s\"}}",
+             "{\"command\":\"python3\",\"args\":[\"%s/tests/fakes/mcp/"
+             "server.py\",\"stubborn\"],\"env\":{\"FAKE_PIDS\":\"%s\"}}",
              cwd, path);
     begin(r, TIMEOUT_MS, entry);
     settle(r);
@@ -354,8 +358,10 @@ static void the_environment_is_small(void **state)
     struct rig *r = *state;
     struct asked a;
     setenv("PAWL_TEST_SECRET", "hidden", 1);
-    begin(r, TIMEOUT_MS, "{\"command\":\"sh\",\"args\":[\"-c\",\"env >&2; echo error: $EXTRA/$PAWL_TEST_SECRET/$HOME. >&2\"],"
-                         "\"env\":{\"EXTRA\":\"given\",\"HOME\":\"/nowhere\"}}");
+    begin(r, TIMEOUT_MS,
+          "{\"command\":\"sh\",\"args\":[\"-c\",\"env >&2; echo error: "
+          "$EXTRA/$PAWL_TEST_SECRET/$HOME. >&2\"],"
+          "\"env\":{\"EXTRA\":\"given\",\"HOME\":\"/nowhere\"}}");
     call(r, &a, "echo", "{}");
     assert_has(a.fault, "error: given///nowhere.");
     assert_null(strstr(a.fault, "hidden"));
@@ -393,13 +399,14 @@ static bool real(const char *package, const char *arg, const char *env, char ent
 {
     const char *modules = getenv("PAWL_NODE_MODULES");
     char path[512];
-    snprintf(path, sizeof path, "%s/@modelcontextprotocol/%s/dist/index.js", modules ? modules : "", package);
+    snprintf(path, sizeof path, "%s/@modelcontextprotocol/%s/dist/index.js", modules ? modules : "",
+             package);
     if (!modules || access(path, R_OK) != 0) {
         print_message("skipped: PAWL_NODE_MODULES has no @modelcontextprotocol/%s\n", package);
         return false;
     }
-    snprintf(entry, 1024, "{\"command\":\"node\",\"args\":[\"%s\"%s%s%s],\"env\":{%s}}", path, arg ? ",\"" : "",
-             arg ? arg : "", arg ? "\"" : "", env);
+    snprintf(entry, 1024, "{\"command\":\"node\",\"args\":[\"%s\"%s%s%s],\"env\":{%s}}", path,
+             arg ? ",\"" : "", arg ? arg : "", arg ? "\"" : "", env);
     return true;
 }
 
@@ -437,7 +444,8 @@ static void real_memory(void **state)
         skip();
     begin(r, PATIENCE_MS, entry);
     call(r, &a, "create_entities",
-         "{\"entities\":[{\"name\":\"pump\",\"entityType\":\"device\",\"observations\":[\"stops at 80 degrees\"]}]}");
+         "{\"entities\":[{\"name\":\"pump\",\"entityType\":\"device\",\"observations\":[\"stops at "
+         "80 degrees\"]}]}");
     assert_true(a.answered && !a.is_error);
     call(r, &a, "read_graph", "{}");
     assert_true(a.answered && !a.is_error);

@@ -14,8 +14,8 @@ struct talk {
     struct mcp *m;
     struct mono now;
     struct mcp_event ev;
-    int64_t id;         /* of the request last read */
-    char method[64];    /* its method */
+    int64_t id;      /* of the request last read */
+    char method[64]; /* its method */
     json_t *params;
 };
 
@@ -83,7 +83,8 @@ static void expect(struct talk *t, enum mcp_kind kind)
 {
     bool got = mcp_next(t->m, t->now, &t->ev);
     if (!got || t->ev.kind != kind)
-        fail_msg("event %d instead of %d: %s", got ? (int)t->ev.kind : -1, (int)kind, got ? t->ev.text : "");
+        fail_msg("event %d instead of %d: %s", got ? (int)t->ev.kind : -1, (int)kind,
+                 got ? t->ev.text : "");
 }
 
 static void expect_none(struct talk *t)
@@ -98,7 +99,9 @@ static void expect_text(struct talk *t, const char *part)
         fail_msg("'%s' is not in '%s'", part, t->ev.text);
 }
 
-#define TOOLS_OK "\"capabilities\":{\"tools\":{\"listChanged\":true}},\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}"
+#define TOOLS_OK                                                                                   \
+    "\"capabilities\":{\"tools\":{\"listChanged\":true}},\"serverInfo\":{\"name\":\"s\","          \
+    "\"version\":\"1\"}"
 
 /* Through the handshake of the first era, with one tool named echo. */
 static void get_ready(struct talk *t)
@@ -108,7 +111,8 @@ static void get_ready(struct talk *t)
     expect_none(t);
     hear_request(t, "notifications/initialized");
     hear_request(t, "tools/list");
-    answer(t, t->id, "\"result\":{\"tools\":[{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"}}]}");
+    answer(t, t->id,
+           "\"result\":{\"tools\":[{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"}}]}");
     expect(t, MCP_READY);
     expect_none(t);
     hear_silence(t);
@@ -166,7 +170,8 @@ static void a_server_without_tools_is_ready_at_once(void **state)
     struct talk t;
     begin(&t, (struct mcp_options){ 0 });
     hear_request(&t, "initialize");
-    answer(&t, t.id, "\"result\":{\"protocolVersion\":\"2025-06-18\",\"capabilities\":{\"prompts\":{}}}");
+    answer(&t, t.id,
+           "\"result\":{\"protocolVersion\":\"2025-06-18\",\"capabilities\":{\"prompts\":{}}}");
     expect(&t, MCP_READY);
     assert_int_equal(mcp_tools(t.m)->n, 0);
     end(&t);
@@ -184,12 +189,15 @@ static void second_era(const char *error)
     const json_t *meta = js_obj(t.params, "_meta");
     assert_string_equal(js_str(meta, "io.modelcontextprotocol/protocolVersion"), "2026-07-28");
     assert_non_null(js_obj(meta, "io.modelcontextprotocol/clientCapabilities"));
-    answer(&t, t.id, "\"error\":{\"code\":-32022,\"message\":\"\",\"data\":{\"supported\":[\"2026-07-28\"]}}");
+    answer(
+        &t, t.id,
+        "\"error\":{\"code\":-32022,\"message\":\"\",\"data\":{\"supported\":[\"2026-07-28\"]}}");
     expect_none(&t);
     hear_request(&t, "server/discover"); /* asked once more, not for ever */
-    answer(&t, t.id, "\"result\":{\"resultType\":\"complete\",\"supportedVersions\":[\"2026-07-28\"],"
-                     "\"capabilities\":{\"tools\":{}},\"_meta\":{\"io.modelcontextprotocol/serverInfo\":"
-                     "{\"name\":\"m\",\"version\":\"2\"}}}");
+    answer(&t, t.id,
+           "\"result\":{\"resultType\":\"complete\",\"supportedVersions\":[\"2026-07-28\"],"
+           "\"capabilities\":{\"tools\":{}},\"_meta\":{\"io.modelcontextprotocol/serverInfo\":"
+           "{\"name\":\"m\",\"version\":\"2\"}}}");
     expect_none(&t);
     hear_request(&t, "tools/list");
     assert_non_null(js_obj(t.params, "_meta"));
@@ -215,7 +223,8 @@ static void second_era(const char *error)
 static void the_second_era_is_found(void **state)
 {
     (void)state;
-    second_era("\"error\":{\"code\":-32022,\"message\":\"no\",\"data\":{\"supported\":[\"2026-07-28\"]}}");
+    second_era(
+        "\"error\":{\"code\":-32022,\"message\":\"no\",\"data\":{\"supported\":[\"2026-07-28\"]}}");
     second_era("\"error\":{\"code\":-32601,\"message\":\"method not found\"}");
 }
 
@@ -233,7 +242,8 @@ static void the_era_may_be_told(void **state)
     hear_request(&t, "initialize");
     answer(&t, t.id, "\"error\":{\"code\":-32022,\"message\":\"not\\u001b[31m this\"}");
     expect(&t, MCP_BROKEN);
-    expect_text(&t, "initialize: the server answers with error -32022 (unsupported protocol version): not this");
+    expect_text(&t, "initialize: the server answers with error -32022 (unsupported protocol "
+                    "version): not this");
     end(&t);
 }
 
@@ -263,7 +273,9 @@ static void a_silent_server_is_given_up(void **state)
     expect_none(&t);
     t.now.ms += 1;
     expect(&t, MCP_BROKEN);
-    expect_text(&t, "no answer to initialize within 5000 ms; it wrote 'Listening on port 3000 ?[1m' instead");
+    expect_text(
+        &t,
+        "no answer to initialize within 5000 ms; it wrote 'Listening on port 3000 ?[1m' instead");
     expect_none(&t);
     assert_true(mcp_deadline(t.m).ms > t.now.ms + 1000000);
     end(&t);
@@ -298,7 +310,8 @@ static void pages_without_end_are_cut(void **state)
     hear_request(&t, "notifications/initialized");
     for (int i = 0; i < MCP_PAGES_MAX; i++) {
         hear_request(&t, "tools/list");
-        snprintf(body, sizeof body, "\"result\":{\"tools\":[{\"name\":\"t%d\"}],\"nextCursor\":\"%d\"}", i, i);
+        snprintf(body, sizeof body,
+                 "\"result\":{\"tools\":[{\"name\":\"t%d\"}],\"nextCursor\":\"%d\"}", i, i);
         answer(&t, t.id, body);
         if (i < MCP_PAGES_MAX - 1)
             expect_none(&t);
@@ -378,8 +391,10 @@ static void progress_keeps_a_call_alive_to_a_point(void **state)
     begin(&t, (struct mcp_options){ .call_ms = 1000, .total_ms = 3000 });
     get_ready(&t);
     int64_t id = call(&t, &user_a, 0);
-    snprintf(line, sizeof line, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{"
-             "\"progressToken\":%" PRId64 ",\"progress\":1,\"total\":4,\"message\":\"one\"}}", id);
+    snprintf(line, sizeof line,
+             "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{"
+             "\"progressToken\":%" PRId64 ",\"progress\":1,\"total\":4,\"message\":\"one\"}}",
+             id);
     for (int i = 0; i < 5; i++) {
         t.now.ms += 500;
         say(&t, line);
@@ -434,7 +449,8 @@ static void the_end_ends_every_call(void **state)
     expect(&t, MCP_BROKEN);
     assert_string_equal(t.ev.fix, "read its log");
     expect_none(&t);
-    assert_int_equal(mcp_call(t.m, &(struct mcp_call){ "echo", NULL, 0, &user_a }, t.now, &err), ERR_UNAVAILABLE);
+    assert_int_equal(mcp_call(t.m, &(struct mcp_call){ "echo", NULL, 0, &user_a }, t.now, &err),
+                     ERR_UNAVAILABLE);
     say(&t, "{}");
     expect_none(&t);
     end(&t);
@@ -498,7 +514,8 @@ static void requests_of_the_server_are_answered(void **state)
 static void changed_tools_are_listed_again(void **state)
 {
     (void)state;
-    static const char changed[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}";
+    static const char changed[] =
+        "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}";
     struct talk t;
     begin(&t, (struct mcp_options){ 0 });
     get_ready(&t);
@@ -568,8 +585,8 @@ static void a_spoilt_answer_costs_its_call_only(void **state)
     begin(&t, (struct mcp_options){ 0 });
     get_ready(&t);
     call(&t, &user_b, 0);
-    static const char *const bodies[] = { "\"result\":\"text\"", "\"result\":{\"content\":[}", "\"neither\":1",
-                                          "\"result\":{\"x\":\"\xff\"}" };
+    static const char *const bodies[] = { "\"result\":\"text\"", "\"result\":{\"content\":[}",
+                                          "\"neither\":1", "\"result\":{\"x\":\"\xff\"}" };
     for (size_t i = 0; i < COUNT(bodies); i++) {
         answer(&t, call(&t, &user_a, 0), bodies[i]);
         expect(&t, MCP_DONE);
@@ -637,8 +654,10 @@ static void batches_of_old_servers_are_read(void **state)
     begin(&t, (struct mcp_options){ 0 });
     get_ready(&t);
     int64_t a = call(&t, &user_a, 0), b = call(&t, &user_b, 0);
-    snprintf(line, sizeof line, "[{\"jsonrpc\":\"2.0\",\"id\":%" PRId64 ",\"result\":{}},"
-             "{\"jsonrpc\":\"2.0\",\"id\":%" PRId64 ",\"result\":{\"isError\":true}}]", b, a);
+    snprintf(line, sizeof line,
+             "[{\"jsonrpc\":\"2.0\",\"id\":%" PRId64 ",\"result\":{}},"
+             "{\"jsonrpc\":\"2.0\",\"id\":%" PRId64 ",\"result\":{\"isError\":true}}]",
+             b, a);
     say(&t, line);
     expect(&t, MCP_DONE);
     assert_ptr_equal(t.ev.user, &user_b);

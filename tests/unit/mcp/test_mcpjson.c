@@ -31,11 +31,15 @@ static void hosts_files_are_read(void **state)
     (void)state;
     struct mcp_file f;
     read_good("\xef\xbb\xbf{\n  // what LM Studio writes\n  \"mcpServers\": {\n"
-              "    \"files\": {\"command\": \"npx\", \"args\": [\"-y\", \"server\", \"/data\",], \"timeout\": 90000},\n"
-              "    \"db\": {\"type\": \"stdio\", \"command\": \"/opt/db\", \"env\": {\"K\": \"v=w\"}, \"cwd\": \"/srv\"},\n"
+              "    \"files\": {\"command\": \"npx\", \"args\": [\"-y\", \"server\", \"/data\",], "
+              "\"timeout\": 90000},\n"
+              "    \"db\": {\"type\": \"stdio\", \"command\": \"/opt/db\", \"env\": {\"K\": "
+              "\"v=w\"}, \"cwd\": \"/srv\"},\n"
               "    /* Cline */ \"off\": {\"command\": \"x\", \"disabled\": true},\n"
-              "    \"new\": {\"command\": \"y\", \"protocol\": \"2026-07-28\", \"startup_timeout_ms\": 5000}\n"
-              "  },\n  \"globalShortcut\": \"\",\n}\n", &f);
+              "    \"new\": {\"command\": \"y\", \"protocol\": \"2026-07-28\", "
+              "\"startup_timeout_ms\": 5000}\n"
+              "  },\n  \"globalShortcut\": \"\",\n}\n",
+              &f);
     assert_int_equal(f.n, 4);
     const struct mcp_server *s = mcpjson_find(&f, "files");
     assert_string_equal(s->command, "npx");
@@ -69,17 +73,23 @@ static void variables_are_filled_in(void **state)
 {
     (void)state;
     struct mcp_file f;
-    read_good("{\"mcpServers\": {\"a\": {\"command\": \"${userHome}/bin/x\", \"cwd\": \"${workspaceFolder}\","
-              "\"args\": [\"--t=${TOKEN}!\", \"${env:TOKEN}\", \"${NONE:-else}\", \"${EMPTY:-else}\", \"${EMPTY}\","
-              "\"$${TOKEN}\", \"$TOKEN ${open\", \"\"]}}}", &f);
+    read_good("{\"mcpServers\": {\"a\": {\"command\": \"${userHome}/bin/x\", \"cwd\": "
+              "\"${workspaceFolder}\","
+              "\"args\": [\"--t=${TOKEN}!\", \"${env:TOKEN}\", \"${NONE:-else}\", "
+              "\"${EMPTY:-else}\", \"${EMPTY}\","
+              "\"$${TOKEN}\", \"$TOKEN ${open\", \"\"]}}}",
+              &f);
     const struct mcp_server *s = &f.servers[0];
-    static const char *const want[] = { "/home/u/bin/x", "--t=s3cret!", "s3cret", "else", "else", "",
-                                        "${TOKEN}", "$TOKEN ${open", "" };
+    static const char *const want[] = { "/home/u/bin/x", "--t=s3cret!",   "s3cret",
+                                        "else",          "else",          "",
+                                        "${TOKEN}",      "$TOKEN ${open", "" };
     for (size_t i = 0; i < COUNT(want); i++)
         assert_string_equal(s->argv[i], want[i]);
     assert_string_equal(s->cwd, "/project");
     mcpjson_fini(&f);
-    read_good("{\"mcpServers\": {\"a\": {\"command\": \"x\", \"cwd\": \"sub\"}, \"b\": {\"command\": \"x\"}}}", &f);
+    read_good("{\"mcpServers\": {\"a\": {\"command\": \"x\", \"cwd\": \"sub\"}, \"b\": "
+              "{\"command\": \"x\"}}}",
+              &f);
     assert_string_equal(f.servers[0].cwd, "/project/sub");
     assert_string_equal(f.servers[1].cwd, "/project");
     mcpjson_fini(&f);
@@ -89,7 +99,8 @@ static void check_fault(const char *server, const char *want)
 {
     char text[2048];
     struct mcp_file f;
-    snprintf(text, sizeof text, "{\"mcpServers\": {\n\"bad\": {%s},\n\"good\": {\"command\": \"x\"}}}", server);
+    snprintf(text, sizeof text,
+             "{\"mcpServers\": {\n\"bad\": {%s},\n\"good\": {\"command\": \"x\"}}}", server);
     read_good(text, &f);
     const struct mcp_server *s = mcpjson_find(&f, "bad");
     assert_non_null(s->fault);
@@ -103,9 +114,11 @@ static void check_fault(const char *server, const char *want)
 static void one_bad_server_leaves_the_others(void **state)
 {
     (void)state;
-    check_fault("\"command\": \"x\", \"args\": [\"a\",\n  \"${TOKEN}${GITHUB_TOKEN}\"]",
-                "mcp.json:3:3: server 'bad' needs the environment variable GITHUB_TOKEN, which is not set");
-    check_fault("\"url\": \"http://localhost:3000/mcp\"", "mcp.json:2:1: server 'bad' is reached over HTTP");
+    check_fault(
+        "\"command\": \"x\", \"args\": [\"a\",\n  \"${TOKEN}${GITHUB_TOKEN}\"]",
+        "mcp.json:3:3: server 'bad' needs the environment variable GITHUB_TOKEN, which is not set");
+    check_fault("\"url\": \"http://localhost:3000/mcp\"",
+                "mcp.json:2:1: server 'bad' is reached over HTTP");
     check_fault("\"type\": \"sse\", \"command\": \"x\"", "over HTTP");
     check_fault("\"command\": \"x\", \"url\": \"http://x\"", "both a command and a url");
     check_fault("\"args\": []", "has no command");
@@ -116,7 +129,9 @@ static void a_secret_is_never_in_a_message(void **state)
 {
     (void)state;
     struct mcp_file f;
-    read_good("{\"mcpServers\": {\"a\": {\"command\": \"x\", \"env\": {\"A\": \"${TOKEN}${NOT_SET}\"}}}}", &f);
+    read_good(
+        "{\"mcpServers\": {\"a\": {\"command\": \"x\", \"env\": {\"A\": \"${TOKEN}${NOT_SET}\"}}}}",
+        &f);
     assert_non_null(f.servers[0].fault);
     assert_null(strstr(f.servers[0].fault, "s3cret"));
     mcpjson_fini(&f);
@@ -139,23 +154,34 @@ static void mistakes_are_told_with_their_place(void **state)
 {
     (void)state;
     check_error("", "mcp.json:1:");
-    check_error("{\n  \"mcpServers\": {\n    \"a\": {\"command\": \"x\" \"args\": []}\n}}", "mcp.json:3:");
+    check_error("{\n  \"mcpServers\": {\n    \"a\": {\"command\": \"x\" \"args\": []}\n}}",
+                "mcp.json:3:");
     check_error("{\n  /* never closed\n", "mcp.json:2:3: a comment without end");
     check_error("[]", "mcp.json:1:1: an object is expected");
     check_error("{}", "mcp.json:1:1: neither 'mcpServers' nor 'servers'");
     check_error("{\"mcpServers\":\n []}", "mcp.json:2:2: 'mcpServers' has to be an object");
-    check_error("{\"mcpServers\": {\n  \"a\": []}}", "mcp.json:2:3: server 'a' has to be an object");
-    check_error("{\"mcpServers\": {\n  \"a b\": {}}}", "mcp.json:2:3: a server cannot have this name");
-    check_error("{\"mcpServers\": {\"a\": {\n\"command\": [\"x\"]}}}", "mcp.json:2:12: 'command' has to be a text");
-    check_error("{\"mcpServers\": {\"a\": {\"command\": \"x\",\n\"args\": \"x\"}}}", "mcp.json:2:9: 'args' has to be");
-    check_error("{\"mcpServers\": {\"a\": {\"command\": \"x\", \"args\": [\"a\",\n 7]}}}", "mcp.json:2:2: a text is");
-    check_error("{\"mcpServers\": {\"a\": {\"command\": \"x\", \"env\": {\n\"A\":  7}}}}", "mcp.json:2:7: a text is");
-    check_error("{\"mcpServers\": {\"a\": {\"command\": \"x\", \"env\": {\"A=B\": \"\"}}}}", "mcp.json:1:");
-    check_error("{\"mcpServers\": {\"a\": {\"command\": \"x\", \"timeout\": 0}}}", "mcp.json:1:50: 'timeout' has");
-    check_error("{\"mcpServers\": {\"a\": {\"command\": \"x\", \"timeout\": \"9\"}}}", "mcp.json:1:50: 'timeout' has");
+    check_error("{\"mcpServers\": {\n  \"a\": []}}",
+                "mcp.json:2:3: server 'a' has to be an object");
+    check_error("{\"mcpServers\": {\n  \"a b\": {}}}",
+                "mcp.json:2:3: a server cannot have this name");
+    check_error("{\"mcpServers\": {\"a\": {\n\"command\": [\"x\"]}}}",
+                "mcp.json:2:12: 'command' has to be a text");
+    check_error("{\"mcpServers\": {\"a\": {\"command\": \"x\",\n\"args\": \"x\"}}}",
+                "mcp.json:2:9: 'args' has to be");
+    check_error("{\"mcpServers\": {\"a\": {\"command\": \"x\", \"args\": [\"a\",\n 7]}}}",
+                "mcp.json:2:2: a text is");
+    check_error("{\"mcpServers\": {\"a\": {\"command\": \"x\", \"env\": {\n\"A\":  7}}}}",
+                "mcp.json:2:7: a text is");
+    check_error("{\"mcpServers\": {\"a\": {\"command\": \"x\", \"env\": {\"A=B\": \"\"}}}}",
+                "mcp.json:1:");
+    check_error("{\"mcpServers\": {\"a\": {\"command\": \"x\", \"timeout\": 0}}}",
+                "mcp.json:1:50: 'timeout' has");
+    check_error("{\"mcpServers\": {\"a\": {\"command\": \"x\", \"timeout\": \"9\"}}}",
+                "mcp.json:1:50: 'timeout' has");
     check_error("{\"mcpServers\": {\"a\": {\"cwd\": \"x\",\n \"working_dir\": \"y\"}}}",
                 "mcp.json:2:17: 'working_dir' says the same as 'cwd'");
-    check_error("{\"mcpServers\": {\"a\": {\"protocol\": \"2027\"}}}", "mcp.json:1:35: 'protocol' has");
+    check_error("{\"mcpServers\": {\"a\": {\"protocol\": \"2027\"}}}",
+                "mcp.json:1:35: 'protocol' has");
     check_error("{\"mcpServers\": {\"a\": {}, \"a\": {}}}", "mcp.json:1:");
     check_error("{\"mcpServers\": {\"a\": {\"command\": \"x\\u0000y\"}}}", "mcp.json:1:");
     check_error("{\"mcpServers\": {\"a\": {\"command\": \"\xff\"}}}", "mcp.json:1:");
@@ -174,7 +200,8 @@ static void unknown_keys_are_remarked(void **state)
 static void places_are_found_behind_anything(void **state)
 {
     (void)state;
-    static const char text[] = "{\"a\\\"{\": [1, {\"}\": \"]\"}, \"\\\\\"],\n \"b\": {\"c\\u0064\": [true,\n   null, [5]]}}";
+    static const char text[] = "{\"a\\\"{\": [1, {\"}\": \"]\"}, \"\\\\\"],\n \"b\": "
+                               "{\"c\\u0064\": [true,\n   null, [5]]}}";
     static const char *const path[] = { "b", "cd", "2", "0" };
     int line = 0, column = 0;
     assert_true(jsonc_where(str_of(text), &(struct jsonc_path){ path, 4, false }, &line, &column));
