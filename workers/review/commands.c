@@ -15,7 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OUTPUT_MAX = 64 * 1024, TAIL_BYTES = 1500, TIMEOUT_S = 60, ARGS_MAX = 64, NAME_BYTES = 48 };
+enum { OUTPUT_MAX = 64 * 1024, TAIL_BYTES = 1500, TIMEOUT_MS = 60000, TIMEOUT_MAX_MS = 3600000, ARGS_MAX = 64,
+       NAME_BYTES = 48, ENV_BYTES = 4096 };
 
 struct commands {
     struct mux *mux;
@@ -28,26 +29,60 @@ struct commands {
     void *ctx;
     pid_t pid; /* 0: none */
     int out;   /* its stdout and stderr, -1: closed */
-    bool ended, timed_out;
+    bool timed_out;
     int status;
     struct buf text;
+    char vars[4][ENV_BYTES];
+    char *env[5];
     struct mux_timer timer, next;
 };
+
+/* "500ms", "60s", "5m", or seconds as a number; -1: neither. */
+static int64_t timeout_ms(const json_t *gate)
+{
+    const json_t *v = json_object_get(gate, "timeout");
+    const char *text = json_string_value(v);
+    char *end;
+    if (!v)
+        return TIMEOUT_MS;
+    double n = text ? strtod(text, &end) : json_number_value(v), unit = 1000;
+    if (text)
+        unit = end == text ? -1 : !strcmp(end, "ms") ? 1 : !strcmp(end, "s") ? 1000 : !strcmp(end, "m") ? 60000 : !strcmp(end, "h") ? 3600000 : -1;
+    else if (!json_is_number(v))
+        unit = -1;
+    return unit > 0 && n > 0 && n * unit <= TIMEOUT_MAX_MS ? (int64_t)(n * unit) : -1;
+}
+
+static bool gate_ok(const json_t *g)
+{
+    static const char *const keys[] = { "name", "argv", "timeout" }, *const taken[] = { "format", "archivable", "size" };
+    const json_t *argv = js_list(g, "argv"), *v;
+    const char *name = js_str(g, "name"), *key;
+    bool good = json_is_object(g) && *name && strlen(name) <= NAME_BYTES && js_count(argv) > 0 && js_count(argv) < ARGS_MAX;
+    for (size_t k = 0; good && k < js_count(argv); k++)
+        good = json_is_string(js_at(argv, k)) && (k > 0 || *json_string_value(js_at(argv, k)));
+    for (size_t k = 0; k < COUNT(taken); k++)
+        good = good && strcmp(name, taken[k]) != 0;
+    json_object_foreach ((json_t *)(uintptr_t)g, key, v) {
+        bool known = false;
+        for (size_t k = 0; k < COUNT(keys); k++)
+            known = known || strcmp(key, keys[k]) == 0;
+        good = good && known;
+    }
+    return good && timeout_ms(g) > 0;
+}
 
 enum status commands_check(const json_t *tree, struct err *err)
 {
     if (tree && !json_is_array(tree))
-        return err_set(err, ERR_CONFIG, "review.gates: a list of {name, argv} is wanted");
+        return err_set(err, ERR_CONFIG, "review.gates: a list of {name, argv, timeout} is wanted");
     for (size_t i = 0; i < js_count(tree); i++) {
-        const json_t *g = js_at(tree, i), *argv = js_list(g, "argv");
-        bool strings = js_count(argv) > 0 && js_count(argv) < ARGS_MAX;
-        for (size_t k = 0; strings && k < js_count(argv); k++)
-            strings = json_is_string(js_at(argv, k));
-        if (!*js_str(g, "name") || strlen(js_str(g, "name")) > NAME_BYTES || !strings) {
-            err_set(err, ERR_CONFIG, "review.gates[%zu]: name (at most %d bytes) and argv (a list of strings) are wanted", i, NAME_BYTES);
-            err_fix(err, "for instance: {name: lint, argv: [openspec, validate, --all, --strict], timeout_s: 60}");
-            return ERR_CONFIG;
-        }
+        if (gate_ok(js_at(tree, i)))
+            continue;
+        err_set(err, ERR_CONFIG, "review.gates[%zu]: name (at most %d bytes, not format, archivable or size), argv (a list of "
+                                 "strings) and timeout (at most 1h) are what it may hold", i, NAME_BYTES);
+        err_fix(err, "for instance: {name: lint, argv: [openspec, validate, --all, --strict], timeout: 60s}");
+        return ERR_CONFIG;
     }
     return OK;
 }
@@ -91,9 +126,23 @@ static enum status write_file(const char *dir, const struct ws_file *f, struct e
     return OK;
 }
 
-/* In the child: only async-signal-safe calls and exec. */
+/* What a check may know of its surroundings; made before the fork. */
+static void make_env(struct commands *c)
+{
+    static const char *const names[] = { "PATH", "HOME", "LANG" }, *const otherwise[] = { "/usr/bin:/bin", "/", "C.UTF-8" };
+    for (size_t i = 0; i < COUNT(names); i++) {
+        const char *v = getenv(names[i]);
+        snprintf(c->vars[i], ENV_BYTES, "%s=%s", names[i], v ? v : otherwise[i]);
+        c->env[i] = c->vars[i];
+    }
+    snprintf(c->vars[3], ENV_BYTES, "PAWL_CHANGE=%s", c->change);
+    c->env[3] = c->vars[3];
+}
+
+/* In the child: other threads are gone in the middle of whatever they did, so only system calls. */
 static void child(const struct commands *c, char **argv, int out)
 {
+    static const char sorry[] = "this program cannot be started: ";
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -103,49 +152,53 @@ static void child(const struct commands *c, char **argv, int out)
     dup2(null, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
     dup2(out, STDERR_FILENO);
-    if (chdir(c->dir) == 0) {
-        const char *path = getenv("PATH"), *home = getenv("HOME"), *lang = getenv("LANG");
-        char vars[4][1024];
-        snprintf(vars[0], sizeof vars[0], "PATH=%s", path ? path : "/usr/bin:/bin");
-        snprintf(vars[1], sizeof vars[1], "HOME=%s", home ? home : "/");
-        snprintf(vars[2], sizeof vars[2], "LANG=%s", lang ? lang : "C.UTF-8");
-        snprintf(vars[3], sizeof vars[3], "PAWL_CHANGE=%s", c->change);
-        char *env[] = { vars[0], vars[1], vars[2], vars[3], NULL };
-        execvpe(argv[0], argv, env);
-    }
-    dprintf(STDERR_FILENO, "%s: %s\n", argv[0], strerror(errno));
-    _exit(127);
+    if (chdir(c->dir) == 0)
+        execvpe(argv[0], argv, c->env);
+    const char *why = strerrordesc_np(errno);
+    if (write(STDERR_FILENO, sorry, sizeof sorry - 1) > 0 && write(STDERR_FILENO, why, strlen(why)) > 0)
+        _exit(127);
+    _exit(126);
 }
 
 static void conclude(struct commands *c);
 
-static void on_output(void *ctx, int fd, int events)
+static void take_output(struct commands *c)
 {
-    struct commands *c = ctx;
     char piece[4096];
-    ssize_t n = read(fd, piece, sizeof piece);
-    (void)events;
-    if (n > 0) {
+    for (ssize_t n; (n = read(c->out, piece, sizeof piece)) > 0;) {
         if (c->text.len + (size_t)n > OUTPUT_MAX) /* the end matters */
             buf_consume(&c->text, c->text.len / 2);
         buf_append(&c->text, piece, (size_t)n);
-        return;
     }
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    mux_fd_remove(c->mux, fd);
-    close(fd);
-    c->out = -1;
-    conclude(c);
 }
 
+static void close_output(struct commands *c)
+{
+    if (c->out < 0)
+        return;
+    mux_fd_remove(c->mux, c->out);
+    close(c->out);
+    c->out = -1;
+}
+
+static void on_output(void *ctx, int fd, int events)
+{
+    struct commands *c = ctx;
+    (void)fd;
+    take_output(c);
+    if ((events & MUX_HUP) && c->out >= 0)
+        close_output(c); /* nobody writes any more */
+}
+
+/* Its output ends with it: what it left running is killed, and not waited for. */
 static void on_end(void *ctx, pid_t pid, int status)
 {
     struct commands *c = ctx;
-    kill(-pid, SIGKILL); /* whatever it left behind */
+    kill(-pid, SIGKILL);
     c->pid = 0;
-    c->ended = true;
     c->status = status;
+    if (c->out >= 0)
+        take_output(c);
     conclude(c);
 }
 
@@ -164,6 +217,11 @@ static void report(struct commands *c, const char *name)
     char code[64], why[200], detail[TAIL_BYTES + 400];
     bool ok = WIFEXITED(c->status) && WEXITSTATUS(c->status) == 0 && !c->timed_out;
     size_t skip = c->text.len > TAIL_BYTES ? c->text.len - TAIL_BYTES : 0;
+    for (size_t i = 0; i < c->text.len; i++) { /* it is shown on terminals */
+        unsigned char b = (unsigned char)c->text.data[i];
+        if ((b < ' ' && b != '\n' && b != '\t') || b == 0x7f)
+            c->text.data[i] = ' ';
+    }
     if (c->timed_out)
         snprintf(why, sizeof why, "it did not end in time");
     else if (WIFEXITED(c->status))
@@ -178,15 +236,25 @@ static void report(struct commands *c, const char *name)
     js_push(c->findings, finding_new("error", code, detail, "Change the draft so that this check of the project passes."));
 }
 
-/* Both its end and the end of its output have come: on to the next one. */
 static void conclude(struct commands *c)
 {
-    if (!c->ended || c->out >= 0)
-        return;
     mux_timer_stop(c->mux, &c->timer);
+    close_output(c);
     report(c, js_str(js_at(c->tree, c->at), "name"));
     c->at++;
     mux_timer_in(c->mux, &c->next, 0);
+}
+
+/* The write end stays blocking: it becomes somebody's stdout. */
+static bool make_pipe(int pipes[2])
+{
+    if (pipe2(pipes, O_CLOEXEC) != 0)
+        return false;
+    if (fcntl(pipes[0], F_SETFL, O_NONBLOCK) == 0)
+        return true;
+    close(pipes[0]);
+    close(pipes[1]);
+    return false;
 }
 
 static bool spawn(struct commands *c, const json_t *gate)
@@ -196,7 +264,7 @@ static bool spawn(struct commands *c, const json_t *gate)
     int pipes[2];
     for (size_t i = 0; i < js_count(list) && i < ARGS_MAX; i++)
         argv[i] = (char *)(uintptr_t)json_string_value(js_at(list, i));
-    if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) != 0)
+    if (!make_pipe(pipes))
         return false;
     pid_t pid = fork();
     if (pid == 0)
@@ -209,11 +277,17 @@ static bool spawn(struct commands *c, const json_t *gate)
     setpgid(pid, pid);
     c->pid = pid;
     c->out = pipes[0];
-    c->ended = c->timed_out = false;
+    c->timed_out = false;
     buf_clear(&c->text);
-    int64_t seconds = js_int(gate, "timeout_s", TIMEOUT_S);
-    mux_timer_in(c->mux, &c->timer, seconds * 1000);
-    return mux_fd(c->mux, c->out, MUX_IN, on_output, c) == OK && mux_child(c->mux, pid, on_end, c) == OK;
+    mux_timer_in(c->mux, &c->timer, timeout_ms(gate));
+    if (mux_fd(c->mux, c->out, MUX_IN, on_output, c) == OK && mux_child(c->mux, pid, on_end, c) == OK)
+        return true;
+    kill(-pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    c->pid = 0;
+    mux_timer_stop(c->mux, &c->timer);
+    close_output(c);
+    return false;
 }
 
 static void start(void *ctx)
@@ -230,6 +304,7 @@ static void start(void *ctx)
     if (spawn(c, gate))
         return;
     gate_add(c->gates, js_str(gate, "name"), false, strerror(errno));
+    js_push(c->findings, finding_new("error", "gate.not-run", "a check of the project could not be started", NULL));
     c->at++;
     mux_timer_in(c->mux, &c->next, 0);
 }
@@ -247,6 +322,7 @@ struct commands *commands_run(struct mux *mux, const json_t *tree, const struct 
     c->next = MUX_TIMER(start, c);
     buf_init(&c->text, OUTPUT_MAX + 8192);
     snprintf(c->change, sizeof c->change, "%s", change);
+    make_env(c);
     const char *tmp = getenv("TMPDIR");
     snprintf(c->dir, sizeof c->dir, "%.40s/pawl-gate-XXXXXX", tmp && strlen(tmp) < 40 ? tmp : "/tmp");
     enum status st = mkdtemp(c->dir) ? OK : err_set(err, ERR_CREATE, "%s: %s", c->dir, strerror(errno));

@@ -3,6 +3,7 @@
 
 #include "common/doc.h"
 #include "common/openspec/archive.h"
+#include "common/openspec/names.h"
 #include "common/openspec/validate.h"
 
 #include <inttypes.h>
@@ -41,6 +42,15 @@ static void gate_from(json_t *gates, const char *code, bool ok, const struct spe
     gate_add(gates, code, ok, detail);
 }
 
+/* What is only remarked is no finding: there is nothing to do about it. */
+static void put_findings(const struct spec_findings *list, json_t *out)
+{
+    for (size_t i = 0; i < list->n && json_array_size(out) < FINDINGS_MAX; i++) {
+        if (list->at[i].severity != SPEC_INFO)
+            js_push(out, spec_finding_json(&list->at[i]));
+    }
+}
+
 static void size_gate(const json_t *change, int64_t bytes_max, json_t *gates, json_t *findings)
 {
     const json_t *files = js_list(change, "files");
@@ -63,7 +73,8 @@ enum status gates_check(struct arena *a, const struct ws *ws, const json_t *chan
     struct ws with = { 0 };
     struct err err = { 0 };
     struct str name = js_view(change, "name");
-    enum status st = ws_with_change(a, ws, change, &with, &err);
+    enum status st = name_is_change(name) ? ws_with_change(a, ws, change, &with, &err)
+                                          : err_set(&err, ERR_DATA, "\"%.*s\" is no name for a change", STR_ARG(name));
     if (st != OK) { /* a path that leaves the change's folder, the same file twice, … */
         gate_add(gates, "format", false, err.text);
         js_push(findings, finding_new("error", "gate.format", err.text, "Write the files of the change below its own folder."));
@@ -72,13 +83,14 @@ enum status gates_check(struct arena *a, const struct ws *ws, const json_t *chan
     size_gate(change, bytes_max, gates, findings);
     if ((st = validate_change(a, &with, name, true, &report)) == ERR_LIMIT)
         return st;
-    gate_from(gates, "format", st == OK && report.valid, &report.findings);
-    spec_findings_json(&report.findings, FINDINGS_MAX, findings);
+    bool valid = st == OK && report.valid;
+    gate_from(gates, "format", valid, &report.findings);
+    put_findings(&report.findings, findings);
     if ((st = archive_check(a, &with, name, false, &verdict)) == ERR_LIMIT)
         return st;
     gate_from(gates, "archivable", st == OK && verdict.archivable, &verdict.findings);
-    if (!verdict.archivable)
-        spec_findings_json(&verdict.findings, FINDINGS_MAX, findings);
+    if (valid && !verdict.archivable) /* else both say the same */
+        put_findings(&verdict.findings, findings);
     if (after)
         *after = with;
     return OK;

@@ -119,7 +119,7 @@ static void conclude(struct review *r)
 
 /* ---- judge ----------------------------------------------------------------------------------- */
 
-enum { CRITIQUE_TOKENS = 400, EXTRACT_TOKENS = 500 };
+enum { CRITIQUE_TOKENS = 400, EXTRACT_TOKENS = 500, CRITIQUE_MAX = 32768 };
 
 static void on_extract(void *ctx, struct task *t, const struct model_reply *reply)
 {
@@ -143,7 +143,8 @@ static void on_critique(void *ctx, struct task *t, const struct model_reply *rep
 {
     struct review *r = ctx;
     task_note(t, "judge: scores");
-    r->critique = strdup(reply->text);
+    r->critique = strndup(reply->text, CRITIQUE_MAX);
+    assert(r->critique);
     r->schema = judge_schema(js_count(js_list(r->draft, "requirements")));
     ask(r, judge_extract(&r->judge, r->critique), on_extract);
 }
@@ -211,7 +212,7 @@ static void review_begin(void *self, struct task *t)
         give_up(r, t, "the workspace or the draft is larger than can be reviewed");
         return;
     }
-    if (js_count(r->self->commands) == 0 || r->after.n == 0) {
+    if (js_count(r->self->commands) == 0 || !gates_hold(r->gates)) { /* cheapest first */
         judge_or_conclude(r);
         return;
     }
@@ -243,6 +244,16 @@ static const char *or_else(const struct conf *c, enum conf_key k, enum conf_key 
     return *conf_str(c, k) ? conf_str(c, k) : conf_str(c, otherwise);
 }
 
+/* The judge's server failed the task: it is gone when this returns. */
+static void on_judge_fail(void *self, struct task *t)
+{
+    struct review *r = task_user(t);
+    (void)self;
+    task_set_user(t, NULL);
+    if (r)
+        review_free(r);
+}
+
 static enum status review_open(struct worker *w, void **self, struct err *err)
 {
     const struct conf *c = worker_conf(w);
@@ -260,7 +271,10 @@ static enum status review_open(struct worker *w, void **self, struct err *err)
     struct model_conf m = { .url = or_else(c, CONF_JUDGE_URL, CONF_MODEL_URL), .name = or_else(c, CONF_JUDGE_NAME, CONF_MODEL_NAME),
                             .key_file = or_else(c, CONF_JUDGE_KEY, CONF_MODEL_KEY), .slots = conf_int(c, CONF_MODEL_SLOTS),
                             .first_ms = conf_int(c, CONF_MODEL_FIRST), .stall_ms = conf_int(c, CONF_MODEL_STALL) };
-    return model_open(&me->judge, w, me->http, &m, err);
+    enum status opened = model_open(&me->judge, w, me->http, &m, err);
+    if (opened == OK)
+        model_on_fail(me->judge, on_judge_fail, me);
+    return opened;
 }
 
 static void review_close(void *self)
@@ -276,6 +290,6 @@ static void review_close(void *self)
 int main(int argc, char **argv)
 {
     static const char *const stages[] = { "review", NULL };
-    static const struct stage_ops ops = { "review", stages, 4, review_open, review_begin, review_cancel, review_close };
+    static const struct stage_ops ops = { "review", stages, 2, review_open, review_begin, review_cancel, review_close };
     return worker_main(argc, argv, &ops);
 }
