@@ -246,6 +246,15 @@ static void on_called(void *ctx, struct server_call *call, const struct server_r
               l->server, e->fault);
 }
 
+static void on_call_progress(void *ctx, double done, double total, const char *text)
+{
+    struct lane_call *l = ctx;
+    if (total > 0)
+        task_note(l->task, "%s/%s: %.6g of %.6g %s", l->server, l->call.tool, done, total, text);
+    else
+        task_note(l->task, "%s/%s: %.6g %s", l->server, l->call.tool, done, text);
+}
+
 static void call_begin(struct analyze *a, struct task *t)
 {
     struct err err = { 0 };
@@ -259,7 +268,8 @@ static void call_begin(struct analyze *a, struct task *t)
     const char *name = js_str(doc, "server"), *tool = js_str(doc, "tool");
     analyze_reload(a);
     struct server *s = analyze_server(a, name);
-    *l = (struct lane_call){ .call = { .fn = on_called, .ctx = l }, .task = t };
+    *l = (struct lane_call){ .call = { .fn = on_called, .progress = on_call_progress, .ctx = l },
+                             .task = t };
     snprintf(l->server, sizeof l->server, "%s", name);
     task_set_user(t, l);
     if (!tool_allowed(a->allow, name, tool))

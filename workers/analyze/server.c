@@ -276,6 +276,18 @@ static void on_done(struct server *s, const struct mcp_event *e)
     buf_fini(&text);
 }
 
+static void on_progress(const struct mcp_event *e)
+{
+    struct server_call *call = e->user;
+    struct buf text;
+    if (!call->progress)
+        return;
+    buf_init(&text, 4096);
+    mcp_clean((struct str){ e->text, strnlen(e->text, 200) }, true, &text);
+    call->progress(call->ctx, e->progress, e->total, buf_z(&text));
+    buf_fini(&text);
+}
+
 /* ---- the session ----------------------------------------------------------------------------- */
 
 static void plan_restart(struct server *s)
@@ -332,7 +344,7 @@ static void on_event(struct server *s, const struct mcp_event *e)
     case MCP_READY: on_ready(s); break;
     case MCP_CHANGED: tell(s); break;
     case MCP_DONE: on_done(s, e); break;
-    case MCP_PROGRESS: break;
+    case MCP_PROGRESS: on_progress(e); break;
     case MCP_REMARK: log_line(s->log, LOG_WARN, e->text, "server", s->conf->name, NULL); break;
     case MCP_BROKEN:
         on_ended(s, e->text);

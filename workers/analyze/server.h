@@ -49,6 +49,8 @@ struct server_result {
 /* A call. The caller owns it; it must live until fn was called or server_cancel(). */
 struct server_call {
     void (*fn)(void *ctx, struct server_call *call, const struct server_result *r);
+    /* While it runs, as the tool says where it stands; may be NULL. total 0: unknown. */
+    void (*progress)(void *ctx, double done, double total, const char *text);
     void *ctx;
     struct server *server; /* below: the server's */
     struct server_call *next;

@@ -94,10 +94,18 @@ static void settle(struct rig *r)
 struct asked {
     struct server_call call;
     bool done, answered, is_error, sent;
+    int steps; /* of progress */
     char text[4096];
     size_t text_n;
     char fault[1200];
 };
+
+static void on_step(void *ctx, double done, double total, const char *text)
+{
+    struct asked *a = ctx;
+    assert_true(done > 0 && total >= done && text);
+    a->steps++;
+}
 
 static void on_answer(void *ctx, struct server_call *call, const struct server_result *r)
 {
@@ -117,7 +125,7 @@ static void ask(struct rig *r, struct asked *a, const char *tool, const char *ar
 {
     struct err err = { 0 };
     json_t *args = js_parse(str_of(arguments), &err);
-    *a = (struct asked){ .call = { .fn = on_answer, .ctx = a } };
+    *a = (struct asked){ .call = { .fn = on_answer, .progress = on_step, .ctx = a } };
     if (server_call(r->server, &a->call, tool, args, &err) != OK) {
         a->done = true;
         snprintf(a->fault, sizeof a->fault, "%s", err.text);
@@ -472,6 +480,9 @@ static void real_everything(void **state)
     assert_has(b.text, "héllo");
     assert_true(a.answered && !a.is_error);
     assert_has(a.text, "42");
+    call(r, &a, "trigger-long-running-operation", "{\"duration\":1,\"steps\":4}");
+    assert_true(a.answered && !a.is_error);
+    assert_true(a.steps >= 3);
 }
 
 int main(void)
