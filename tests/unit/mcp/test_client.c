@@ -228,6 +228,25 @@ static void the_second_era_is_found(void **state)
     second_era("\"error\":{\"code\":-32601,\"message\":\"method not found\"}");
 }
 
+static void a_server_that_refuses_every_revision_is_given_up(void **state)
+{
+    (void)state;
+    static const char refused[] =
+        "\"error\":{\"code\":-32022,\"message\":\"no\",\"data\":{\"supported\":[\"2026-07-28\"]}}";
+    struct talk t;
+    begin(&t, (struct mcp_options){ 0 });
+    hear_request(&t, "initialize");
+    for (int i = 0; i < 2; i++) {
+        answer(&t, t.id, refused);
+        expect_none(&t);
+        hear_request(&t, "server/discover");
+    }
+    answer(&t, t.id, refused);
+    expect(&t, MCP_BROKEN);
+    expect_text(&t, "server/discover: the server answers with error -32022");
+    end(&t);
+}
+
 static void the_era_may_be_told(void **state)
 {
     (void)state;
@@ -696,6 +715,7 @@ int main(void)
         cmocka_unit_test(the_first_era_begins_with_initialize),
         cmocka_unit_test(a_server_without_tools_is_ready_at_once),
         cmocka_unit_test(the_second_era_is_found),
+        cmocka_unit_test(a_server_that_refuses_every_revision_is_given_up),
         cmocka_unit_test(the_era_may_be_told),
         cmocka_unit_test(an_unknown_revision_ends_it),
         cmocka_unit_test(a_silent_server_is_given_up),

@@ -165,6 +165,10 @@ static void a_pin_holds_what_leads_a_model(void **state)
         pin("{\"name\":\"t\",\"description\":\"d\",\"inputSchema\":{\"a\":1,\"b\":3}}");
     struct hash hidden =
         pin("{\"name\":\"t\",\"description\":\"d\xe2\x80\x8b\",\"inputSchema\":{\"a\":1,\"b\":2}}");
+    struct hash hinted =
+        pin("{\"name\":\"t\",\"description\":\"d\",\"inputSchema\":{\"a\":1,\"b\":2},"
+            "\"annotations\":{\"readOnlyHint\":true}}");
+    assert_false(hash_eq(&a, &hinted));
     assert_true(hash_eq(&a, &same));
     assert_false(hash_eq(&a, &worded));
     assert_false(hash_eq(&a, &shaped));
