@@ -128,8 +128,8 @@ static void on_tick(void *ctx)
             say_hello(l);
     } else if (now - l->heard.ms > l->silence_ms) {
         lost(l);
-    } else if (now - l->heard.ms > l->heartbeat_ms && now - l->pinged.ms > l->heartbeat_ms) {
-        struct msg m = { .type = MSG_PING };
+    } else if (now - l->pinged.ms > l->heartbeat_ms) {
+        struct msg m = { .type = MSG_PING }; /* also while events come: the broker must hear us */
         if (peer_send(l->peer, (struct str){ 0 }, &m, NULL, 0) == OK)
             l->pinged.ms = now;
     }
