@@ -70,7 +70,7 @@ static pid_t find(const char *dir, const char *what)
         for (ssize_t i = 0; i + 1 < n; i++)
             line[i] = line[i] ? line[i] : ' ';
         if (n > 0 && strstr(line, dir) && strstr(line, what))
-            found = (pid_t)atol(e->d_name);
+            found = (pid_t)strtol(e->d_name, NULL, 10);
     }
     if (d)
         closedir(d);
