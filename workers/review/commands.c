@@ -47,7 +47,8 @@ static int64_t timeout_ms(const json_t *gate)
         return TIMEOUT_MS;
     double n = text ? strtod(text, &end) : json_number_value(v), unit = 1000;
     if (text)
-        unit = end == text ? -1 : !strcmp(end, "ms") ? 1 : !strcmp(end, "s") ? 1000 : !strcmp(end, "m") ? 60000 : !strcmp(end, "h") ? 3600000 : -1;
+        unit = end == text ? -1 : !strcmp(end, "ms") ? 1 : !strcmp(end, "s") ? 1000 : !strcmp(end, "m") ? 60000
+             : !strcmp(end, "h") ? 3600000 : -1;
     else if (!json_is_number(v))
         unit = -1;
     return unit > 0 && n > 0 && n * unit <= TIMEOUT_MAX_MS ? (int64_t)(n * unit) : -1;

@@ -171,12 +171,14 @@ static void measure_repeats(struct work *w)
             tell_repeat(w, q, h);
         } else if (h) {
             js_push_z(second, q->name);
-            tell(w, "warning", "measure.second-rule", q, say(w, "it stands beside \"%.300s\" of %.200s with another figure", h->name, h->capability),
+            tell(w, "warning", "measure.second-rule", q,
+                 say(w, "it stands beside \"%.300s\" of %.200s with another figure", h->name, h->capability),
                  say(w, "Write %s as a change of \"%.300s\": two rules for one thing contradict each other.", named(w, q), h->name));
         } else if (earlier) {
             js_push_z(own, q->name);
             fault(q, REQ_REPEATS);
-            tell(w, "error", "measure.repeats", q, say(w, "it repeats requirement %zu \"%.300s\" of this draft", earlier->number, earlier->name),
+            tell(w, "error", "measure.repeats", q,
+                 say(w, "it repeats requirement %zu \"%.300s\" of this draft", earlier->number, earlier->name),
                  say(w, "Leave out %s: it says the same as requirement %zu.", named(w, q), earlier->number));
         }
     }
@@ -226,7 +228,8 @@ static void measure_opposites(struct work *w)
         } else if (told) {
             js_push_z(tells, q->name);
             fault(q, REQ_TELLS);
-            tell(w, "error", "measure.told", q, say(w, "it demands what the problem only tells: \"%s\"", quote(w, told->text, ARGUMENT_MAX)),
+            tell(w, "error", "measure.told", q,
+                 say(w, "it demands what the problem only tells: \"%s\"", quote(w, told->text, ARGUMENT_MAX)),
                  say(w, "Leave it out, or rewrite it: %s does not say what shall be different.", named(w, q)));
         }
     }
@@ -245,8 +248,9 @@ static void measure_hollow(struct work *w)
         if (q->fault == REQ_META || q->fault == REQ_SALAD || q->fault == REQ_NO_DEMAND) {
             js_push_z(hollow, q->name);
             tell(w, "error", "measure.hollow", q,
-                 q->fault == REQ_META ? "it says nothing that somebody could build" : q->fault == REQ_SALAD ? "it is a list of words, not a sentence"
-                                                                                                        : "it has no sentence with SHALL or MUST",
+                 q->fault == REQ_META    ? "it says nothing that somebody could build"
+                 : q->fault == REQ_SALAD ? "it is a list of words, not a sentence"
+                                         : "it has no sentence with SHALL or MUST",
                  say(w, "Rewrite %s: name one thing that the system shall do, and when.", named(w, q)));
         } else if (q->fault == REQ_FINE && !cover_on_topic(w, q)) {
             js_push_z(foreign, q->name);
