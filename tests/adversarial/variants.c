@@ -285,15 +285,6 @@ static json_t *study(const struct subject *s)
     return draft_of(list);
 }
 
-/* The good draft with one complaint made true. */
-static json_t *good_with_grievance(const struct subject *s)
-{
-    json_t *list = json_deep_copy(s->good);
-    char text[2000];
-    js_push(list, requirement(99, text_of("%s %s %s.", shall(s), ensure(s), rest(s, at(s->story, 0), text)), any_scene(s)));
-    return draft_of(list);
-}
-
 static json_t *replaced(const struct subject *s, const char *const *from, const char *const *to, size_t n)
 {
     json_t *list = json_deep_copy(s->good);
@@ -309,6 +300,94 @@ static json_t *replaced(const struct subject *s, const char *const *from, const 
             break;
         }
     }
+    return draft_of(list);
+}
+
+/* A wish without its words of wanting: "late fees of one household capped at 25 euros". */
+static const char *noun_of(const struct subject *s, const char *wish, char out[2000])
+{
+    static const char *const words[] = { "should ", "must ", "be able to ", "be ", "soll ", "muss ", "darf ", "needs ", "can ", "We want ", "we want " };
+    char text[2000];
+    rest(s, wish, text);
+    size_t n = 0;
+    for (const char *p = text; *p && n + 1 < 2000;) {
+        size_t skip = 0;
+        for (size_t i = 0; i < COUNT(words) && (p == text || p[-1] == ' '); i++)
+            skip = strncmp(p, words[i], strlen(words[i])) == 0 ? strlen(words[i]) : skip;
+        if (skip)
+            p += skip;
+        else
+            out[n++] = *p++;
+    }
+    out[n] = '\0';
+    return out;
+}
+
+struct around { /* what stands around a wish */
+    const char *demand, *when, *before, *behind;
+};
+
+/* Under a verb that does nothing about it. */
+static json_t *each_noun(const struct subject *s, const struct around *a)
+{
+    json_t *list = json_array();
+    char noun[2000], result[3000];
+    for (size_t i = 0; i < js_count(s->wishes); i++) {
+        noun_of(s, at(s->wishes, i), noun);
+        snprintf(result, sizeof result, "%s%s%s", a->before, noun, a->behind);
+        js_push(list, requirement(i + 1, text_of("%s %s.", a->demand, noun), scenario(a->when, result)));
+    }
+    return draft_of(list);
+}
+
+static json_t *page_about(const struct subject *s)
+{
+    static const struct around en = { "The system SHALL show a page about", "a person opens the page", "the page tells of ", "" },
+                               de = { "Das System MUST eine Seite anzeigen über", "jemand die Seite öffnet", "die Seite erzählt: ", "" };
+    return each_noun(s, german(s) ? &de : &en);
+}
+
+static json_t *handles(const struct subject *s)
+{
+    static const struct around en = { "The system SHALL handle", "a person arrives at the desk", "", " is handled" },
+                               de = { "Das System MUST behandeln:", "eine Person an den Schalter kommt", "", " wird behandelt" };
+    return each_noun(s, german(s) ? &de : &en);
+}
+
+static json_t *noted(const struct subject *s)
+{
+    static const struct around en = { "The system SHALL keep a note that people asked for", "somebody opens the notes", "the note about ", " is there" },
+                               de = { "Das System MUST vermerken, dass jemand fragte nach", "jemand die Vermerke öffnet", "der Vermerk steht dort: ", "" };
+    return each_noun(s, german(s) ? &de : &en);
+}
+
+static json_t *some_day(const struct subject *s)
+{
+    static const struct around en = { "In a later release the system SHALL optionally have", "a later release is installed", "", " is part of it" },
+                               de = { "Das System MUST irgendwann eventuell leisten:", "jemand Zeit dafür hat", "", " wird optional geprüft" };
+    return each_noun(s, german(s) ? &de : &en);
+}
+
+/* All of it in results, under a demand that says nothing of it. */
+static json_t *only_results(const struct subject *s)
+{
+    static const struct around en = { "The system SHALL regulate what happens at the desk. Note:", "a person arrives at the desk", "", "" },
+                               de = { "Das System MUST regeln, was am Schalter geschieht. Hinweis:", "eine Person an den Schalter kommt", "", "" };
+    return each_noun(s, german(s) ? &de : &en);
+}
+
+static json_t *fails_to(const struct subject *s)
+{
+    static const char *const from[] = { "SHALL NOT ", "SHALL " }, *const to[] = { "SHALL NOT ", "SHALL fail to " };
+    return german(s) ? NULL : replaced(s, from, to, 2);
+}
+
+/* The good draft with one complaint made true. */
+static json_t *good_with_grievance(const struct subject *s)
+{
+    json_t *list = json_deep_copy(s->good);
+    char text[2000];
+    js_push(list, requirement(99, text_of("%s %s %s.", shall(s), ensure(s), rest(s, at(s->story, 0), text)), any_scene(s)));
     return draft_of(list);
 }
 
@@ -406,6 +485,12 @@ const struct variant variants[] = {
     { "work instead of a result", study },
     { "a grievance beside a good draft", good_with_grievance },
     { "the opposite", opposite },
+    { "a page about it", page_about },
+    { "handled", handles },
+    { "a note of it", noted },
+    { "some day, perhaps", some_day },
+    { "in results only", only_results },
+    { "fails to", fails_to },
     { "other figures", other_figures },
     { "one behaviour of several", first_only },
     { "the same thing three times", stutter },

@@ -324,11 +324,12 @@ static bool is_shown(const struct req *q, const struct demand *d)
 static void collect(struct reader *r, struct req *q)
 {
     for (size_t i = 0; i < q->demands_n; i++) {
-        const struct demand *d = &q->demands[i];
-        const struct word *verb = verb_of(r, d);
-        if (verb)
-            words_add(r->a, &q->verbs, verb->key);
-        if (!is_shown(q, d))
+        struct demand *d = &q->demands[i];
+        d->verb = verb_of(r, d);
+        d->shown = is_shown(q, d);
+        if (d->verb)
+            words_add(r->a, &q->verbs, d->verb->key);
+        if (!d->shown)
             continue;
         add_set(r, &q->behaves, &d->keys);
         for (size_t k = 0; k < d->n; k++) {

@@ -33,6 +33,8 @@ struct demand { /* a sentence with SHALL or MUST */
     bool *negated;     /* for each word */
     bool *conditional;
     struct word_set keys; /* content words */
+    const struct word *verb; /* what it says first, behind "ensure that" and the like; NULL: nothing */
+    bool shown;           /* a good scenario is about it */
 };
 
 struct scene { /* a scenario */

@@ -7,7 +7,8 @@ enum { POINTS_PER_REQ = 2, WORDS_TOLD = 300, QUOTE_MAX = 400 };
 
 /* This share of a clause's words counts as all of it; figures have to be there. */
 static const double enough = 0.8;
-static const double told_missing = 0.3, told_partly = 0.75, loose_figure = 0.5, on_topic = 0.34, foreign_point = 0.2, most_of = 0.5;
+static const double told_missing = 0.3, told_partly = 0.75, loose_figure = 0.5, on_topic = 0.34, foreign_point = 0.2,
+                    most_of = 0.5, said_share = 0.3;
 
 static double match_of(const struct req *q, const struct term *t)
 {
@@ -31,6 +32,98 @@ static bool hits_result(const struct req *q, const struct point *p)
     return wanted == 0 || hits * 4 >= wanted || (hits > 0 && wanted < 4) || has >= most_of * p->weight;
 }
 
+static bool has_term(const struct point *p, uint64_t key)
+{
+    return words_in(&p->keys, key);
+}
+
+/* A verb stands behind SHALL or MUST, or behind a conjunction. */
+static bool is_verb_of(const struct demand *d, uint64_t key)
+{
+    bool slot = true;
+    for (size_t i = d->modal + 1; i < d->n; i++) {
+        const struct word *x = &d->words[i];
+        if (slot && x->key == key)
+            return true;
+        bool joins = str_is(x->text, "and") || str_is(x->text, "or") || str_is(x->text, "SHALL") || str_is(x->text, "MUST");
+        slot = joins || (slot && (x->flags & WORD_STOP)) || x == d->verb;
+        if (x == d->verb)
+            slot = false;
+    }
+    return false;
+}
+
+/* "show a page about", "a note that" */
+static bool speaks_about(const struct word *w, size_t n)
+{
+    static const char *const words[] = { "about", "that", "regarding", "concerning", "über", "dass" };
+    for (size_t i = 0; i < n && i < 4; i++) {
+        for (size_t k = 0; k < COUNT(words); k++) {
+            if (str_is(w[i].text, words[k]))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* "support exporting": the verb comes behind it. */
+static bool leads_on(const struct word *w, size_t n)
+{
+    for (size_t i = 0; i < n && i < 4; i++) {
+        if (!(w[i].flags & WORD_STOP))
+            return w[i].text.n > 5 && memcmp(w[i].text.p + w[i].text.n - 3, "ing", 3) == 0;
+    }
+    return false;
+}
+
+/* "It should stand above all others": what it is about is said elsewhere. */
+static bool is_pronoun(const struct word *w)
+{
+    static const char *const words[] = { "it", "It", "they", "They", "this", "This", "these", "These", "he", "He", "she", "She",
+                                         "er", "Er", "es", "Es", "sie", "Sie" };
+    for (size_t k = 0; k < COUNT(words); k++) {
+        if (str_is(w->text, words[k]))
+            return true;
+    }
+    return false;
+}
+
+/* Does the demand only speak of the point: "show a page about", "handle", "optionally", or the verb of
+ * the wish somewhere under another verb? */
+static bool only_speaks(const struct work *w, const struct demand *d, const struct point *p)
+{
+    const struct cues *c = w->cues;
+    bool own_verb = d->verb && has_term(p, d->verb->key), letting = cue_any(c, CUE_LETTING, d->words + d->modal, d->n - d->modal);
+    for (size_t i = 0; i < d->n; i++) {
+        if (cue_is(c, CUE_ESCAPE, &d->words[i]) && !has_term(p, d->words[i].key))
+            return true;
+    }
+    if (!d->verb || own_verb)
+        return false;
+    size_t behind = (size_t)(d->verb - d->words) + 1;
+    if (cue_is(c, CUE_HOLLOW, d->verb))
+        return !leads_on(d->words + behind, d->n - behind);
+    if (cue_is(c, CUE_TELLING, d->verb) && !is_pronoun(&p->words[0]) &&
+        (!cue_any(c, CUE_SEEING, p->words, p->words_n) || speaks_about(d->words + behind, d->n - behind)))
+        return true;
+    return p->verb && !letting && words_in(&d->keys, p->verb->key) && !is_verb_of(d, p->verb->key);
+}
+
+/* What the demands themselves say of the point: scenarios illustrate, they do not demand. */
+static double weight_said(const struct work *w, const struct req *q, const struct point *p)
+{
+    double sum = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        bool said = false;
+        for (size_t k = 0; k < q->demands_n && !said; k++) {
+            const struct demand *d = &q->demands[k];
+            said = d->shown && words_in(&d->keys, p->terms[i].key) && !only_speaks(w, d, p);
+        }
+        sum += said ? p->terms[i].weight : 0;
+    }
+    return sum;
+}
+
 static double weight_matched(const struct req *q, const struct point *p)
 {
     double sum = 0;
@@ -47,7 +140,7 @@ static size_t answered(const struct work *w, const struct req *q, size_t best[PO
     for (size_t i = 0; i < w->problem.n; i++) {
         const struct point *p = &w->problem.points[i];
         double m = p->weight > 0 && hits_result(q, p) ? weight_matched(q, p) : 0;
-        if (m <= 0)
+        if (m <= 0 || weight_said(w, q, p) < said_share * m)
             continue;
         size_t at = n;
         while (at > 0 && m > has[at - 1])

@@ -26,7 +26,8 @@ static const struct term *term_of(const struct point *p, uint64_t key)
 static bool says_something(const struct work *w, const struct demand *d, size_t i, bool conditions)
 {
     const struct word *x = &d->words[i];
-    return content(x) && (conditions || !d->conditional[i]) && !cue_is(w->cues, CUE_FRAME, x) && !cue_is(w->cues, CUE_WISH, x);
+    return content(x) && (conditions || !d->conditional[i]) && !cue_is(w->cues, CUE_FRAME, x) && !cue_is(w->cues, CUE_WISH, x) &&
+           !word_negates(w->cues, d->words, d->n, i);
 }
 
 struct agreement {
@@ -57,7 +58,7 @@ static size_t negators(const struct work *w, const struct word *x, size_t n)
 {
     size_t count = 0;
     for (size_t i = 0; i < n; i++)
-        count += cue_is(w->cues, CUE_NEGATOR, &x[i]);
+        count += word_negates(w->cues, x, n, i);
     return count;
 }
 
@@ -229,6 +230,26 @@ static bool same_kind(const struct work *w, const struct word *x, const struct p
     return false;
 }
 
+/* "SHALL fail to cap", "SHALL stop sending": the word behind it is a verb. */
+static bool fails_to(const struct work *w, const struct demand *d, const struct point *p)
+{
+    for (size_t i = d->modal + 1; i + 2 < d->n; i++) {
+        if (!cue_is(w->cues, CUE_FAILING, &d->words[i]) || has_word(p->words, p->words_n, d->words[i].key))
+            continue;
+        bool to = str_is(d->words[i + 1].text, "to");
+        const struct word *verb = &d->words[i + 1 + to];
+        bool ing = verb->text.n > 5 && memcmp(verb->text.p + verb->text.n - 3, "ing", 3) == 0;
+        size_t shared = 0;
+        for (size_t k = i + 1; k < d->n; k++) {
+            const struct term *t = term_of(p, d->words[k].key);
+            shared += t && t->result && !t->negated;
+        }
+        if (to || ing)
+            return term_of(p, verb->key) || same_kind(w, verb, p) || shared >= 2;
+    }
+    return false;
+}
+
 /* "should get a receipt" -> "SHALL NOT get a receipt". */
 static bool adds_negation(const struct work *w, const struct demand *d, const struct point *p)
 {
@@ -267,7 +288,8 @@ const struct point *doubt_inversion(const struct work *w, struct req *q)
         return NULL;
     bool inverted = drops_negation(w, q, best);
     for (size_t k = 0; k < q->demands_n && !inverted; k++)
-        inverted = adds_negation(w, &q->demands[k], best) || says_opposite(w, q, &q->demands[k], best);
+        inverted = adds_negation(w, &q->demands[k], best) || (!best->negates && fails_to(w, &q->demands[k], best)) ||
+                   says_opposite(w, q, &q->demands[k], best);
     q->doubt = q->doubt || inverted;
     return inverted ? best : NULL;
 }

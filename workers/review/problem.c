@@ -28,6 +28,12 @@ static bool joins(const struct word *w)
     return false;
 }
 
+bool word_negates(const struct cues *cues, const struct word *w, size_t n, size_t i)
+{
+    return cue_is(cues, CUE_NEGATOR, &w[i]) ||
+           (i + 1 < n && cue_is(cues, CUE_FAILING, &w[i]) && str_is(w[i + 1].text, "to"));
+}
+
 void words_negated(const struct cues *cues, const struct word *w, size_t n, bool *out)
 {
     size_t left = 0;
@@ -35,7 +41,7 @@ void words_negated(const struct cues *cues, const struct word *w, size_t n, bool
         out[i] = false;
         if (joins(&w[i]))
             left = 0;
-        if (cue_is(cues, CUE_NEGATOR, &w[i]))
+        if (word_negates(cues, w, n, i))
             left = NEGATION_REACH;
         else if (left > 0 && content(&w[i])) {
             out[i] = true;
@@ -74,12 +80,13 @@ static bool plain_to(const struct word *w)
 }
 
 /* Where the clause says that something is wanted: index + 1, 0: nowhere. */
-static size_t wish_at(const struct cues *c, const struct word *w, size_t n, bool hardship)
+static size_t wish_at(const struct cues *c, const struct word *w, size_t n, bool hardship, bool wished)
 {
     for (size_t i = 0; i < n; i++) {
         if (cue_is(c, CUE_WISH, &w[i]))
             return i + 1;
-        bool have = str_is(w[i].text, "has") || str_is(w[i].text, "have");
+        /* "have to" begins a hardship as often as a wish; behind a wish it goes on with it. */
+        bool have = wished && (str_is(w[i].text, "has") || str_is(w[i].text, "have"));
         bool duty = cue_is(c, CUE_DUTY, &w[i]) || (have && i + 1 < n && plain_to(&w[i + 1]));
         if (duty && !hardship)
             return i + 1;
@@ -118,18 +125,28 @@ struct reading {
     bool failed;
 };
 
+/* "may", but not the month. */
+static bool may_be(const struct cues *c, const struct word *w, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (cue_is(c, CUE_SOFT, &w[i]) && !(w[i].flags & WORD_NAME))
+            return true;
+    }
+    return false;
+}
+
 static enum point_kind kind_of(const struct reading *r, const struct word *w, size_t n, bool heading, size_t *modal)
 {
     const struct cues *c = r->cues;
     bool past = past_tense(c, w, n), trouble = cue_any(c, CUE_TROUBLE, w, n) || cue_any(c, CUE_NEGATOR, w, n);
-    *modal = wish_at(c, w, n, is_hardship(c, w, n));
+    *modal = wish_at(c, w, n, is_hardship(c, w, n), r->wished);
     if (*modal)
         return POINT_WISH;
     if (heading || r->below_told)
         return POINT_STORY;
     if (r->below_wanted)
         return POINT_WISH;
-    bool soft = cue_any(c, CUE_SOFT, w, n);
+    bool soft = may_be(c, w, n);
     if (past || (trouble && !r->wished) || (trouble && !soft && cue_any(c, CUE_TROUBLE, w, n)))
         return POINT_STORY;
     return r->wished || soft ? POINT_MORE : POINT_STORY;
@@ -213,6 +230,24 @@ static void add_term(struct point *p, const struct term *t)
     p->terms[p->n++] = *t;
 }
 
+/* The word right behind "should", "should be", "must not be": a verb, in English. Behind an article it
+ * would be something else. */
+static const struct word *verb_at(const struct reading *r, const struct point *p, size_t modal)
+{
+    static const char *const between[] = { "be", "been", "not", "never", "also", "always", "still", "only", "to", "able", "get", "have" };
+    if (r->out->list.lang != LANG_EN || modal == 0 || p->kind != POINT_WISH)
+        return NULL;
+    for (size_t i = modal; i < p->words_n; i++) {
+        bool skip = false;
+        for (size_t k = 0; k < COUNT(between); k++)
+            skip = skip || str_is(p->words[i].text, between[k]);
+        if (skip)
+            continue;
+        return content(&p->words[i]) && !(p->words[i].flags & WORD_FIGURE) ? &p->words[i] : NULL;
+    }
+    return NULL;
+}
+
 static void put_terms(struct reading *r, struct point *p, size_t modal)
 {
     const struct word *w = p->words;
@@ -249,10 +284,12 @@ static void add_point(struct reading *r, const struct sentence *s, const struct 
     struct point *p = &out->points[out->n];
     *p = (struct point){ .text = s->text, .words = w, .words_n = n, .heading = s->heading };
     p->kind = kind_of(r, w, n, s->heading, &modal);
-    p->complains = p->kind == POINT_STORY && ((s->heading && cue_any(r->cues, CUE_COPULA, w, n)) || cue_any(r->cues, CUE_TROUBLE, w, n) || cue_any(r->cues, CUE_NEGATOR, w, n) ||
-                                              past_tense(r->cues, w, n));
+    p->complains = p->kind == POINT_STORY &&
+                   ((s->heading && cue_any(r->cues, CUE_COPULA, w, n)) || cue_any(r->cues, CUE_TROUBLE, w, n) ||
+                    cue_any(r->cues, CUE_NEGATOR, w, n) || past_tense(r->cues, w, n));
     p->suppresses = cue_any(r->cues, CUE_SUPPRESS, w, n);
     p->negates = cue_any(r->cues, CUE_NEGATOR, w, n) || (p->kind == POINT_STORY && cue_any(r->cues, CUE_LACK, w, n));
+    p->verb = verb_at(r, p, modal);
     put_terms(r, p, modal);
     if (p->n == 0)
         return;

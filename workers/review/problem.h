@@ -40,6 +40,7 @@ struct point {
     bool negates;
     struct term *terms;   /* content words, distinct */
     size_t n;
+    const struct word *verb; /* what shall be done ("should be capped"); NULL: not plain to see */
     struct word_set keys; /* of the terms */
     double weight;        /* sum of the terms */
 };
@@ -56,6 +57,8 @@ struct problem {
 enum status problem_read(struct arena *a, const struct cues *cues, struct str text,
                          const struct word_set *known, struct problem *out) MUST_USE;
 
+/* Does word i turn round what follows: "not", "without", "fails to"? */
+bool word_negates(const struct cues *cues, const struct word *w, size_t n, size_t i);
 /* For each word: does it stand under a negation? Up to four content words after it, to the end of
  * the clause. out has room for n. */
 void words_negated(const struct cues *cues, const struct word *w, size_t n, bool *out);
