@@ -69,7 +69,8 @@ static void load_specs(struct rig *r, const json_t *specs)
 {
     const char *id;
     json_t *text;
-    json_object_foreach ((json_t *)(uintptr_t)specs, id, text) {
+    json_object_foreach((json_t *)(uintptr_t)specs, id, text)
+    {
         char inside[512];
         snprintf(inside, sizeof inside, "specs/%s/spec.md", id);
         add_file(r, inside, str_of(json_string_value(text)));
@@ -83,7 +84,8 @@ static json_t *known_of(const struct rig *r)
     for (size_t i = 0; i < r->files_n; i++) {
         char *copy = strndup(r->files[i].bytes.p, r->files[i].bytes.n), *at = copy;
         while ((at = strstr(at, "### Requirement: "))) {
-            char *name = at + strlen("### Requirement: "), *end = strchr(name, '\n'), *text = end + strspn(end, "\n");
+            char *name = at + strlen("### Requirement: "), *end = strchr(name, '\n'),
+                 *text = end + strspn(end, "\n");
             char *stop = strstr(text, "\n\n");
             json_t *v = json_object();
             js_set_str(v, "name", (struct str){ name, (size_t)(end - name) });
@@ -110,13 +112,19 @@ static void begin(struct rig *r, size_t i, struct subject *s)
     /* The next problem of the same language about something else. */
     for (size_t k = 1; k < js_count(r->all) && !other; k++) {
         const json_t *o = js_at(r->all, (i + k) % js_count(r->all));
-        bool same = *js_str(e, "project") && strcmp(js_str(o, "project"), js_str(e, "project")) == 0;
+        bool same =
+            *js_str(e, "project") && strcmp(js_str(o, "project"), js_str(e, "project")) == 0;
         other = !same && strcmp(js_str(o, "language"), js_str(e, "language")) == 0 ? o : NULL;
     }
-    struct str problem = *js_str(e, "file") ? read_whole(r, js_str(e, "file")) : js_view(e, "problem");
-    *s = (struct subject){ .name = js_str(e, "name"), .language = js_str(e, "language"),
-                           .problem = arena_dup(&r->a, problem.p, problem.n), .story = js_list(e, "story"),
-                           .wishes = js_list(e, "wishes"), .good = js_list(e, "good"), .known = known_of(r),
+    struct str problem =
+        *js_str(e, "file") ? read_whole(r, js_str(e, "file")) : js_view(e, "problem");
+    *s = (struct subject){ .name = js_str(e, "name"),
+                           .language = js_str(e, "language"),
+                           .problem = arena_dup(&r->a, problem.p, problem.n),
+                           .story = js_list(e, "story"),
+                           .wishes = js_list(e, "wishes"),
+                           .good = js_list(e, "good"),
+                           .known = known_of(r),
                            .elsewhere = js_list(other, "good") };
     r->brief = json_object();
     js_set_z(r->brief, "change_name", "try-something");
@@ -139,7 +147,8 @@ static bool gates_pass(struct rig *r, const json_t *draft, json_t **change)
     json_t *gates = json_array(), *findings = json_array();
     assert_int_equal(doc_check("draft", draft, &err), OK);
     bool ok = draft_render(&r->a, &r->ws, draft, str_of("2026-11-23"), change, &err) == OK &&
-              gates_check(&r->a, &r->ws, *change, BYTES_MAX, gates, findings, NULL) == OK && gates_hold(gates);
+              gates_check(&r->a, &r->ws, *change, BYTES_MAX, gates, findings, NULL) == OK &&
+              gates_hold(gates);
     if (!ok) {
         char *text = json_dumps(findings, 0);
         print_error("  %s %s\n", err.text, text);
@@ -157,7 +166,9 @@ static int64_t points_of(struct rig *r, const json_t *draft, bool told)
     json_t *change = NULL;
     int64_t score = -1;
     if (gates_pass(r, draft, &change)) {
-        struct measures_input in = { .brief = r->brief, .draft = draft, .change = change, .ws = &r->ws };
+        struct measures_input in = {
+            .brief = r->brief, .draft = draft, .change = change, .ws = &r->ws
+        };
         assert_int_equal(measures_take(&r->a, &in, &out), OK);
         score = out.score;
         char *text = told ? json_dumps(out.findings, JSON_INDENT(1)) : NULL;

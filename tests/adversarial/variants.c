@@ -78,12 +78,14 @@ static json_t *requirement(size_t number, json_t *text, json_t *scene)
 static json_t *any_scene(const struct subject *s)
 {
     return scenario(either(s, "the day begins at the office", "ein normaler Tag im Büro beginnt"),
-                    either(s, "the screen shows it to everybody at work", "der Bildschirm zeigt es allen an der Arbeit"));
+                    either(s, "the screen shows it to everybody at work",
+                           "der Bildschirm zeigt es allen an der Arbeit"));
 }
 
 static json_t *hollow_scene(const struct subject *s)
 {
-    return scenario(either(s, "the feature is used", "die Funktion benutzt wird"), either(s, "it works as expected", "es funktioniert wie erwartet"));
+    return scenario(either(s, "the feature is used", "die Funktion benutzt wird"),
+                    either(s, "it works as expected", "es funktioniert wie erwartet"));
 }
 
 static const char *shall(const struct subject *s)
@@ -103,8 +105,8 @@ static const char *at(const json_t *list, size_t i)
 
 json_t *draft_of(json_t *requirements)
 {
-    json_t *d = json_object(), *what = json_array(), *tasks = json_array(), *section = json_object(), *purpose = json_object(),
-           *purposes = json_array();
+    json_t *d = json_object(), *what = json_array(), *tasks = json_array(),
+           *section = json_object(), *purpose = json_object(), *purposes = json_array();
     for (size_t i = 0; i < js_count(requirements); i++) {
         json_t *r = json_array_get(requirements, i);
         js_set_z(r, "op", "added");
@@ -112,12 +114,15 @@ json_t *draft_of(json_t *requirements)
     }
     js_set_z(d, "change_name", "try-something");
     js_set_z(d, "title", "Try something");
-    js_set_z(d, "why", "Because somebody asked for it and nobody has done anything about it until today.");
+    js_set_z(d, "why",
+             "Because somebody asked for it and nobody has done anything about it until today.");
     js_push_z(what, "Something changes");
     js_set(d, "what", what);
     js_set(d, "requirements", requirements);
     js_set_z(purpose, "capability", "new-ground");
-    js_set_z(purpose, "text", "This capability says what everybody concerned may expect of the new rules, and when they hold.");
+    js_set_z(purpose, "text",
+             "This capability says what everybody concerned may expect of the new rules, and when "
+             "they hold.");
     js_push(purposes, purpose);
     js_set(d, "purposes", purposes);
     js_set_z(section, "title", "Work");
@@ -139,7 +144,8 @@ static json_t *restated(const struct subject *s)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < js_count(s->known); i++) {
-        json_t *r = requirement(i, json_incref(json_object_get(js_at(s->known, i), "text")), any_scene(s));
+        json_t *r =
+            requirement(i, json_incref(json_object_get(js_at(s->known, i), "text")), any_scene(s));
         js_set_z(r, "name", js_str(js_at(s->known, i), "name"));
         js_push(list, r);
     }
@@ -149,7 +155,12 @@ static json_t *restated(const struct subject *s)
 static json_t *pasted_whole(const struct subject *s)
 {
     json_t *list = json_array();
-    js_push(list, requirement(1, text_of("%s %s: %s", shall(s), either(s, "solve the following", "das folgende Problem lösen"), s->problem), any_scene(s)));
+    js_push(list,
+            requirement(1,
+                        text_of("%s %s: %s", shall(s),
+                                either(s, "solve the following", "das folgende Problem lösen"),
+                                s->problem),
+                        any_scene(s)));
     return draft_of(list);
 }
 
@@ -157,8 +168,11 @@ static json_t *pasted_whole(const struct subject *s)
 static json_t *pasted_scenario(const struct subject *s)
 {
     json_t *list = json_array();
-    js_push(list, requirement(1, text_of("%s %s.", shall(s), either(s, "behave as described", "sich wie beschrieben verhalten")),
-                              scenario(either(s, "somebody uses it", "jemand es benutzt"), s->problem)));
+    js_push(list,
+            requirement(1,
+                        text_of("%s %s.", shall(s),
+                                either(s, "behave as described", "sich wie beschrieben verhalten")),
+                        scenario(either(s, "somebody uses it", "jemand es benutzt"), s->problem)));
     return draft_of(list);
 }
 
@@ -168,9 +182,12 @@ static json_t *each_ensured(const struct subject *s, const json_t *sentences, bo
     char text[2000], then[2200];
     for (size_t i = 0; i < js_count(sentences); i++) {
         rest(s, at(sentences, i), text);
-        snprintf(then, sizeof then, "%s%s", told ? either(s, "this is what happens: ", "das geschieht: ") : "", text);
-        js_push(list, requirement(i + 1, text_of("%s %s %s.", shall(s), ensure(s), text),
-                                  scenario(either(s, "a normal day begins", "ein normaler Tag beginnt"), then)));
+        snprintf(then, sizeof then, "%s%s",
+                 told ? either(s, "this is what happens: ", "das geschieht: ") : "", text);
+        js_push(list,
+                requirement(
+                    i + 1, text_of("%s %s %s.", shall(s), ensure(s), text),
+                    scenario(either(s, "a normal day begins", "ein normaler Tag beginnt"), then)));
     }
     return draft_of(list);
 }
@@ -180,7 +197,10 @@ static json_t *pasted_sentences(const struct subject *s)
     json_t *list = json_array();
     char text[2000];
     for (size_t i = 0; i < js_count(s->wishes); i++)
-        js_push(list, requirement(i + 1, text_of("%s %s %s.", shall(s), ensure(s), rest(s, at(s->wishes, i), text)), hollow_scene(s)));
+        js_push(list, requirement(i + 1,
+                                  text_of("%s %s %s.", shall(s), ensure(s),
+                                          rest(s, at(s->wishes, i), text)),
+                                  hollow_scene(s)));
     return draft_of(list);
 }
 
@@ -197,8 +217,16 @@ static json_t *off_topic(const struct subject *s)
 static json_t *empty_shell(const struct subject *s)
 {
     json_t *list = json_array();
-    js_push(list, requirement(1, text_of("%s %s.", shall(s), either(s, "handle all cases correctly", "alle Fälle korrekt behandeln")), hollow_scene(s)));
-    js_push(list, requirement(2, text_of("%s %s.", shall(s), either(s, "be improved as needed", "nach Bedarf verbessert werden")), hollow_scene(s)));
+    js_push(list, requirement(1,
+                              text_of("%s %s.", shall(s),
+                                      either(s, "handle all cases correctly",
+                                             "alle Fälle korrekt behandeln")),
+                              hollow_scene(s)));
+    js_push(list, requirement(
+                      2,
+                      text_of("%s %s.", shall(s),
+                              either(s, "be improved as needed", "nach Bedarf verbessert werden")),
+                      hollow_scene(s)));
     return draft_of(list);
 }
 
@@ -218,17 +246,20 @@ static json_t *good_shell(const struct subject *s, const char *when, const char 
 
 static json_t *shell_expected(const struct subject *s)
 {
-    return good_shell(s, either(s, "the feature is used", "die Funktion benutzt wird"), either(s, "it works as expected", "es funktioniert wie gewünscht"));
+    return good_shell(s, either(s, "the feature is used", "die Funktion benutzt wird"),
+                      either(s, "it works as expected", "es funktioniert wie gewünscht"));
 }
 
 static json_t *shell_handled(const struct subject *s)
 {
-    return good_shell(s, either(s, "the situation occurs", "der Fall eintritt"), either(s, "it is handled properly", "er wird korrekt behandelt"));
+    return good_shell(s, either(s, "the situation occurs", "der Fall eintritt"),
+                      either(s, "it is handled properly", "er wird korrekt behandelt"));
 }
 
 static json_t *shell_elsewhere(const struct subject *s)
 {
-    return good_shell(s, either(s, "the clock shows 8", "die Uhr 8 zeigt"), either(s, "the start page opens", "die Startseite öffnet sich"));
+    return good_shell(s, either(s, "the clock shows 8", "die Uhr 8 zeigt"),
+                      either(s, "the start page opens", "die Startseite öffnet sich"));
 }
 
 /* Key words without a sentence. */
@@ -242,7 +273,10 @@ static json_t *salad(const struct subject *s)
             buf_str(&b, *p == ' ' ? ", " : strchr(".,;", *p) ? "" : (char[]){ *p, '\0' });
         buf_str(&b, ", ");
     }
-    js_push(list, requirement(1, text_of("%s %s %s.", shall(s), either(s, "support", "unterstützen:"), buf_z(&b)), any_scene(s)));
+    js_push(list,
+            requirement(
+                1, text_of("%s %s %s.", shall(s), either(s, "support", "unterstützen:"), buf_z(&b)),
+                any_scene(s)));
     buf_fini(&b);
     return draft_of(list);
 }
@@ -267,8 +301,13 @@ static json_t *start_page(const struct subject *s)
     char text[2000];
     for (size_t i = 0; i < js_count(s->wishes); i++) {
         rest(s, at(s->wishes, i), text);
-        js_push(list, requirement(i + 1, text_of("%s %s %s.", shall(s), either(s, "paint the start page blue when", "die Startseite blau färben, wenn"), text),
-                                  scenario(text, either(s, "the start page is blue", "die Startseite ist blau"))));
+        js_push(list, requirement(i + 1,
+                                  text_of("%s %s %s.", shall(s),
+                                          either(s, "paint the start page blue when",
+                                                 "die Startseite blau färben, wenn"),
+                                          text),
+                                  scenario(text, either(s, "the start page is blue",
+                                                        "die Startseite ist blau"))));
     }
     return draft_of(list);
 }
@@ -279,13 +318,20 @@ static json_t *study(const struct subject *s)
     char text[2000];
     for (size_t i = 0; i < js_count(s->wishes); i++) {
         rest(s, at(s->wishes, i), text);
-        js_push(list, requirement(i + 1, text_of("%s %s %s.", either(s, "The team SHALL investigate", "Das Projekt MUST prüfen"), either(s, "whether", "ob"), text),
-                                  scenario(either(s, "the team meets on Monday", "das Projekt am Montag tagt"), text)));
+        js_push(list,
+                requirement(
+                    i + 1,
+                    text_of("%s %s %s.",
+                            either(s, "The team SHALL investigate", "Das Projekt MUST prüfen"),
+                            either(s, "whether", "ob"), text),
+                    scenario(either(s, "the team meets on Monday", "das Projekt am Montag tagt"),
+                             text)));
     }
     return draft_of(list);
 }
 
-static json_t *replaced(const struct subject *s, const char *const *from, const char *const *to, size_t n)
+static json_t *replaced(const struct subject *s, const char *const *from, const char *const *to,
+                        size_t n)
 {
     json_t *list = json_deep_copy(s->good);
     for (size_t i = 0; i < js_count(list); i++) {
@@ -295,7 +341,8 @@ static json_t *replaced(const struct subject *s, const char *const *from, const 
             const char *hit = strstr(text, from[k]);
             if (!hit)
                 continue;
-            json_t *turned = text_of("%.*s%s%s", (int)(hit - text), text, to[k], hit + strlen(from[k]));
+            json_t *turned =
+                text_of("%.*s%s%s", (int)(hit - text), text, to[k], hit + strlen(from[k]));
             js_set(r, "text", turned);
             break;
         }
@@ -306,7 +353,9 @@ static json_t *replaced(const struct subject *s, const char *const *from, const 
 /* A wish without its words of wanting: "late fees of one household capped at 25 euros". */
 static const char *noun_of(const struct subject *s, const char *wish, char out[2000])
 {
-    static const char *const words[] = { "should ", "must ", "be able to ", "be ", "soll ", "muss ", "darf ", "needs ", "can ", "We want ", "we want " };
+    static const char *const words[] = { "should ", "must ",    "be able to ", "be ",
+                                         "soll ",   "muss ",    "darf ",       "needs ",
+                                         "can ",    "We want ", "we want " };
     char text[2000];
     rest(s, wish, text);
     size_t n = 0;
@@ -335,50 +384,64 @@ static json_t *each_noun(const struct subject *s, const struct around *a)
     for (size_t i = 0; i < js_count(s->wishes); i++) {
         noun_of(s, at(s->wishes, i), noun);
         snprintf(result, sizeof result, "%s%s%s", a->before, noun, a->behind);
-        js_push(list, requirement(i + 1, text_of("%s %s.", a->demand, noun), scenario(a->when, result)));
+        js_push(list,
+                requirement(i + 1, text_of("%s %s.", a->demand, noun), scenario(a->when, result)));
     }
     return draft_of(list);
 }
 
 static json_t *page_about(const struct subject *s)
 {
-    static const struct around en = { "The system SHALL show a page about", "a person opens the page", "the page tells of ", "" },
-                               de = { "Das System MUST eine Seite anzeigen über", "jemand die Seite öffnet", "die Seite erzählt: ", "" };
+    static const struct around en = { "The system SHALL show a page about",
+                                      "a person opens the page", "the page tells of ", "" },
+                               de = { "Das System MUST eine Seite anzeigen über",
+                                      "jemand die Seite öffnet", "die Seite erzählt: ", "" };
     return each_noun(s, german(s) ? &de : &en);
 }
 
 static json_t *handles(const struct subject *s)
 {
-    static const struct around en = { "The system SHALL handle", "a person arrives at the desk", "", " is handled" },
-                               de = { "Das System MUST behandeln:", "eine Person an den Schalter kommt", "", " wird behandelt" };
+    static const struct around en = { "The system SHALL handle", "a person arrives at the desk", "",
+                                      " is handled" },
+                               de = { "Das System MUST behandeln:",
+                                      "eine Person an den Schalter kommt", "", " wird behandelt" };
     return each_noun(s, german(s) ? &de : &en);
 }
 
 static json_t *noted(const struct subject *s)
 {
-    static const struct around en = { "The system SHALL keep a note that people asked for", "somebody opens the notes", "the note about ", " is there" },
-                               de = { "Das System MUST vermerken, dass jemand fragte nach", "jemand die Vermerke öffnet", "der Vermerk steht dort: ", "" };
+    static const struct around en = { "The system SHALL keep a note that people asked for",
+                                      "somebody opens the notes", "the note about ", " is there" },
+                               de = { "Das System MUST vermerken, dass jemand fragte nach",
+                                      "jemand die Vermerke öffnet",
+                                      "der Vermerk steht dort: ", "" };
     return each_noun(s, german(s) ? &de : &en);
 }
 
 static json_t *some_day(const struct subject *s)
 {
-    static const struct around en = { "In a later release the system SHALL optionally have", "a later release is installed", "", " is part of it" },
-                               de = { "Das System MUST irgendwann eventuell leisten:", "jemand Zeit dafür hat", "", " wird optional geprüft" };
+    static const struct around en = { "In a later release the system SHALL optionally have",
+                                      "a later release is installed", "", " is part of it" },
+                               de = { "Das System MUST irgendwann eventuell leisten:",
+                                      "jemand Zeit dafür hat", "", " wird optional geprüft" };
     return each_noun(s, german(s) ? &de : &en);
 }
 
 /* All of it in results, under a demand that says nothing of it. */
 static json_t *only_results(const struct subject *s)
 {
-    static const struct around en = { "The system SHALL regulate what happens at the desk. Note:", "a person arrives at the desk", "", "" },
-                               de = { "Das System MUST regeln, was am Schalter geschieht. Hinweis:", "eine Person an den Schalter kommt", "", "" };
+    static const struct around en = { "The system SHALL regulate what happens at the desk. Note:",
+                                      "a person arrives at the desk", "", "" },
+                               de = { "Das System MUST regeln, was am Schalter geschieht. Hinweis:",
+                                      "eine Person an den Schalter kommt", "", "" };
     return each_noun(s, german(s) ? &de : &en);
 }
 
 static json_t *fails_to(const struct subject *s)
 {
-    static const char *const from[] = { "SHALL NOT ", "SHALL " }, *const to[] = { "SHALL NOT ", "SHALL fail to " };
+    static const char *const from[] = { "SHALL NOT ", "SHALL " }, *const to[] = {
+        "SHALL NOT ", "SHALL fail to "
+    };
     return german(s) ? NULL : replaced(s, from, to, 2);
 }
 
@@ -387,13 +450,16 @@ static json_t *good_with_grievance(const struct subject *s)
 {
     json_t *list = json_deep_copy(s->good);
     char text[2000];
-    js_push(list, requirement(99, text_of("%s %s %s.", shall(s), ensure(s), rest(s, at(s->story, 0), text)), any_scene(s)));
+    js_push(list, requirement(
+                      99, text_of("%s %s %s.", shall(s), ensure(s), rest(s, at(s->story, 0), text)),
+                      any_scene(s)));
     return draft_of(list);
 }
 
 static json_t *opposite(const struct subject *s)
 {
-    static const char *const from[] = { "SHALL NOT ", "MUST NOT ", "SHALL ", "MUST " }, *const to[] = { "SHALL ", "MUST ", "SHALL NOT ", "MUST NOT " };
+    static const char *const from[] = { "SHALL NOT ", "MUST NOT ", "SHALL ", "MUST " },
+                             *const to[] = { "SHALL ", "MUST ", "SHALL NOT ", "MUST NOT " };
     return replaced(s, from, to, 4);
 }
 
@@ -403,7 +469,8 @@ static void turn_figures(json_t *v)
     const char *key;
     json_t *item;
     size_t i;
-    json_array_foreach (v, i, item) {
+    json_array_foreach(v, i, item)
+    {
         if (json_is_string(item)) {
             char out[2000];
             size_t n = 0;
@@ -419,7 +486,8 @@ static void turn_figures(json_t *v)
             turn_figures(item);
         }
     }
-    json_object_foreach (v, key, item) {
+    json_object_foreach(v, key, item)
+    {
         if (json_is_string(item) && strcmp(key, "text") == 0) {
             json_t *one = json_array();
             json_array_append(one, item);
@@ -438,7 +506,8 @@ static json_t *other_figures(const struct subject *s)
     turn_figures(list);
     bool same = true; /* figures in scenarios are examples */
     for (size_t i = 0; i < js_count(list); i++)
-        same = same && strcmp(js_str(js_at(list, i), "text"), js_str(js_at(before, i), "text")) == 0;
+        same =
+            same && strcmp(js_str(js_at(list, i), "text"), js_str(js_at(before, i), "text")) == 0;
     json_decref(before);
     if (!same)
         return draft_of(list);

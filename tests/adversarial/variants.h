@@ -11,7 +11,7 @@ struct subject { /* of tests/adversarial/problems.json */
     const char *language; /* "de", else English */
     const char *problem;
     const json_t *story, *wishes, *good;
-    json_t *known;          /* list of {name, text}: what the specs hold */
+    json_t *known;           /* list of {name, text}: what the specs hold */
     const json_t *elsewhere; /* the good draft of another problem */
 };
 

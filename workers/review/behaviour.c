@@ -86,7 +86,8 @@ static const struct word *verb_of(const struct reader *r, const struct demand *d
 {
     for (int conditions = 0; conditions < 2; conditions++) {
         for (size_t i = d->modal + 1; i < d->n; i++) {
-            if (content(&d->words[i]) && !cue_is(r->cues, CUE_FRAME, &d->words[i]) && (conditions || !d->conditional[i]))
+            if (content(&d->words[i]) && !cue_is(r->cues, CUE_FRAME, &d->words[i]) &&
+                (conditions || !d->conditional[i]))
                 return &d->words[i];
         }
     }
@@ -96,8 +97,9 @@ static const struct word *verb_of(const struct reader *r, const struct demand *d
 /* "The team SHALL investigate whether …": work, not what comes of it. */
 static bool is_study(const struct reader *r, const struct demand *d, const struct word *verb)
 {
-    return cue_is(r->cues, CUE_STUDY, verb) && (cue_any(r->cues, CUE_PROJECT, d->words, d->modal) ||
-                                                cue_any(r->cues, CUE_WHETHER, d->words + d->modal, d->n - d->modal));
+    return cue_is(r->cues, CUE_STUDY, verb) &&
+           (cue_any(r->cues, CUE_PROJECT, d->words, d->modal) ||
+            cue_any(r->cues, CUE_WHETHER, d->words + d->modal, d->n - d->modal));
 }
 
 /* "The system SHALL be improved": is every demand about the project, or about nothing? */
@@ -108,7 +110,8 @@ static bool is_meta(const struct reader *r, const struct req *q)
         const struct word *verb = verb_of(r, d);
         size_t says = 0;
         for (size_t k = d->modal + 1; k < d->n; k++)
-            says += content(&d->words[k]) && !cue_is(r->cues, CUE_FRAME, &d->words[k]) && !cue_is(r->cues, CUE_VACUOUS, &d->words[k]);
+            says += content(&d->words[k]) && !cue_is(r->cues, CUE_FRAME, &d->words[k]) &&
+                    !cue_is(r->cues, CUE_VACUOUS, &d->words[k]);
         if (verb && says > 0 && !cue_is(r->cues, CUE_META, verb) && !is_study(r, d, verb))
             return false;
     }
@@ -137,14 +140,16 @@ struct parts {
     struct word_list cond, then;
 };
 
-static void join_steps(struct reader *r, const json_t *scenario, const char *const *keys, struct word_list *out)
+static void join_steps(struct reader *r, const json_t *scenario, const char *const *keys,
+                       struct word_list *out)
 {
     struct buf b;
     buf_init(&b, WHOLE_MAX);
     for (; *keys; keys++) {
         const json_t *steps = js_list(scenario, *keys);
         for (size_t i = 0; i < js_count(steps) && i < 32; i++) {
-            buf_view(&b, (struct str){ json_string_value(js_at(steps, i)), json_string_length(js_at(steps, i)) });
+            buf_view(&b, (struct str){ json_string_value(js_at(steps, i)),
+                                       json_string_length(js_at(steps, i)) });
             buf_str(&b, "\n\n");
         }
     }
@@ -173,7 +178,8 @@ static bool predicates_vacuous(const struct reader *r, const struct word_list *l
     size_t hollow = 0, full = 0;
     for (size_t i = 0; i + 1 < l->n; i++) {
         const struct word *w = &l->at[i];
-        if (!cue_is(r->cues, CUE_COPULA, w) && !str_is(w->text, "system") && !str_is(w->text, "System"))
+        if (!cue_is(r->cues, CUE_COPULA, w) && !str_is(w->text, "system") &&
+            !str_is(w->text, "System"))
             continue;
         size_t k = i + 1;
         while (k < l->n && !content(&l->at[k]) && !cue_is(r->cues, CUE_NEGATOR, &l->at[k]))
@@ -202,7 +208,8 @@ static bool has_flag(const struct word_list *l, uint16_t flags)
 
 /* A result of its own: a word that the condition does not have and that belongs here, a figure, a
  * quotation, or that something does not happen. */
-static bool has_result(const struct reader *r, const struct req *q, const struct scene *s, const struct parts *p)
+static bool has_result(const struct reader *r, const struct req *q, const struct scene *s,
+                       const struct parts *p)
 {
     size_t own = 0, near = 0, saying = 0;
     bool firm = has_flag(&p->then, WORD_FIGURE | WORD_QUOTED | WORD_ID);
@@ -216,14 +223,16 @@ static bool has_result(const struct reader *r, const struct req *q, const struct
         saying++;
         bool mine = !words_in(&s->cond, w->key);
         own += mine;
-        near += mine && (words_in(&q->demanded, w->key) || words_in(r->set->known, w->key) || words_in(r->set->topic, w->key));
+        near += mine && (words_in(&q->demanded, w->key) || words_in(r->set->known, w->key) ||
+                         words_in(r->set->topic, w->key));
     }
     if (saying == 0)
         return false;
     return firm || negated || (own > 0 && (near > 0 || saying >= 2));
 }
 
-static const char *scene_fault(const struct reader *r, const struct req *q, const struct scene *s, const struct parts *p)
+static const char *scene_fault(const struct reader *r, const struct req *q, const struct scene *s,
+                               const struct parts *p)
 {
     if (!has_condition(r, &p->cond))
         return "it has no condition";
@@ -252,7 +261,8 @@ static void read_scene(struct reader *r, struct req *q, const json_t *scenario, 
     add_set(r, &s->all, &s->cond);
     add_set(r, &s->all, &s->then);
     s->fault = r->failed ? NULL : scene_fault(r, q, s, &p);
-    const struct held *base = q->op == REQ_MODIFIED ? held_of(r->set->held, q->capability, q->name) : NULL;
+    const struct held *base =
+        q->op == REQ_MODIFIED ? held_of(r->set->held, q->capability, q->name) : NULL;
     s->shows = !s->fault && !(base && words_share_in(&s->all, &base->whole) >= 1);
     q->shows_n += s->shows;
 }
@@ -291,7 +301,9 @@ static struct str whole_text(struct reader *r, const json_t *q)
         for (size_t p = 0; p < COUNT(parts); p++) {
             const json_t *steps = js_list(js_at(scenarios, i), parts[p]);
             for (size_t k = 0; k < js_count(steps) && k < 32; k++)
-                buf_printf(&b, "\n\n%s", json_string_value(js_at(steps, k)) ? json_string_value(js_at(steps, k)) : "");
+                buf_printf(&b, "\n\n%s",
+                           json_string_value(js_at(steps, k)) ? json_string_value(js_at(steps, k))
+                                                              : "");
         }
     }
     char *copy = arena_dup(r->a, buf_z(&b), b.len);
@@ -314,7 +326,8 @@ static enum req_op op_of(const char *name)
 static bool is_shown(const struct req *q, const struct demand *d)
 {
     for (size_t i = 0; i < q->scenes_n; i++) {
-        if (q->scenes[i].shows && words_shared(&q->scenes[i].all, &d->keys) >= (q->demands_n > 1 ? 2u : 1u))
+        if (q->scenes[i].shows &&
+            words_shared(&q->scenes[i].all, &d->keys) >= (q->demands_n > 1 ? 2u : 1u))
             return true;
     }
     return false;
@@ -356,8 +369,13 @@ static void read_req(struct reader *r, const json_t *json, size_t number, struct
 {
     const json_t *scenarios = js_list(json, "scenarios");
     size_t n = js_count(scenarios) < SCENES_MAX ? js_count(scenarios) : SCENES_MAX;
-    *q = (struct req){ .number = number, .json = json, .name = js_str(json, "name"), .capability = js_str(json, "capability"),
-                       .op = op_of(js_str(json, "op")), .text = js_view(json, "text"), .whole = whole_text(r, json) };
+    *q = (struct req){ .number = number,
+                       .json = json,
+                       .name = js_str(json, "name"),
+                       .capability = js_str(json, "capability"),
+                       .op = op_of(js_str(json, "op")),
+                       .text = js_view(json, "text"),
+                       .whole = whole_text(r, json) };
     scan(r, q->text, &q->list);
     scan(r, q->whole, &q->whole_list);
     q->scenes = arena_alloc(r->a, (n + 1) * sizeof *q->scenes);
@@ -378,7 +396,8 @@ static void read_req(struct reader *r, const json_t *json, size_t number, struct
         q->fault = REQ_SALAD;
 }
 
-enum status reqs_read(struct arena *a, const struct setting *setting, const json_t *draft, struct reqs *out)
+enum status reqs_read(struct arena *a, const struct setting *setting, const json_t *draft,
+                      struct reqs *out)
 {
     const json_t *list = js_list(draft, "requirements");
     size_t n = js_count(list) < REQS_MAX ? js_count(list) : REQS_MAX;

@@ -18,9 +18,9 @@ enum req_fault {
     REQ_SALAD,       /* words, not a sentence */
     REQ_REPEATS,
     REQ_PASTES,
-    REQ_GRIEVES,     /* makes the complaint come true */
-    REQ_TELLS,       /* demands what the problem only tells */
-    REQ_INVERTS,     /* demands the opposite of a wish */
+    REQ_GRIEVES, /* makes the complaint come true */
+    REQ_TELLS,   /* demands what the problem only tells */
+    REQ_INVERTS, /* demands the opposite of a wish */
     REQ_ECHOES,
     REQ_OFF_TOPIC,
 };
@@ -29,12 +29,13 @@ struct demand { /* a sentence with SHALL or MUST */
     struct str text;
     const struct word *words;
     size_t n;
-    size_t modal;      /* index of SHALL or MUST */
-    bool *negated;     /* for each word */
+    size_t modal;  /* index of SHALL or MUST */
+    bool *negated; /* for each word */
     bool *conditional;
     struct word_set keys; /* content words */
-    const struct word *verb; /* what it says first, behind "ensure that" and the like; NULL: nothing */
-    bool shown;           /* a good scenario is about it */
+    const struct word
+        *verb;  /* what it says first, behind "ensure that" and the like; NULL: nothing */
+    bool shown; /* a good scenario is about it */
 };
 
 struct scene { /* a scenario */
@@ -42,8 +43,8 @@ struct scene { /* a scenario */
     struct word_set cond; /* content words of given and when */
     struct word_set then;
     struct word_set all;
-    const char *fault;    /* NULL: good; else why not, static */
-    bool shows;           /* good, and not one that the specs have already */
+    const char *fault; /* NULL: good; else why not, static */
+    bool shows;        /* good, and not one that the specs have already */
 };
 
 struct req {
@@ -57,16 +58,16 @@ struct req {
     size_t demands_n;
     struct scene *scenes;
     size_t scenes_n, shows_n;
-    struct str whole;         /* text and scenarios */
+    struct str whole; /* text and scenarios */
     struct word_list whole_list;
     struct word_set demanded; /* content words of the demands, conditions included */
     struct word_set verbs;    /* what each demand says first */
     /* Of the demands that a good scenario is about: */
-    struct word_set main;     /* without conditions, with the results of good scenarios */
-    struct word_set behaves;  /* all of it: demands and good scenarios */
-    struct word_set lows;     /* values of its figures */
+    struct word_set main;    /* without conditions, with the results of good scenarios */
+    struct word_set behaves; /* all of it: demands and good scenarios */
+    struct word_set lows;    /* values of its figures */
     enum req_fault fault;
-    bool doubt;               /* a judge should say what building it would do */
+    bool doubt; /* a judge should say what building it would do */
 };
 
 struct reqs {

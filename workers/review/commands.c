@@ -15,8 +15,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OUTPUT_MAX = 64 * 1024, TAIL_BYTES = 1500, TIMEOUT_MS = 60000, TIMEOUT_MAX_MS = 3600000, ARGS_MAX = 64,
-       NAME_BYTES = 48, ENV_BYTES = 4096 };
+enum {
+    OUTPUT_MAX = 64 * 1024,
+    TAIL_BYTES = 1500,
+    TIMEOUT_MS = 60000,
+    TIMEOUT_MAX_MS = 3600000,
+    ARGS_MAX = 64,
+    NAME_BYTES = 48,
+    ENV_BYTES = 4096
+};
 
 struct commands {
     struct mux *mux;
@@ -47,8 +54,12 @@ static int64_t timeout_ms(const json_t *gate)
         return TIMEOUT_MS;
     double n = text ? strtod(text, &end) : json_number_value(v), unit = 1000;
     if (text)
-        unit = end == text ? -1 : !strcmp(end, "ms") ? 1 : !strcmp(end, "s") ? 1000 : !strcmp(end, "m") ? 60000
-             : !strcmp(end, "h") ? 3600000 : -1;
+        unit = end == text          ? -1
+               : !strcmp(end, "ms") ? 1
+               : !strcmp(end, "s")  ? 1000
+               : !strcmp(end, "m")  ? 60000
+               : !strcmp(end, "h")  ? 3600000
+                                    : -1;
     else if (!json_is_number(v))
         unit = -1;
     return unit > 0 && n > 0 && n * unit <= TIMEOUT_MAX_MS ? (int64_t)(n * unit) : -1;
@@ -56,15 +67,19 @@ static int64_t timeout_ms(const json_t *gate)
 
 static bool gate_ok(const json_t *g)
 {
-    static const char *const keys[] = { "name", "argv", "timeout" }, *const taken[] = { "format", "archivable", "size" };
+    static const char *const keys[] = { "name", "argv", "timeout" }, *const taken[] = {
+        "format", "archivable", "size"
+    };
     const json_t *argv = js_list(g, "argv"), *v;
     const char *name = js_str(g, "name"), *key;
-    bool good = json_is_object(g) && *name && strlen(name) <= NAME_BYTES && js_count(argv) > 0 && js_count(argv) < ARGS_MAX;
+    bool good = json_is_object(g) && *name && strlen(name) <= NAME_BYTES && js_count(argv) > 0 &&
+                js_count(argv) < ARGS_MAX;
     for (size_t k = 0; good && k < js_count(argv); k++)
         good = json_is_string(js_at(argv, k)) && (k > 0 || *json_string_value(js_at(argv, k)));
     for (size_t k = 0; k < COUNT(taken); k++)
         good = good && strcmp(name, taken[k]) != 0;
-    json_object_foreach ((json_t *)(uintptr_t)g, key, v) {
+    json_object_foreach((json_t *)(uintptr_t)g, key, v)
+    {
         bool known = false;
         for (size_t k = 0; k < COUNT(keys); k++)
             known = known || strcmp(key, keys[k]) == 0;
@@ -80,9 +95,13 @@ enum status commands_check(const json_t *tree, struct err *err)
     for (size_t i = 0; i < js_count(tree); i++) {
         if (gate_ok(js_at(tree, i)))
             continue;
-        err_set(err, ERR_CONFIG, "review.gates[%zu]: name (at most %d bytes, not format, archivable or size), argv (a list of "
-                                 "strings) and timeout (at most 1h) are what it may hold", i, NAME_BYTES);
-        err_fix(err, "for instance: {name: lint, argv: [openspec, validate, --all, --strict], timeout: 60s}");
+        err_set(err, ERR_CONFIG,
+                "review.gates[%zu]: name (at most %d bytes, not format, archivable or size), argv "
+                "(a list of "
+                "strings) and timeout (at most 1h) are what it may hold",
+                i, NAME_BYTES);
+        err_fix(err, "for instance: {name: lint, argv: [openspec, validate, --all, --strict], "
+                     "timeout: 60s}");
         return ERR_CONFIG;
     }
     return OK;
@@ -130,7 +149,9 @@ static enum status write_file(const char *dir, const struct ws_file *f, struct e
 /* What a check may know of its surroundings; made before the fork. */
 static void make_env(struct commands *c)
 {
-    static const char *const names[] = { "PATH", "HOME", "LANG" }, *const otherwise[] = { "/usr/bin:/bin", "/", "C.UTF-8" };
+    static const char *const names[] = { "PATH", "HOME", "LANG" }, *const otherwise[] = {
+        "/usr/bin:/bin", "/", "C.UTF-8"
+    };
     for (size_t i = 0; i < COUNT(names); i++) {
         const char *v = getenv(names[i]);
         snprintf(c->vars[i], ENV_BYTES, "%s=%s", names[i], v ? v : otherwise[i]);
@@ -156,7 +177,8 @@ static void child(const struct commands *c, char **argv, int out)
     if (chdir(c->dir) == 0)
         execvpe(argv[0], argv, c->env);
     const char *why = strerrordesc_np(errno);
-    if (write(STDERR_FILENO, sorry, sizeof sorry - 1) > 0 && write(STDERR_FILENO, why, strlen(why)) > 0)
+    if (write(STDERR_FILENO, sorry, sizeof sorry - 1) > 0 &&
+        write(STDERR_FILENO, why, strlen(why)) > 0)
         _exit(127);
     _exit(126);
 }
@@ -234,7 +256,8 @@ static void report(struct commands *c, const char *name)
     if (ok)
         return;
     snprintf(code, sizeof code, "gate.%s", name);
-    js_push(c->findings, finding_new("error", code, detail, "Change the draft so that this check of the project passes."));
+    js_push(c->findings, finding_new("error", code, detail,
+                                     "Change the draft so that this check of the project passes."));
 }
 
 static void conclude(struct commands *c)
@@ -281,7 +304,8 @@ static bool spawn(struct commands *c, const json_t *gate)
     c->timed_out = false;
     buf_clear(&c->text);
     mux_timer_in(c->mux, &c->timer, timeout_ms(gate));
-    if (mux_fd(c->mux, c->out, MUX_IN, on_output, c) == OK && mux_child(c->mux, pid, on_end, c) == OK)
+    if (mux_fd(c->mux, c->out, MUX_IN, on_output, c) == OK &&
+        mux_child(c->mux, pid, on_end, c) == OK)
         return true;
     kill(-pid, SIGKILL);
     waitpid(pid, NULL, 0);
@@ -305,28 +329,38 @@ static void start(void *ctx)
     if (spawn(c, gate))
         return;
     gate_add(c->gates, js_str(gate, "name"), false, strerror(errno));
-    js_push(c->findings, finding_new("error", "gate.not-run", "a check of the project could not be started", NULL));
+    js_push(c->findings, finding_new("error", "gate.not-run",
+                                     "a check of the project could not be started", NULL));
     c->at++;
     mux_timer_in(c->mux, &c->next, 0);
 }
 
-struct commands *commands_run(struct mux *mux, const json_t *tree, const struct ws *ws, const char *change, json_t *gates,
-                              json_t *findings, commands_fn *done, void *ctx, struct err *err)
+struct commands *commands_run(struct mux *mux, const json_t *tree, const struct ws *ws,
+                              const char *change, json_t *gates, json_t *findings,
+                              commands_fn *done, void *ctx, struct err *err)
 {
     struct commands *c = calloc(1, sizeof *c);
     if (!c) {
         err_set(err, ERR_NOMEM, "out of memory");
         return NULL;
     }
-    *c = (struct commands){ .mux = mux, .tree = tree, .gates = gates, .findings = findings, .done = done, .ctx = ctx, .out = -1 };
+    *c = (struct commands){ .mux = mux,
+                            .tree = tree,
+                            .gates = gates,
+                            .findings = findings,
+                            .done = done,
+                            .ctx = ctx,
+                            .out = -1 };
     c->timer = MUX_TIMER(on_time, c);
     c->next = MUX_TIMER(start, c);
     buf_init(&c->text, OUTPUT_MAX + 8192);
     snprintf(c->change, sizeof c->change, "%s", change);
     make_env(c);
     const char *tmp = getenv("TMPDIR");
-    snprintf(c->dir, sizeof c->dir, "%.40s/pawl-gate-XXXXXX", tmp && strlen(tmp) < 40 ? tmp : "/tmp");
-    enum status st = mkdtemp(c->dir) ? OK : err_set(err, ERR_CREATE, "%s: %s", c->dir, strerror(errno));
+    snprintf(c->dir, sizeof c->dir, "%.40s/pawl-gate-XXXXXX",
+             tmp && strlen(tmp) < 40 ? tmp : "/tmp");
+    enum status st =
+        mkdtemp(c->dir) ? OK : err_set(err, ERR_CREATE, "%s: %s", c->dir, strerror(errno));
     if (st != OK)
         c->dir[0] = '\0';
     for (size_t i = 0; st == OK && i < ws->n; i++)

@@ -18,8 +18,9 @@ enum status commands_check(const json_t *tree, struct err *err) MUST_USE;
  * are cancelled; by then gate records and findings are appended. Borrowed until then: all arguments.
  * NULL: could not be started (err). */
 typedef void commands_fn(void *ctx);
-struct commands *commands_run(struct mux *mux, const json_t *tree, const struct ws *ws, const char *change,
-                              json_t *gates, json_t *findings, commands_fn *done, void *ctx, struct err *err);
+struct commands *commands_run(struct mux *mux, const json_t *tree, const struct ws *ws,
+                              const char *change, json_t *gates, json_t *findings,
+                              commands_fn *done, void *ctx, struct err *err);
 /* Kill what runs; done is not called. NULL is fine. */
 void commands_cancel(struct commands *c);
 #endif

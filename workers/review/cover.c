@@ -7,8 +7,8 @@ enum { POINTS_PER_REQ = 2, WORDS_TOLD = 300, QUOTE_MAX = 400 };
 
 /* This share of a clause's words counts as all of it; figures have to be there. */
 static const double enough = 0.8;
-static const double told_missing = 0.3, told_partly = 0.75, loose_figure = 0.5, on_topic = 0.34, foreign_point = 0.2,
-                    most_of = 0.5, said_share = 0.3;
+static const double told_missing = 0.3, told_partly = 0.75, loose_figure = 0.5, on_topic = 0.34,
+                    foreign_point = 0.2, most_of = 0.5, said_share = 0.3;
 
 static double match_of(const struct req *q, const struct term *t)
 {
@@ -29,7 +29,8 @@ static bool hits_result(const struct req *q, const struct point *p)
         wanted += p->terms[i].result;
         hits += p->terms[i].result && hit;
     }
-    return wanted == 0 || hits * 4 >= wanted || (hits > 0 && wanted < 4) || has >= most_of * p->weight;
+    return wanted == 0 || hits * 4 >= wanted || (hits > 0 && wanted < 4) ||
+           has >= most_of * p->weight;
 }
 
 static bool has_term(const struct point *p, uint64_t key)
@@ -45,7 +46,8 @@ static bool is_verb_of(const struct demand *d, uint64_t key)
         const struct word *x = &d->words[i];
         if (slot && x->key == key)
             return true;
-        bool joins = str_is(x->text, "and") || str_is(x->text, "or") || str_is(x->text, "SHALL") || str_is(x->text, "MUST");
+        bool joins = str_is(x->text, "and") || str_is(x->text, "or") || str_is(x->text, "SHALL") ||
+                     str_is(x->text, "MUST");
         slot = joins || (slot && (x->flags & WORD_STOP)) || x == d->verb;
         if (x == d->verb)
             slot = false;
@@ -56,7 +58,9 @@ static bool is_verb_of(const struct demand *d, uint64_t key)
 /* "show a page about", "a note that" */
 static bool speaks_about(const struct word *w, size_t n)
 {
-    static const char *const words[] = { "about", "that", "regarding", "concerning", "über", "dass" };
+    static const char *const words[] = {
+        "about", "that", "regarding", "concerning", "über", "dass"
+    };
     for (size_t i = 0; i < n && i < 4; i++) {
         for (size_t k = 0; k < COUNT(words); k++) {
             if (str_is(w[i].text, words[k]))
@@ -79,8 +83,9 @@ static bool leads_on(const struct word *w, size_t n)
 /* "It should stand above all others": what it is about is said elsewhere. */
 static bool is_pronoun(const struct word *w)
 {
-    static const char *const words[] = { "it", "It", "they", "They", "this", "This", "these", "These", "he", "He", "she", "She",
-                                         "er", "Er", "es", "Es", "sie", "Sie" };
+    static const char *const words[] = { "it",    "It",    "they", "They", "this", "This",
+                                         "these", "These", "he",   "He",   "she",  "She",
+                                         "er",    "Er",    "es",   "Es",   "sie",  "Sie" };
     for (size_t k = 0; k < COUNT(words); k++) {
         if (str_is(w->text, words[k]))
             return true;
@@ -93,7 +98,8 @@ static bool is_pronoun(const struct word *w)
 static bool only_speaks(const struct work *w, const struct demand *d, const struct point *p)
 {
     const struct cues *c = w->cues;
-    bool own_verb = d->verb && has_term(p, d->verb->key), letting = cue_any(c, CUE_LETTING, d->words + d->modal, d->n - d->modal);
+    bool own_verb = d->verb && has_term(p, d->verb->key),
+         letting = cue_any(c, CUE_LETTING, d->words + d->modal, d->n - d->modal);
     for (size_t i = 0; i < d->n; i++) {
         if (cue_is(c, CUE_ESCAPE, &d->words[i]) && !has_term(p, d->words[i].key))
             return true;
@@ -104,7 +110,8 @@ static bool only_speaks(const struct work *w, const struct demand *d, const stru
     if (cue_is(c, CUE_HOLLOW, d->verb))
         return !leads_on(d->words + behind, d->n - behind);
     if (cue_is(c, CUE_TELLING, d->verb) && !is_pronoun(&p->words[0]) &&
-        (!cue_any(c, CUE_SEEING, p->words, p->words_n) || speaks_about(d->words + behind, d->n - behind)))
+        (!cue_any(c, CUE_SEEING, p->words, p->words_n) ||
+         speaks_about(d->words + behind, d->n - behind)))
         return true;
     return p->verb && !letting && words_in(&d->keys, p->verb->key) && !is_verb_of(d, p->verb->key);
 }
@@ -182,7 +189,8 @@ static double share_of(const struct point *p, const struct cover *c, bool *figur
     return words + figures > 0 ? sum / (words + figures) : 1;
 }
 
-static void tell_missing(struct work *w, const struct point *p, const struct cover *c, double share, bool figure)
+static void tell_missing(struct work *w, const struct point *p, const struct cover *c, double share,
+                         bool figure)
 {
     struct buf words;
     bool none = share < told_missing;
@@ -196,8 +204,11 @@ static void tell_missing(struct work *w, const struct point *p, const struct cov
     const char *text = quote(w, p->text, QUOTE_MAX);
     tell(w, none ? "error" : "warning", "measure.coverage", NULL,
          say(w, "the problem says \"%s\" and %s (missing: %s)", text,
-             none ? "no requirement covers it" : "the draft covers only a part of it", buf_z(&words)),
-         say(w, "%s \"%s\"", none ? "Add a requirement for:" : "Say all of it, with its figures, in a requirement:", text));
+             none ? "no requirement covers it" : "the draft covers only a part of it",
+             buf_z(&words)),
+         say(w, "%s \"%s\"",
+             none ? "Add a requirement for:" : "Say all of it, with its figures, in a requirement:",
+             text));
     buf_fini(&words);
 }
 
@@ -219,7 +230,8 @@ double cover_problem(struct work *w, json_t *missing)
         return 0;
     }
     for (size_t i = 0; i < w->reqs.n; i++) {
-        size_t best[POINTS_PER_REQ], n = counts(&w->reqs.at[i]) ? answered(w, &w->reqs.at[i], best) : 0;
+        size_t best[POINTS_PER_REQ],
+            n = counts(&w->reqs.at[i]) ? answered(w, &w->reqs.at[i], best) : 0;
         for (size_t k = 0; k < n; k++) {
             const struct point *p = &w->problem.points[best[k]];
             for (size_t x = 0; x < p->n; x++) {
@@ -235,7 +247,8 @@ double cover_problem(struct work *w, json_t *missing)
         double share = share_of(p, &covers[i], &figure);
         sum += p->weight * share;
         for (size_t x = 0; x < p->n; x++) {
-            if (p->terms[x].weight >= 0.5 && covers[i].match[x] < 1 && json_array_size(missing) < 100)
+            if (p->terms[x].weight >= 0.5 && covers[i].match[x] < 1 &&
+                json_array_size(missing) < 100)
                 js_push(missing, js_string(p->terms[x].word->text));
         }
         if (p->weight >= 1 && p->kind != POINT_STORY)

@@ -5,7 +5,8 @@
 
 enum { COMPARE_WORDS = 1500, RUN_PASTE = 8, RUN_SIDE = 3, SENTENCE_TERMS = 4 };
 
-static const double makes_it_so = 0.6, near_it = 0.4, as_told = 0.8, about_wish = 0.5, contained = 0.85;
+static const double makes_it_so = 0.6, near_it = 0.4, as_told = 0.8, about_wish = 0.5,
+                    contained = 0.85;
 
 static bool content(const struct word *w)
 {
@@ -26,8 +27,8 @@ static const struct term *term_of(const struct point *p, uint64_t key)
 static bool says_something(const struct work *w, const struct demand *d, size_t i, bool conditions)
 {
     const struct word *x = &d->words[i];
-    return content(x) && (conditions || !d->conditional[i]) && !cue_is(w->cues, CUE_FRAME, x) && !cue_is(w->cues, CUE_WISH, x) &&
-           !word_negates(w->cues, d->words, d->n, i);
+    return content(x) && (conditions || !d->conditional[i]) && !cue_is(w->cues, CUE_FRAME, x) &&
+           !cue_is(w->cues, CUE_WISH, x) && !word_negates(w->cues, d->words, d->n, i);
 }
 
 struct agreement {
@@ -64,7 +65,8 @@ static size_t negators(const struct work *w, const struct word *x, size_t n)
 
 /* Does the demand work against the point: by the other sign of a word that they share ("cannot
  * export" - "let users export"), or by a word that the point does not have? */
-static bool is_remedy(const struct work *w, const struct demand *d, const struct point *p, size_t flips)
+static bool is_remedy(const struct work *w, const struct demand *d, const struct point *p,
+                      size_t flips)
 {
     size_t mine = negators(w, d->words, d->n), theirs_n = negators(w, p->words, p->words_n);
     theirs_n += cue_any(w->cues, CUE_LACK, p->words, p->words_n);
@@ -144,14 +146,42 @@ const struct point *doubt_grievance(const struct work *w, struct req *q)
 static const struct {
     const char *one, *other;
 } opposites[] = {
-    { "cap", "exceed" }, { "cap", "unlimited" }, { "limit", "exceed" }, { "limit", "unlimited" }, { "stop", "continue" },
-    { "accept", "refuse" }, { "accept", "reject" }, { "accept", "discard" }, { "accept", "ignore" }, { "show", "hide" },
-    { "store", "delete" }, { "store", "discard" }, { "keep", "delete" }, { "keep", "discard" }, { "keep", "lose" },
-    { "send", "withhold" }, { "send", "suppress" }, { "refund", "keep" }, { "exempt", "charge" }, { "start", "stop" },
-    { "enable", "disable" }, { "allow", "forbid" }, { "allow", "block" }, { "notify", "ignore" }, { "answer", "ignore" },
-    { "lock", "unlock" }, { "open", "close" }, { "increase", "reduce" }, { "raise", "lower" }, { "add", "remove" },
-    { "begrenzen", "überschreiten" }, { "anzeigen", "verbergen" }, { "erlauben", "verbieten" }, { "annehmen", "ablehnen" },
-    { "speichern", "löschen" }, { "sperren", "entsperren" },
+    { "cap", "exceed" },
+    { "cap", "unlimited" },
+    { "limit", "exceed" },
+    { "limit", "unlimited" },
+    { "stop", "continue" },
+    { "accept", "refuse" },
+    { "accept", "reject" },
+    { "accept", "discard" },
+    { "accept", "ignore" },
+    { "show", "hide" },
+    { "store", "delete" },
+    { "store", "discard" },
+    { "keep", "delete" },
+    { "keep", "discard" },
+    { "keep", "lose" },
+    { "send", "withhold" },
+    { "send", "suppress" },
+    { "refund", "keep" },
+    { "exempt", "charge" },
+    { "start", "stop" },
+    { "enable", "disable" },
+    { "allow", "forbid" },
+    { "allow", "block" },
+    { "notify", "ignore" },
+    { "answer", "ignore" },
+    { "lock", "unlock" },
+    { "open", "close" },
+    { "increase", "reduce" },
+    { "raise", "lower" },
+    { "add", "remove" },
+    { "begrenzen", "überschreiten" },
+    { "anzeigen", "verbergen" },
+    { "erlauben", "verbieten" },
+    { "annehmen", "ablehnen" },
+    { "speichern", "löschen" },
+    { "sperren", "entsperren" },
 };
 
 static bool demands_word(const struct demand *d, uint64_t key)
@@ -163,7 +193,8 @@ static bool demands_word(const struct demand *d, uint64_t key)
     return false;
 }
 
-static bool says_opposite(const struct work *w, const struct req *q, const struct demand *d, const struct point *p)
+static bool says_opposite(const struct work *w, const struct req *q, const struct demand *d,
+                          const struct point *p)
 {
     (void)w;
     for (size_t i = 0; i < 2 * COUNT(opposites); i++) {
@@ -171,7 +202,8 @@ static bool says_opposite(const struct work *w, const struct req *q, const struc
         const char *got = i & 1 ? opposites[i / 2].one : opposites[i / 2].other;
         const struct term *t = term_of(p, words_key(str_of(want)));
         uint64_t key = words_key(str_of(got));
-        if (t && t->result && !t->negated && !words_in(&q->behaves, t->key) && !term_of(p, key) && demands_word(d, key))
+        if (t && t->result && !t->negated && !words_in(&q->behaves, t->key) && !term_of(p, key) &&
+            demands_word(d, key))
             return true;
     }
     return false;
@@ -193,7 +225,8 @@ static bool drops_negation(const struct work *w, const struct req *q, const stru
     const struct word_list *l = &q->list;
     size_t shared = 0;
     for (size_t i = 0; i < p->n; i++)
-        shared += p->terms[i].negated && p->terms[i].result && words_in(&q->demanded, p->terms[i].key);
+        shared +=
+            p->terms[i].negated && p->terms[i].result && words_in(&q->demanded, p->terms[i].key);
     if (!p->negates || shared == 0)
         return false;
     for (size_t i = 0; i < l->n; i++) {
@@ -210,7 +243,8 @@ static bool drops_negation(const struct work *w, const struct req *q, const stru
 static bool only_limits(const struct work *w, const struct demand *d, const struct point *p)
 {
     for (size_t i = d->modal + 1; i < d->n; i++) {
-        bool limits = cue_is(w->cues, CUE_LIMITING, &d->words[i]) || cue_is(w->cues, CUE_EXCEED, &d->words[i]);
+        bool limits = cue_is(w->cues, CUE_LIMITING, &d->words[i]) ||
+                      cue_is(w->cues, CUE_EXCEED, &d->words[i]);
         if (limits && !has_word(p->words, p->words_n, d->words[i].key))
             return true;
     }
@@ -234,7 +268,8 @@ static bool same_kind(const struct work *w, const struct word *x, const struct p
 static bool fails_to(const struct work *w, const struct demand *d, const struct point *p)
 {
     for (size_t i = d->modal + 1; i + 2 < d->n; i++) {
-        if (!cue_is(w->cues, CUE_FAILING, &d->words[i]) || has_word(p->words, p->words_n, d->words[i].key))
+        if (!cue_is(w->cues, CUE_FAILING, &d->words[i]) ||
+            has_word(p->words, p->words_n, d->words[i].key))
             continue;
         bool to = str_is(d->words[i + 1].text, "to");
         const struct word *verb = &d->words[i + 1 + to];
@@ -288,7 +323,8 @@ const struct point *doubt_inversion(const struct work *w, struct req *q)
         return NULL;
     bool inverted = drops_negation(w, q, best);
     for (size_t k = 0; k < q->demands_n && !inverted; k++)
-        inverted = adds_negation(w, &q->demands[k], best) || (!best->negates && fails_to(w, &q->demands[k], best)) ||
+        inverted = adds_negation(w, &q->demands[k], best) ||
+                   (!best->negates && fails_to(w, &q->demands[k], best)) ||
                    says_opposite(w, q, &q->demands[k], best);
     q->doubt = q->doubt || inverted;
     return inverted ? best : NULL;
@@ -297,17 +333,19 @@ const struct point *doubt_inversion(const struct work *w, struct req *q)
 /* ---- copies -------------------------------------------------------------------------------------- */
 
 struct run {
-    size_t end;    /* index behind it, in y */
+    size_t end; /* index behind it, in y */
     size_t length;
 };
 
 typedef bool run_fn(void *ctx, struct run run);
 
 /* Tell every longest common run of at least `least` words; stops when fn says true. */
-static bool each_run(const struct word_list *x, const struct word_list *y, size_t least, run_fn *fn, void *ctx)
+static bool each_run(const struct word_list *x, const struct word_list *y, size_t least, run_fn *fn,
+                     void *ctx)
 {
     size_t rows[2][COMPARE_WORDS + 1] = { 0 };
-    size_t n = x->n < COMPARE_WORDS ? x->n : COMPARE_WORDS, m = y->n < COMPARE_WORDS ? y->n : COMPARE_WORDS;
+    size_t n = x->n < COMPARE_WORDS ? x->n : COMPARE_WORDS,
+           m = y->n < COMPARE_WORDS ? y->n : COMPARE_WORDS;
     for (size_t i = 0; i < n; i++) {
         size_t *now = rows[i & 1], *before = rows[~i & 1];
         for (size_t k = 0; k < m; k++) {
@@ -358,7 +396,8 @@ static bool keeps_modal(void *ctx, struct run run)
     const struct word *at = m->w->problem.list.at;
     for (size_t i = run.end - run.length; i < run.end; i++) {
         bool inside = i >= run.end - run.length + 2 && i + RUN_SIDE <= run.end;
-        if (inside && cue_is(m->w->cues, CUE_WISH, &at[i]) && at[i].low != words_low(str_of("shall")))
+        if (inside && cue_is(m->w->cues, CUE_WISH, &at[i]) &&
+            at[i].low != words_low(str_of("shall")))
             return true;
     }
     return false;
@@ -382,7 +421,8 @@ static bool contains_story(const struct work *w, const struct req *q)
         inside++;
         stories += p->kind == POINT_STORY;
     }
-    return (inside >= 3 && stories > 0) || inside >= 4 || (inside == sentences && inside >= 2 && stories > 0);
+    return (inside >= 3 && stories > 0) || inside >= 4 ||
+           (inside == sentences && inside >= 2 && stories > 0);
 }
 
 bool doubt_paste(const struct work *w, const struct req *q)

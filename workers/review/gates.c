@@ -36,7 +36,8 @@ static void gate_from(json_t *gates, const char *code, bool ok, const struct spe
     char detail[600] = "";
     for (size_t i = 0; i < list->n && !ok && !*detail; i++) {
         if (list->at[i].severity != SPEC_INFO)
-            snprintf(detail, sizeof detail, "%.*s", (int)(list->at[i].message.n < 500 ? list->at[i].message.n : 500),
+            snprintf(detail, sizeof detail, "%.*s",
+                     (int)(list->at[i].message.n < 500 ? list->at[i].message.n : 500),
                      list->at[i].message.p);
     }
     gate_add(gates, code, ok, detail);
@@ -59,25 +60,31 @@ static void size_gate(const json_t *change, int64_t bytes_max, json_t *gates, js
     for (size_t i = 0; i < js_count(files); i++)
         bytes += (int64_t)js_view(js_at(files, i), "text").n;
     bool ok = bytes <= bytes_max && js_count(files) > 0;
-    snprintf(detail, sizeof detail, "%" PRId64 " bytes in %zu files, %" PRId64 " are allowed", bytes, js_count(files), bytes_max);
+    snprintf(detail, sizeof detail, "%" PRId64 " bytes in %zu files, %" PRId64 " are allowed",
+             bytes, js_count(files), bytes_max);
     gate_add(gates, "size", ok, detail);
     if (!ok)
-        js_push(findings, finding_new("error", "gate.size", detail, "Say it in fewer words: leave out what the problem does not ask for."));
+        js_push(findings,
+                finding_new("error", "gate.size", detail,
+                            "Say it in fewer words: leave out what the problem does not ask for."));
 }
 
-enum status gates_check(struct arena *a, const struct ws *ws, const json_t *change, int64_t bytes_max,
-                        json_t *gates, json_t *findings, struct ws *after)
+enum status gates_check(struct arena *a, const struct ws *ws, const json_t *change,
+                        int64_t bytes_max, json_t *gates, json_t *findings, struct ws *after)
 {
     struct spec_report report = { 0 };
     struct archive_verdict verdict = { 0 };
     struct ws with = { 0 };
     struct err err = { 0 };
     struct str name = js_view(change, "name");
-    enum status st = name_is_change(name) ? ws_with_change(a, ws, change, &with, &err)
-                                          : err_set(&err, ERR_DATA, "\"%.*s\" is no name for a change", STR_ARG(name));
+    enum status st =
+        name_is_change(name)
+            ? ws_with_change(a, ws, change, &with, &err)
+            : err_set(&err, ERR_DATA, "\"%.*s\" is no name for a change", STR_ARG(name));
     if (st != OK) { /* a path that leaves the change's folder, the same file twice, … */
         gate_add(gates, "format", false, err.text);
-        js_push(findings, finding_new("error", "gate.format", err.text, "Write the files of the change below its own folder."));
+        js_push(findings, finding_new("error", "gate.format", err.text,
+                                      "Write the files of the change below its own folder."));
         return OK;
     }
     size_gate(change, bytes_max, gates, findings);

@@ -12,6 +12,7 @@ bool gates_hold(const json_t *gates);
 
 /* Check the change on top of the workspace. Appends gate and finding records; *after (may be NULL)
  * is the workspace with the change laid over it, for the user's commands. */
-enum status gates_check(struct arena *a, const struct ws *ws, const json_t *change, int64_t bytes_max,
-                        json_t *gates, json_t *findings, struct ws *after) MUST_USE;
+enum status gates_check(struct arena *a, const struct ws *ws, const json_t *change,
+                        int64_t bytes_max, json_t *gates, json_t *findings,
+                        struct ws *after) MUST_USE;
 #endif

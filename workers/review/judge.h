@@ -29,5 +29,6 @@ struct judgement {
 /* value: the extraction, or NULL (then points is -1: not judged). doubtful: bit per requirement that
  * the measures have doubts about; only there does "causes" cost points, a small judge says it too
  * easily. */
-void judge_read(const struct judge_input *in, const json_t *value, uint64_t doubtful, struct judgement *out);
+void judge_read(const struct judge_input *in, const json_t *value, uint64_t doubtful,
+                struct judgement *out);
 #endif

@@ -7,7 +7,8 @@
 
 enum { NEWS_WORDS = 2 };
 
-static const double like_existing = 0.5, like_own = 0.6, part_of = 0.8, news_share = 0.25, same_whatever = 0.9;
+static const double like_existing = 0.5, like_own = 0.6, part_of = 0.8, news_share = 0.25,
+                    same_whatever = 0.9;
 
 /* Most of the smaller one is in the other, and they are of about the same size. */
 static bool contained(const struct word_set *x, const struct word_set *y, double share)
@@ -39,12 +40,15 @@ static bool is_word_news(const struct work *w, const struct req *q, const struct
 
 const struct held *like_held(const struct work *w, const struct req *q, enum likeness *how)
 {
-    const struct held *own = q->op == REQ_MODIFIED ? held_of(&w->helds, q->capability, q->name) : NULL;
+    const struct held *own =
+        q->op == REQ_MODIFIED ? held_of(&w->helds, q->capability, q->name) : NULL;
     *how = LIKE_NONE;
     for (size_t i = 0; i < w->helds.n; i++) {
         const struct held *h = &w->helds.at[i];
-        bool like = words_dice(&q->demanded, &h->text) >= like_existing || contained(&q->demanded, &h->text, part_of);
-        if (h == own || !like || is_word_news(w, q, h) || (own && words_dice(&own->text, &h->text) >= like_existing))
+        bool like = words_dice(&q->demanded, &h->text) >= like_existing ||
+                    contained(&q->demanded, &h->text, part_of);
+        if (h == own || !like || is_word_news(w, q, h) ||
+            (own && words_dice(&own->text, &h->text) >= like_existing))
             continue;
         *how = is_figure_news(w, q, &h->text) ? LIKE_OTHER_FIGURE : LIKE_SAME;
         return h;
@@ -67,7 +71,8 @@ const struct req *like_earlier(const struct work *w, const struct req *q)
 
 bool like_base(const struct work *w, const struct req *q)
 {
-    const struct held *own = q->op == REQ_MODIFIED ? held_of(&w->helds, q->capability, q->name) : NULL;
+    const struct held *own =
+        q->op == REQ_MODIFIED ? held_of(&w->helds, q->capability, q->name) : NULL;
     size_t news = 0;
     if (!own)
         return false;
@@ -143,7 +148,10 @@ static void from_brief(struct work *w)
             add_words(w, js_view(r, "text"), &h->text);
             add_words(w, js_view(r, "text"), &h->whole);
             for (size_t s = 0; s < js_count(scenarios); s++)
-                add_words(w, (struct str){ json_string_value(js_at(scenarios, s)), json_string_length(js_at(scenarios, s)) }, &h->whole);
+                add_words(w,
+                          (struct str){ json_string_value(js_at(scenarios, s)),
+                                        json_string_length(js_at(scenarios, s)) },
+                          &h->whole);
             know(w, &h->whole);
         }
     }

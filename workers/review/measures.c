@@ -8,13 +8,31 @@
 #include <string.h>
 
 enum {
-    REPEAT_POINTS = 250, REPEAT_OWN_POINTS = 150, SECOND_RULE_POINTS = 100, PASTE_POINTS = 250, GRIEVANCE_POINTS = 300, TOLD_POINTS = 225,
-    HOLLOW_POINTS = 50, HOLLOW_MAX = 4, OFF_TOPIC_POINTS = 75, OFF_TOPIC_MAX = 4, FIGURE_POINTS = 100, NAME_POINTS = 50,
-    INVENTED_POINTS_MAX = 300, DEGENERATE_POINTS = 50, DEGENERATE_MAX = 4, ECHO_POINTS = 100, ECHO_RUN = 7,
-    COMMENT_POINTS = 250, COMMENT_MAX = 2, FINDINGS_MAX = 400, ARGUMENT_MAX = 300,
+    REPEAT_POINTS = 250,
+    REPEAT_OWN_POINTS = 150,
+    SECOND_RULE_POINTS = 100,
+    PASTE_POINTS = 250,
+    GRIEVANCE_POINTS = 300,
+    TOLD_POINTS = 225,
+    HOLLOW_POINTS = 50,
+    HOLLOW_MAX = 4,
+    OFF_TOPIC_POINTS = 75,
+    OFF_TOPIC_MAX = 4,
+    FIGURE_POINTS = 100,
+    NAME_POINTS = 50,
+    INVENTED_POINTS_MAX = 300,
+    DEGENERATE_POINTS = 50,
+    DEGENERATE_MAX = 4,
+    ECHO_POINTS = 100,
+    ECHO_RUN = 7,
+    COMMENT_POINTS = 250,
+    COMMENT_MAX = 2,
+    FINDINGS_MAX = 400,
+    ARGUMENT_MAX = 300,
 };
 
-static const double asked_to_remove = 0.5, comment_shown = 0.5, comment_cited = 0.25, comment_gone = 0.6;
+static const double asked_to_remove = 0.5, comment_shown = 0.5, comment_cited = 0.25,
+                    comment_gone = 0.6;
 
 /* ---- telling ------------------------------------------------------------------------------------ */
 
@@ -67,7 +85,8 @@ static void locate(const struct work *w, const struct req *q, json_t *finding)
         for (const char *p = js_str(f, "text"); *p; line++) {
             size_t len = strcspn(p, "\n");
             if (len == (size_t)n && memcmp(p, header, len) == 0) {
-                snprintf(full, sizeof full, "changes/%.200s/%.1200s", js_str(w->in->change, "name"), path);
+                snprintf(full, sizeof full, "changes/%.200s/%.1200s", js_str(w->in->change, "name"),
+                         path);
                 finding_at(finding, full, line, 1);
                 return;
             }
@@ -77,7 +96,8 @@ static void locate(const struct work *w, const struct req *q, json_t *finding)
     }
 }
 
-void tell(struct work *w, const char *severity, const char *code, const struct req *q, const char *message, const char *fix)
+void tell(struct work *w, const char *severity, const char *code, const struct req *q,
+          const char *message, const char *fix)
 {
     if (json_array_size(w->out->findings) >= FINDINGS_MAX)
         return;
@@ -106,7 +126,8 @@ static void record(struct work *w, const char *code, double value, int64_t point
 }
 
 /* A measure that counts requirements: `each` points for each, at most `max` of them. */
-static void record_count(struct work *w, const char *code, json_t *detail, int64_t each, int64_t max)
+static void record_count(struct work *w, const char *code, json_t *detail, int64_t each,
+                         int64_t max)
 {
     int64_t n = (int64_t)json_array_size(detail);
     record(w, code, (double)n, -each * (n < max ? n : max), detail);
@@ -133,7 +154,9 @@ static void fault(struct req *q, enum req_fault f)
 static void tell_repeat(struct work *w, struct req *q, const struct held *h)
 {
     fault(q, REQ_REPEATS);
-    tell(w, "error", "measure.repeats", q, say(w, "it repeats \"%.300s\" of %.200s, which the specs have already", h->name, h->capability),
+    tell(w, "error", "measure.repeats", q,
+         say(w, "it repeats \"%.300s\" of %.200s, which the specs have already", h->name,
+             h->capability),
          say(w, "Leave out %s: it repeats what the system does today.", named(w, q)));
 }
 
@@ -157,7 +180,8 @@ static void measure_repeats(struct work *w)
         enum likeness how;
         if (q->op == REQ_REMOVED && removes_unasked(w, q)) {
             js_push_z(existing, q->name);
-            tell(w, "error", "measure.removes", q, "it takes away what the problem does not complain of",
+            tell(w, "error", "measure.removes", q,
+                 "it takes away what the problem does not complain of",
                  say(w, "Leave it out: %s removes what nobody asked to remove.", named(w, q)));
         }
         if (!normal(q) || q->demanded.n == 0)
@@ -172,14 +196,20 @@ static void measure_repeats(struct work *w)
         } else if (h) {
             js_push_z(second, q->name);
             tell(w, "warning", "measure.second-rule", q,
-                 say(w, "it stands beside \"%.300s\" of %.200s with another figure", h->name, h->capability),
-                 say(w, "Write %s as a change of \"%.300s\": two rules for one thing contradict each other.", named(w, q), h->name));
+                 say(w, "it stands beside \"%.300s\" of %.200s with another figure", h->name,
+                     h->capability),
+                 say(w,
+                     "Write %s as a change of \"%.300s\": two rules for one thing contradict each "
+                     "other.",
+                     named(w, q), h->name));
         } else if (earlier) {
             js_push_z(own, q->name);
             fault(q, REQ_REPEATS);
             tell(w, "error", "measure.repeats", q,
-                 say(w, "it repeats requirement %zu \"%.300s\" of this draft", earlier->number, earlier->name),
-                 say(w, "Leave out %s: it says the same as requirement %zu.", named(w, q), earlier->number));
+                 say(w, "it repeats requirement %zu \"%.300s\" of this draft", earlier->number,
+                     earlier->name),
+                 say(w, "Leave out %s: it says the same as requirement %zu.", named(w, q),
+                     earlier->number));
         }
     }
     record_count(w, "repeats", existing, REPEAT_POINTS, INT32_MAX);
@@ -198,8 +228,12 @@ static void measure_paste(struct work *w)
             continue;
         js_push_z(list, q->name);
         fault(q, REQ_PASTES);
-        tell(w, "error", "measure.paste", q, "it contains the problem statement instead of an answer to it",
-             say(w, "Rewrite %s: one behaviour of the system that is wanted, in one sentence of your own.", named(w, q)));
+        tell(w, "error", "measure.paste", q,
+             "it contains the problem statement instead of an answer to it",
+             say(w,
+                 "Rewrite %s: one behaviour of the system that is wanted, in one sentence of your "
+                 "own.",
+                 named(w, q)));
     }
     record_count(w, "paste", list, PASTE_POINTS, INT32_MAX);
 }
@@ -218,19 +252,28 @@ static void measure_opposites(struct work *w)
         if (p) {
             js_push_z(grieves, q->name);
             fault(q, REQ_GRIEVES);
-            tell(w, "error", "measure.grievance", q, say(w, "building it would cause the problem: \"%s\"", quote(w, p->text, ARGUMENT_MAX)),
-                 say(w, "Rewrite %s: it demands what the problem complains of. Say what shall happen instead.", named(w, q)));
+            tell(w, "error", "measure.grievance", q,
+                 say(w, "building it would cause the problem: \"%s\"",
+                     quote(w, p->text, ARGUMENT_MAX)),
+                 say(w,
+                     "Rewrite %s: it demands what the problem complains of. Say what shall happen "
+                     "instead.",
+                     named(w, q)));
         } else if (wish) {
             js_push_z(inverts, q->name);
             fault(q, REQ_INVERTS);
-            tell(w, "error", "measure.inverted", q, say(w, "it demands the opposite of \"%s\"", quote(w, wish->text, ARGUMENT_MAX)),
-                 say(w, "Turn %s round: the problem wants \"%s\".", named(w, q), quote(w, wish->text, ARGUMENT_MAX)));
+            tell(w, "error", "measure.inverted", q,
+                 say(w, "it demands the opposite of \"%s\"", quote(w, wish->text, ARGUMENT_MAX)),
+                 say(w, "Turn %s round: the problem wants \"%s\".", named(w, q),
+                     quote(w, wish->text, ARGUMENT_MAX)));
         } else if (told) {
             js_push_z(tells, q->name);
             fault(q, REQ_TELLS);
             tell(w, "error", "measure.told", q,
-                 say(w, "it demands what the problem only tells: \"%s\"", quote(w, told->text, ARGUMENT_MAX)),
-                 say(w, "Leave it out, or rewrite it: %s does not say what shall be different.", named(w, q)));
+                 say(w, "it demands what the problem only tells: \"%s\"",
+                     quote(w, told->text, ARGUMENT_MAX)),
+                 say(w, "Leave it out, or rewrite it: %s does not say what shall be different.",
+                     named(w, q)));
         }
     }
     record_count(w, "grievance", grieves, GRIEVANCE_POINTS, INT32_MAX);
@@ -251,7 +294,8 @@ static void measure_hollow(struct work *w)
                  q->fault == REQ_META    ? "it says nothing that somebody could build"
                  : q->fault == REQ_SALAD ? "it is a list of words, not a sentence"
                                          : "it has no sentence with SHALL or MUST",
-                 say(w, "Rewrite %s: name one thing that the system shall do, and when.", named(w, q)));
+                 say(w, "Rewrite %s: name one thing that the system shall do, and when.",
+                     named(w, q)));
         } else if (q->fault == REQ_FINE && !cover_on_topic(w, q)) {
             js_push_z(foreign, q->name);
             fault(q, REQ_OFF_TOPIC);
@@ -275,13 +319,18 @@ static void measure_degenerate(struct work *w)
             if (!x->fault)
                 continue;
             js_push_z(list, say(w, "%.200s: %.200s", q->name, x->name));
-            tell(w, q->shows_n ? "warning" : "error", "measure.degenerate", q, say(w, "scenario \"%.300s\": %s", x->name, x->fault),
-                 say(w, "Write scenario \"%.200s\" of %s anew: a condition, and a result that somebody can see.", x->name, named(w, q)));
+            tell(w, q->shows_n ? "warning" : "error", "measure.degenerate", q,
+                 say(w, "scenario \"%.300s\": %s", x->name, x->fault),
+                 say(w,
+                     "Write scenario \"%.200s\" of %s anew: a condition, and a result that "
+                     "somebody can see.",
+                     x->name, named(w, q)));
         }
         if (normal(q) && q->scenes_n == 0) {
             js_push_z(list, say(w, "%.200s: no scenario", q->name));
             tell(w, "error", "measure.degenerate", q, "it has no scenario",
-                 say(w, "Give %s a scenario: a condition, and a result that somebody can see.", named(w, q)));
+                 say(w, "Give %s a scenario: a condition, and a result that somebody can see.",
+                     named(w, q)));
         }
     }
     record_count(w, "degenerate", list, DEGENERATE_POINTS, DEGENERATE_MAX);
@@ -290,7 +339,8 @@ static void measure_degenerate(struct work *w)
 /* A name in the middle of a sentence that nobody mentioned; German writes every noun like that. */
 static bool is_name(const struct req *q, const struct word *x)
 {
-    bool acronym = x->text.n >= 2 && x->text.p[0] >= 'A' && x->text.p[0] <= 'Z' && x->text.p[1] >= 'A' && x->text.p[1] <= 'Z';
+    bool acronym = x->text.n >= 2 && x->text.p[0] >= 'A' && x->text.p[0] <= 'Z' &&
+                   x->text.p[1] >= 'A' && x->text.p[1] <= 'Z';
     return (x->flags & WORD_NAME) && !acronym && q->list.lang == LANG_EN;
 }
 
@@ -302,16 +352,21 @@ static void measure_invented(struct work *w)
         const struct req *q = &w->reqs.at[i];
         for (size_t k = 0; k < q->list.n && normal(q); k++) {
             const struct word *x = &q->list.at[k];
-            bool figure = (x->flags & WORD_FIGURE) && x->value > 1, name = !(x->flags & WORD_FIGURE) && is_name(q, x);
+            bool figure = (x->flags & WORD_FIGURE) && x->value > 1,
+                 name = !(x->flags & WORD_FIGURE) && is_name(q, x);
             if ((!figure && !name) || words_in(&w->given, x->key) || words_in(&w->given, x->low))
                 continue;
             points += figure ? FIGURE_POINTS : NAME_POINTS;
             js_push_z(list, say(w, "%.200s: %s", q->name, quote(w, x->text, 60)));
-            tell(w, "warning", "measure.invented", q, say(w, "nobody gave the %s %s", figure ? "figure" : "name", quote(w, x->text, 60)),
-                 say(w, "Write %s without %s: neither the problem nor the specs nor a tool gave it.", named(w, q), quote(w, x->text, 60)));
+            tell(w, "warning", "measure.invented", q,
+                 say(w, "nobody gave the %s %s", figure ? "figure" : "name", quote(w, x->text, 60)),
+                 say(w,
+                     "Write %s without %s: neither the problem nor the specs nor a tool gave it.",
+                     named(w, q), quote(w, x->text, 60)));
         }
     }
-    record(w, "invented", (double)json_array_size(list), -(points < INVENTED_POINTS_MAX ? points : INVENTED_POINTS_MAX), list);
+    record(w, "invented", (double)json_array_size(list),
+           -(points < INVENTED_POINTS_MAX ? points : INVENTED_POINTS_MAX), list);
 }
 
 static void measure_echoes(struct work *w)
@@ -344,7 +399,8 @@ static bool cites(const struct work *w, const char *id)
     for (size_t i = 0; i < w->reqs.n; i++) {
         const json_t *sources = js_list(w->reqs.at[i].json, "sources");
         for (size_t k = 0; k < js_count(sources); k++) {
-            if (json_is_string(js_at(sources, k)) && strcmp(json_string_value(js_at(sources, k)), id) == 0)
+            if (json_is_string(js_at(sources, k)) &&
+                strcmp(json_string_value(js_at(sources, k)), id) == 0)
                 return true;
         }
     }
@@ -352,14 +408,15 @@ static bool cites(const struct work *w, const char *id)
 }
 
 /* What a comment asks for: its words without those about the draft itself. */
-static void wanted_by(const struct work *w, const struct word_list *l, struct word_set *want, struct word_set *figures)
+static void wanted_by(const struct work *w, const struct word_list *l, struct word_set *want,
+                      struct word_set *figures)
 {
     for (size_t i = 0; i < l->n; i++) {
         const struct word *x = &l->at[i];
         if (x->flags & WORD_FIGURE)
             words_add(w->a, figures, x->key);
-        else if (!(x->flags & (WORD_STOP | WORD_UNIT)) && !cue_is(w->cues, CUE_EDITING, x) && !cue_is(w->cues, CUE_REMOVAL, x) &&
-                 !cue_is(w->cues, CUE_NEGATOR, x))
+        else if (!(x->flags & (WORD_STOP | WORD_UNIT)) && !cue_is(w->cues, CUE_EDITING, x) &&
+                 !cue_is(w->cues, CUE_REMOVAL, x) && !cue_is(w->cues, CUE_NEGATOR, x))
             words_add(w->a, want, x->key);
     }
     words_sort(want);
@@ -389,7 +446,8 @@ static bool heeded(const struct work *w, const json_t *comment)
     if (removal || (want.n == 0 && figures.n == 0))
         return true;
     size_t has = words_shared(&figures, &all);
-    bool either = cue_any(w->cues, CUE_NEGATOR, l.at, l.n) || cue_any(w->cues, CUE_INSTEAD, l.at, l.n);
+    bool either =
+        cue_any(w->cues, CUE_NEGATOR, l.at, l.n) || cue_any(w->cues, CUE_INSTEAD, l.at, l.n);
     bool right = has == figures.n || (either && has > 0);
     double share = want.n ? words_share_in(&want, &all) : 1;
     return right && share >= (cites(w, js_str(comment, "id")) ? comment_cited : comment_shown);
@@ -405,7 +463,8 @@ static void measure_comments(struct work *w)
             continue;
         const char *text = quote(w, js_view(c, "text"), 1000);
         js_push_z(list, text);
-        tell(w, "error", "comment.open", NULL, say(w, "the user asks: %s", text), say(w, "Follow the user: %s", text));
+        tell(w, "error", "comment.open", NULL, say(w, "the user asks: %s", text),
+             say(w, "Follow the user: %s", text));
     }
     record_count(w, "comments", list, COMMENT_POINTS, COMMENT_MAX);
 }
@@ -430,7 +489,8 @@ static void give(struct work *w, struct str text, bool topic)
 /* Everything that somebody gave. */
 static void give_all(struct work *w)
 {
-    const json_t *brief = w->in->brief, *caps = js_list(brief, "capabilities"), *insights = js_list(w->in->insights, "items");
+    const json_t *brief = w->in->brief, *caps = js_list(brief, "capabilities"),
+                 *insights = js_list(w->in->insights, "items");
     const json_t *lists[] = { js_list(w->in->comments, "items"), js_list(w->in->answers, "items") };
     give(w, js_view(brief, "problem"), true);
     give(w, js_view(brief, "context"), false);
@@ -447,7 +507,10 @@ static void give_all(struct work *w)
             const json_t *scenarios = js_list(js_at(known, k), "scenarios");
             give(w, js_view(js_at(known, k), "text"), false);
             for (size_t s = 0; s < js_count(scenarios); s++)
-                give(w, (struct str){ json_string_value(js_at(scenarios, s)), json_string_length(js_at(scenarios, s)) }, false);
+                give(w,
+                     (struct str){ json_string_value(js_at(scenarios, s)),
+                                   json_string_length(js_at(scenarios, s)) },
+                     false);
         }
     }
     for (size_t i = 0; i < w->known.n; i++)
@@ -504,7 +567,8 @@ static enum status read_all(struct work *w)
     return st == OK && w->failed ? ERR_LIMIT : st;
 }
 
-enum status measures_take(struct arena *a, const struct measures_input *in, struct measures_result *out)
+enum status measures_take(struct arena *a, const struct measures_input *in,
+                          struct measures_result *out)
 {
     struct work w = { .a = a, .in = in, .out = out };
     *out = (struct measures_result){ .list = json_array(), .findings = json_array() };

@@ -30,8 +30,8 @@
 struct measures_input {
     const json_t *brief, *draft;                           /* needed */
     const json_t *insights, *comments, *answers, *earlier; /* may be NULL; earlier: a review */
-    const json_t *change;                                  /* for file and line of findings; may be NULL */
-    const struct ws *ws; /* the specs; NULL: those requirements that the brief carries */
+    const json_t *change; /* for file and line of findings; may be NULL */
+    const struct ws *ws;  /* the specs; NULL: those requirements that the brief carries */
 };
 
 struct measures_result {

@@ -11,10 +11,10 @@ struct work {
     const struct cues *cues;
     struct problem problem;
     struct reqs reqs;
-    struct helds helds;      /* every requirement that the specs hold */
-    struct word_set known;   /* words of the specs */
-    struct word_set topic;   /* words of problem, comments, answers, insights */
-    struct word_set given;   /* keys and values of all figures that somebody gave, and all words */
+    struct helds helds;    /* every requirement that the specs hold */
+    struct word_set known; /* words of the specs */
+    struct word_set topic; /* words of problem, comments, answers, insights */
+    struct word_set given; /* keys and values of all figures that somebody gave, and all words */
     struct measures_result *out;
     int64_t score;
     bool failed;
@@ -57,8 +57,8 @@ bool cover_on_topic(const struct work *w, const struct req *q);
 
 const char *say(struct work *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Append a finding; q may be NULL. */
-void tell(struct work *w, const char *severity, const char *code, const struct req *q, const char *message,
-          const char *fix);
+void tell(struct work *w, const char *severity, const char *code, const struct req *q,
+          const char *message, const char *fix);
 /* At most `max` bytes of a text, on one line, in the arena. */
 const char *quote(struct work *w, struct str text, size_t max);
 #endif

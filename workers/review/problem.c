@@ -5,8 +5,8 @@
 
 enum { NEGATION_REACH = 4, INSTEAD_REACH = 4, PARTS_MAX = 8 };
 
-static const double more_share = 0.6, reason_share = 0.2, frame_share = 0.3, trouble_share = 0.3, heading_share = 0.5,
-                    beside_share = 0.1;
+static const double more_share = 0.6, reason_share = 0.2, frame_share = 0.3, trouble_share = 0.3,
+                    heading_share = 0.5, beside_share = 0.1;
 
 static bool content(const struct word *w)
 {
@@ -20,7 +20,8 @@ static bool ends_clause(const struct word *w)
 
 static bool joins(const struct word *w)
 {
-    static const char *const words[] = { "and", "but", "or", "und", "aber", "oder", "et", "mais", "y", "pero", "e", "ma", "en", "maar" };
+    static const char *const words[] = { "and",  "but", "or",   "und", "aber", "oder", "et",
+                                         "mais", "y",   "pero", "e",   "ma",   "en",   "maar" };
     for (size_t i = 0; i < COUNT(words); i++) {
         if (str_is(w->text, words[i]))
             return true;
@@ -59,7 +60,8 @@ void words_conditional(const struct cues *cues, const struct word *w, size_t n, 
     bool in = false, behind = false, said = false;
     for (size_t i = 0; i < n; i++) {
         bool modal = cue_is(cues, CUE_WISH, &w[i]) || cue_is(cues, CUE_DUTY, &w[i]);
-        bool after = i == 0 && (str_is(w[i].text, "After") || str_is(w[i].text, "Nach") || str_is(w[i].text, "Après"));
+        bool after = i == 0 && (str_is(w[i].text, "After") || str_is(w[i].text, "Nach") ||
+                                str_is(w[i].text, "Après"));
         if (after || cue_is(cues, CUE_CONDITION, &w[i]))
             in = true;
         else if (modal)
@@ -80,7 +82,8 @@ static bool plain_to(const struct word *w)
 }
 
 /* Where the clause says that something is wanted: index + 1, 0: nowhere. */
-static size_t wish_at(const struct cues *c, const struct word *w, size_t n, bool hardship, bool wished)
+static size_t wish_at(const struct cues *c, const struct word *w, size_t n, bool hardship,
+                      bool wished)
 {
     for (size_t i = 0; i < n; i++) {
         if (cue_is(c, CUE_WISH, &w[i]))
@@ -101,8 +104,10 @@ static size_t wish_at(const struct cues *c, const struct word *w, size_t n, bool
 static bool past_tense(const struct cues *c, const struct word *w, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        bool year = (w[i].flags & WORD_FIGURE) && w[i].value >= 1990 && w[i].value < 2100 && w[i].text.n == 4;
-        if (year || cue_is(c, CUE_PAST, &w[i]) || cue_is(c, CUE_AGO, &w[i]) || cue_is(c, CUE_HARDSHIP, &w[i]))
+        bool year = (w[i].flags & WORD_FIGURE) && w[i].value >= 1990 && w[i].value < 2100 &&
+                    w[i].text.n == 4;
+        if (year || cue_is(c, CUE_PAST, &w[i]) || cue_is(c, CUE_AGO, &w[i]) ||
+            cue_is(c, CUE_HARDSHIP, &w[i]))
             return true;
     }
     return false;
@@ -135,10 +140,12 @@ static bool may_be(const struct cues *c, const struct word *w, size_t n)
     return false;
 }
 
-static enum point_kind kind_of(const struct reading *r, const struct word *w, size_t n, bool heading, size_t *modal)
+static enum point_kind kind_of(const struct reading *r, const struct word *w, size_t n,
+                               bool heading, size_t *modal)
 {
     const struct cues *c = r->cues;
-    bool past = past_tense(c, w, n), trouble = cue_any(c, CUE_TROUBLE, w, n) || cue_any(c, CUE_NEGATOR, w, n);
+    bool past = past_tense(c, w, n),
+         trouble = cue_any(c, CUE_TROUBLE, w, n) || cue_any(c, CUE_NEGATOR, w, n);
     *modal = wish_at(c, w, n, is_hardship(c, w, n), r->wished);
     if (*modal)
         return POINT_WISH;
@@ -164,9 +171,11 @@ static void mark_reasons(const struct cues *c, const struct word *w, size_t n, b
     bool reason = false;
     size_t instead = 0;
     for (size_t i = 0; i < n; i++) {
-        bool so_that = str_is(w[i].text, "so") && i + 1 < n && (w[i + 1].flags & WORD_STOP) && !ends_clause(&w[i]);
+        bool so_that = str_is(w[i].text, "so") && i + 1 < n && (w[i + 1].flags & WORD_STOP) &&
+                       !ends_clause(&w[i]);
         bool as_they = str_is(w[i].text, "as") && i + 1 < n &&
-                       (str_is(w[i + 1].text, "they") || str_is(w[i + 1].text, "we") || str_is(w[i + 1].text, "it"));
+                       (str_is(w[i + 1].text, "they") || str_is(w[i + 1].text, "we") ||
+                        str_is(w[i + 1].text, "it"));
         if (cue_is(c, CUE_REASON, &w[i]) || so_that || as_they)
             reason = true;
         if (cue_is(c, CUE_INSTEAD, &w[i]))
@@ -211,7 +220,8 @@ static double term_weight(const struct reading *r, const struct word *w, bool re
 {
     const struct cues *c = r->cues;
     double weight = words_weight(w, r->known);
-    if (cue_is(c, CUE_WISH, w) || cue_is(c, CUE_DUTY, w) || cue_is(c, CUE_SOFT, w) || cue_is(c, CUE_NEGATOR, w))
+    if (cue_is(c, CUE_WISH, w) || cue_is(c, CUE_DUTY, w) || cue_is(c, CUE_SOFT, w) ||
+        cue_is(c, CUE_NEGATOR, w))
         return 0;
     if (cue_is(c, CUE_FRAME, w) && weight > frame_share)
         weight = frame_share;
@@ -234,7 +244,8 @@ static void add_term(struct point *p, const struct term *t)
  * would be something else. */
 static const struct word *verb_at(const struct reading *r, const struct point *p, size_t modal)
 {
-    static const char *const between[] = { "be", "been", "not", "never", "also", "always", "still", "only", "to", "able", "get", "have" };
+    static const char *const between[] = { "be",    "been", "not", "never", "also", "always",
+                                           "still", "only", "to",  "able",  "get",  "have" };
     if (r->out->list.lang != LANG_EN || modal == 0 || p->kind != POINT_WISH)
         return NULL;
     for (size_t i = modal; i < p->words_n; i++) {
@@ -262,10 +273,14 @@ static void put_terms(struct reading *r, struct point *p, size_t modal)
     for (size_t i = 0; i < p->words_n; i++) {
         if (!content(&w[i]))
             continue;
-        struct term t = { .key = w[i].key, .low = w[i].low, .word = &w[i], .negated = m.negated[i],
+        struct term t = { .key = w[i].key,
+                          .low = w[i].low,
+                          .word = &w[i],
+                          .negated = m.negated[i],
                           .figure = (w[i].flags & WORD_FIGURE) != 0 };
         t.weight = term_weight(r, &w[i], m.reason[i]);
-        t.result = t.weight > 0 && i + 1 >= modal && !m.conditional[i] && !m.reason[i] && !cue_is(r->cues, CUE_FRAME, &w[i]);
+        t.result = t.weight > 0 && i + 1 >= modal && !m.conditional[i] && !m.reason[i] &&
+                   !cue_is(r->cues, CUE_FRAME, &w[i]);
         add_term(p, &t);
         words_add(r->a, &p->keys, t.key);
     }
@@ -285,10 +300,12 @@ static void add_point(struct reading *r, const struct sentence *s, const struct 
     *p = (struct point){ .text = s->text, .words = w, .words_n = n, .heading = s->heading };
     p->kind = kind_of(r, w, n, s->heading, &modal);
     p->complains = p->kind == POINT_STORY &&
-                   ((s->heading && cue_any(r->cues, CUE_COPULA, w, n)) || cue_any(r->cues, CUE_TROUBLE, w, n) ||
-                    cue_any(r->cues, CUE_NEGATOR, w, n) || past_tense(r->cues, w, n));
+                   ((s->heading && cue_any(r->cues, CUE_COPULA, w, n)) ||
+                    cue_any(r->cues, CUE_TROUBLE, w, n) || cue_any(r->cues, CUE_NEGATOR, w, n) ||
+                    past_tense(r->cues, w, n));
     p->suppresses = cue_any(r->cues, CUE_SUPPRESS, w, n);
-    p->negates = cue_any(r->cues, CUE_NEGATOR, w, n) || (p->kind == POINT_STORY && cue_any(r->cues, CUE_LACK, w, n));
+    p->negates = cue_any(r->cues, CUE_NEGATOR, w, n) ||
+                 (p->kind == POINT_STORY && cue_any(r->cues, CUE_LACK, w, n));
     p->verb = verb_at(r, p, modal);
     put_terms(r, p, modal);
     if (p->n == 0)
@@ -328,7 +345,8 @@ static void open_section(struct reading *r, const struct sentence *s)
 static bool heads(const struct reading *r, const struct sentence *s)
 {
     const struct word *w = r->out->list.at + s->first;
-    bool colon = s->n > 0 && s->n <= 6 && w[s->n - 1].after == ':' && s->text.p[s->text.n - 1] == ':';
+    bool colon =
+        s->n > 0 && s->n <= 6 && w[s->n - 1].after == ':' && s->text.p[s->text.n - 1] == ':';
     return s->heading || colon;
 }
 
@@ -336,7 +354,8 @@ static bool heads(const struct reading *r, const struct sentence *s)
 static bool names_absence(const struct cues *c, const struct point *p)
 {
     return p->kind == POINT_STORY && !p->heading &&
-           (cue_any(c, CUE_LACK, p->words, p->words_n) || cue_any(c, CUE_INABILITY, p->words, p->words_n));
+           (cue_any(c, CUE_LACK, p->words, p->words_n) ||
+            cue_any(c, CUE_INABILITY, p->words, p->words_n));
 }
 
 static bool states_plainly(const struct point *p)
@@ -346,7 +365,8 @@ static bool states_plainly(const struct point *p)
 
 /* What is wanted counts. When nothing is wanted in words, what is said to be missing or impossible
  * does; else what is stated without complaint ("a message is sent"); else everything. */
-static double share_of_point(const struct reading *r, const struct point *p, bool absences, bool statements)
+static double share_of_point(const struct reading *r, const struct point *p, bool absences,
+                             bool statements)
 {
     if (r->out->wishes)
         return p->kind == POINT_WISH ? 1 : p->kind == POINT_MORE ? more_share : 0;
@@ -370,8 +390,9 @@ static void weigh(struct reading *r)
         double share = share_of_point(r, p, absences, statements);
         for (size_t k = 0; k < p->n; k++) {
             struct term *t = &p->terms[k];
-            bool trouble = p->kind == POINT_STORY && p->complains &&
-                           (cue_is(r->cues, CUE_TROUBLE, t->word) || cue_is(r->cues, CUE_LACK, t->word));
+            bool trouble =
+                p->kind == POINT_STORY && p->complains &&
+                (cue_is(r->cues, CUE_TROUBLE, t->word) || cue_is(r->cues, CUE_LACK, t->word));
             t->weight *= trouble ? share * trouble_share : share;
             p->weight += t->weight;
         }
@@ -379,8 +400,8 @@ static void weigh(struct reading *r)
     }
 }
 
-enum status problem_read(struct arena *a, const struct cues *cues, struct str text, const struct word_set *known,
-                         struct problem *out)
+enum status problem_read(struct arena *a, const struct cues *cues, struct str text,
+                         const struct word_set *known, struct problem *out)
 {
     struct reading r = { .a = a, .cues = cues, .known = known, .out = out };
     *out = (struct problem){ 0 };

@@ -21,28 +21,28 @@ enum { POINTS_MAX = 256 };
 
 struct term {
     uint64_t key;
-    uint64_t low;       /* figures: of the value alone */
+    uint64_t low; /* figures: of the value alone */
     const struct word *word;
-    double weight;      /* 0: needs no answer */
+    double weight; /* 0: needs no answer */
     bool figure;
-    bool result;        /* what shall come of it: behind the word of wanting, not in a condition */
+    bool result; /* what shall come of it: behind the word of wanting, not in a condition */
     bool negated;
 };
 
 struct point {
-    struct str text;      /* the sentence */
+    struct str text;          /* the sentence */
     const struct word *words; /* the clause */
     size_t words_n;
     enum point_kind kind;
     bool heading;
-    bool complains;       /* story: it has a word of trouble, or of the past */
-    bool suppresses;      /* it has a word that keeps something from happening */
+    bool complains;  /* story: it has a word of trouble, or of the past */
+    bool suppresses; /* it has a word that keeps something from happening */
     bool negates;
-    struct term *terms;   /* content words, distinct */
+    struct term *terms; /* content words, distinct */
     size_t n;
     const struct word *verb; /* what shall be done ("should be capped"); NULL: not plain to see */
-    struct word_set keys; /* of the terms */
-    double weight;        /* sum of the terms */
+    struct word_set keys;    /* of the terms */
+    double weight;           /* sum of the terms */
 };
 
 struct problem {

@@ -83,7 +83,8 @@ static json_t *verdict_of(const struct review *r, const json_t *findings)
 static json_t *all_findings(const struct review *r)
 {
     json_t *out = json_array();
-    const json_t *lists[] = { r->measures.findings, r->findings, r->measures.findings, r->judgement.findings };
+    const json_t *lists[] = { r->measures.findings, r->findings, r->measures.findings,
+                              r->judgement.findings };
     for (size_t l = 0; l < COUNT(lists); l++) {
         for (size_t i = 0; i < js_count(lists[l]); i++) {
             json_t *f = json_array_get(lists[l], i);
@@ -133,8 +134,11 @@ static void ask(struct review *r, json_t *messages, model_fn *fn)
 {
     json_decref(r->messages);
     r->messages = messages;
-    struct model_request q = { .messages = messages, .schema = r->schema, .schema_name = r->schema ? "verdict" : NULL,
-                               .tokens_max = r->schema ? EXTRACT_TOKENS : CRITIQUE_TOKENS, .temperature = 0,
+    struct model_request q = { .messages = messages,
+                               .schema = r->schema,
+                               .schema_name = r->schema ? "verdict" : NULL,
+                               .tokens_max = r->schema ? EXTRACT_TOKENS : CRITIQUE_TOKENS,
+                               .temperature = 0,
                                .seed = task_seed(r->task) & 0x7fffffff };
     model_call(r->self->judge, r->task, &q, fn, r);
 }
@@ -157,8 +161,11 @@ static void judge_or_conclude(struct review *r)
         return;
     }
     task_note(r->task, "judge: critique");
-    r->judge = (struct judge_input){ .brief = r->brief, .draft = r->draft, .insights = r->insights,
-                                     .comments = r->comments, .nonce = task_seed(r->task) };
+    r->judge = (struct judge_input){ .brief = r->brief,
+                                     .draft = r->draft,
+                                     .insights = r->insights,
+                                     .comments = r->comments,
+                                     .nonce = task_seed(r->task) };
     ask(r, judge_critique(&r->judge), on_critique);
 }
 
@@ -198,16 +205,23 @@ static void review_begin(void *self, struct task *t)
     struct ws ws = { 0 };
     struct err err = { 0 };
     assert(r);
-    *r = (struct review){ .self = self, .task = t, .gates = json_array(), .findings = json_array() };
+    *r =
+        (struct review){ .self = self, .task = t, .gates = json_array(), .findings = json_array() };
     task_set_user(t, r);
     if (!read_documents(r, &ws, &err)) {
         give_up(r, t, err.text);
         return;
     }
-    struct measures_input in = { .brief = r->brief, .draft = r->draft, .insights = r->insights, .comments = r->comments,
-                                 .answers = task_doc(t, "answers", NULL), .earlier = task_doc(t, "review@best", NULL),
-                                 .change = r->change, .ws = &ws };
-    if (gates_check(task_arena(t), &ws, r->change, r->self->bytes_max, r->gates, r->findings, &r->after) != OK ||
+    struct measures_input in = { .brief = r->brief,
+                                 .draft = r->draft,
+                                 .insights = r->insights,
+                                 .comments = r->comments,
+                                 .answers = task_doc(t, "answers", NULL),
+                                 .earlier = task_doc(t, "review@best", NULL),
+                                 .change = r->change,
+                                 .ws = &ws };
+    if (gates_check(task_arena(t), &ws, r->change, r->self->bytes_max, r->gates, r->findings,
+                    &r->after) != OK ||
         measures_take(task_arena(t), &in, &r->measures) != OK) {
         give_up(r, t, "the workspace or the draft is larger than can be reviewed");
         return;
@@ -217,8 +231,9 @@ static void review_begin(void *self, struct task *t)
         return;
     }
     task_note(t, "gates of the project");
-    r->commands = commands_run(worker_mux(r->self->worker), r->self->commands, &r->after, js_str(r->change, "name"),
-                               r->gates, r->findings, on_commands, r, &err);
+    r->commands =
+        commands_run(worker_mux(r->self->worker), r->self->commands, &r->after,
+                     js_str(r->change, "name"), r->gates, r->findings, on_commands, r, &err);
     if (!r->commands) {
         task_set_user(t, NULL);
         review_free(r);
@@ -261,16 +276,20 @@ static enum status review_open(struct worker *w, void **self, struct err *err)
     if (!me)
         return err_set(err, ERR_NOMEM, "out of memory");
     *self = me;
-    *me = (struct reviewer){ .worker = w, .commands = conf_tree(c, CONF_REVIEW_GATES),
+    *me = (struct reviewer){ .worker = w,
+                             .commands = conf_tree(c, CONF_REVIEW_GATES),
                              .bytes_max = conf_int(c, CONF_REVIEW_MAX_BYTES) };
     enum status st = commands_check(me->commands, err);
     if (st != OK || !conf_int(c, CONF_REVIEW_JUDGE))
         return st;
     if (!(me->http = http_new(worker_mux(w), err)))
         return err->status;
-    struct model_conf m = { .url = or_else(c, CONF_JUDGE_URL, CONF_MODEL_URL), .name = or_else(c, CONF_JUDGE_NAME, CONF_MODEL_NAME),
-                            .key_file = or_else(c, CONF_JUDGE_KEY, CONF_MODEL_KEY), .slots = conf_int(c, CONF_MODEL_SLOTS),
-                            .first_ms = conf_int(c, CONF_MODEL_FIRST), .stall_ms = conf_int(c, CONF_MODEL_STALL) };
+    struct model_conf m = { .url = or_else(c, CONF_JUDGE_URL, CONF_MODEL_URL),
+                            .name = or_else(c, CONF_JUDGE_NAME, CONF_MODEL_NAME),
+                            .key_file = or_else(c, CONF_JUDGE_KEY, CONF_MODEL_KEY),
+                            .slots = conf_int(c, CONF_MODEL_SLOTS),
+                            .first_ms = conf_int(c, CONF_MODEL_FIRST),
+                            .stall_ms = conf_int(c, CONF_MODEL_STALL) };
     enum status opened = model_open(&me->judge, w, me->http, &m, err);
     if (opened == OK)
         model_on_fail(me->judge, on_judge_fail, me);
@@ -290,6 +309,7 @@ static void review_close(void *self)
 int main(int argc, char **argv)
 {
     static const char *const stages[] = { "review", NULL };
-    static const struct stage_ops ops = { "review", stages, 2, review_open, review_begin, review_cancel, review_close };
+    static const struct stage_ops ops = { "review",     stages,        2,           review_open,
+                                          review_begin, review_cancel, review_close };
     return worker_main(argc, argv, &ops);
 }
