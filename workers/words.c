@@ -185,7 +185,8 @@ void words_collect(struct arena *a, const struct word *w, size_t n, struct word_
     words_sort(set);
 }
 
-enum status words_set_of(struct arena *a, struct str text, enum words_lang lang, struct word_set *out)
+enum status words_set_of(struct arena *a, struct str text, enum words_lang lang,
+                         struct word_set *out)
 {
     struct word_list list;
     enum status st = words_scan(a, text, lang, &list);
@@ -249,7 +250,8 @@ enum status words_index_done(struct arena *a, struct word_index *ix)
 
 static double idf(const struct word_index *ix, uint64_t key)
 {
-    const uint64_t *at = ix->seen.n ? bsearch(&key, ix->seen.at, ix->seen.n, sizeof key, by_key) : NULL;
+    const uint64_t *at =
+        ix->seen.n ? bsearch(&key, ix->seen.at, ix->seen.n, sizeof key, by_key) : NULL;
     uint32_t count = at ? ix->counts[at - ix->seen.at] : 0;
     return log(1 + (double)ix->n / (0.5 + count));
 }

@@ -74,7 +74,8 @@ struct word_set {
     bool failed; /* out of memory: the set is incomplete */
 };
 
-void words_add(struct arena *a, struct word_set *set, uint64_t key); /* call words_sort at the end */
+void words_add(struct arena *a, struct word_set *set,
+               uint64_t key); /* call words_sort at the end */
 void words_sort(struct word_set *set);
 bool words_in(const struct word_set *set, uint64_t key);
 size_t words_shared(const struct word_set *a, const struct word_set *b);
@@ -101,7 +102,8 @@ struct word_index {
     uint32_t *counts;     /* documents that have seen.at[i] */
 };
 
-enum status words_index_add(struct arena *a, struct word_index *ix, const struct word_set *doc) MUST_USE;
+enum status words_index_add(struct arena *a, struct word_index *ix,
+                            const struct word_set *doc) MUST_USE;
 enum status words_index_done(struct arena *a, struct word_index *ix) MUST_USE;
 /* Relevance of document i, 0 to 1: the share of the query's weight that it has. */
 double words_index_rank(const struct word_index *ix, size_t i, const struct word_set *query);

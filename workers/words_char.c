@@ -41,12 +41,16 @@ static bool in_ranges(uint32_t cp, const struct range *r, size_t n)
 
 enum char_class char_class_of(uint32_t cp)
 {
-    static const struct range cjk[] = { { 0x3040, 0x30ff }, { 0x3400, 0x4dbf }, { 0x4e00, 0x9fff },
-                                        { 0xf900, 0xfaff }, { 0x20000, 0x3ffff } };
+    static const struct range cjk[] = { { 0x3040, 0x30ff },
+                                        { 0x3400, 0x4dbf },
+                                        { 0x4e00, 0x9fff },
+                                        { 0xf900, 0xfaff },
+                                        { 0x20000, 0x3ffff } };
     static const struct range other[] = {
-        { 0x80, 0xa9 }, { 0xab, 0xb4 }, { 0xb6, 0xb9 }, { 0xbb, 0xbf }, { 0xd7, 0xd7 }, { 0xf7, 0xf7 },
-        { 0x2000, 0x206f }, { 0x20a0, 0x20cf }, { 0x2100, 0x2bff }, { 0x2e00, 0x2e7f }, { 0x3000, 0x303f },
-        { 0xd800, 0xf8ff }, { 0xfe00, 0xfe6f }, { 0xff00, 0xff0f }, { 0xff1a, 0xff20 }, { 0xffe0, 0xffff },
+        { 0x80, 0xa9 },       { 0xab, 0xb4 },        { 0xb6, 0xb9 },     { 0xbb, 0xbf },
+        { 0xd7, 0xd7 },       { 0xf7, 0xf7 },        { 0x2000, 0x206f }, { 0x20a0, 0x20cf },
+        { 0x2100, 0x2bff },   { 0x2e00, 0x2e7f },    { 0x3000, 0x303f }, { 0xd800, 0xf8ff },
+        { 0xfe00, 0xfe6f },   { 0xff00, 0xff0f },    { 0xff1a, 0xff20 }, { 0xffe0, 0xffff },
         { 0x1f000, 0x1ffff }, { 0xe0000, 0x10ffff },
     };
     if (cp < 0x80) {
@@ -54,7 +58,8 @@ enum char_class char_class_of(uint32_t cp)
             return CHAR_LETTER;
         return cp >= '0' && cp <= '9' ? CHAR_DIGIT : cp <= ' ' ? CHAR_SPACE : CHAR_OTHER;
     }
-    if (cp == 0xa0 || cp == 0x3000 || (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 || cp == 0x202f)
+    if (cp == 0xa0 || cp == 0x3000 || (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 ||
+        cp == 0x202f)
         return CHAR_SPACE;
     if (in_ranges(cp, cjk, COUNT(cjk)))
         return CHAR_CJK;
@@ -71,7 +76,8 @@ uint32_t char_lower(uint32_t cp)
 {
     if ((cp >= 'A' && cp <= 'Z') || (cp >= 0xc0 && cp <= 0xde && cp != 0xd7))
         return cp + 32;
-    if ((cp >= 0x100 && cp <= 0x137) || (cp >= 0x14a && cp <= 0x177) || (cp >= 0x460 && cp <= 0x481))
+    if ((cp >= 0x100 && cp <= 0x137) || (cp >= 0x14a && cp <= 0x177) ||
+        (cp >= 0x460 && cp <= 0x481))
         return cp | 1;
     if ((cp >= 0x139 && cp <= 0x148) || (cp >= 0x179 && cp <= 0x17e))
         return cp & 1 ? cp + 1 : cp;
@@ -135,13 +141,15 @@ static bool has_vowel(const char *w, size_t n)
 static const struct {
     const char *form, *base;
 } irregular[] = {
-    { "sent", "send" }, { "shown", "show" }, { "kept", "keep" }, { "lent", "lend" }, { "paid", "pay" },
-    { "told", "tell" }, { "made", "make" }, { "given", "give" }, { "gave", "give" }, { "held", "hold" },
-    { "found", "find" }, { "lost", "lose" }, { "taken", "take" }, { "took", "take" }, { "seen", "see" },
-    { "written", "write" }, { "wrote", "write" }, { "chosen", "choose" }, { "built", "build" },
-    { "bought", "buy" }, { "sold", "sell" }, { "left", "leave" }, { "hidden", "hide" }, { "hid", "hide" },
-    { "known", "know" }, { "stood", "stand" }, { "came", "come" }, { "began", "begin" }, { "spent", "spend" },
-    { "children", "child" }, { "people", "person" }, { "dying", "die" }, { "broken", "break" },
+    { "sent", "send" },    { "shown", "show" },     { "kept", "keep" },     { "lent", "lend" },
+    { "paid", "pay" },     { "told", "tell" },      { "made", "make" },     { "given", "give" },
+    { "gave", "give" },    { "held", "hold" },      { "found", "find" },    { "lost", "lose" },
+    { "taken", "take" },   { "took", "take" },      { "seen", "see" },      { "written", "write" },
+    { "wrote", "write" },  { "chosen", "choose" },  { "built", "build" },   { "bought", "buy" },
+    { "sold", "sell" },    { "left", "leave" },     { "hidden", "hide" },   { "hid", "hide" },
+    { "known", "know" },   { "stood", "stand" },    { "came", "come" },     { "began", "begin" },
+    { "spent", "spend" },  { "children", "child" }, { "people", "person" }, { "dying", "die" },
+    { "broken", "break" },
 };
 
 static size_t strip_plural(char *w, size_t n)
@@ -150,8 +158,8 @@ static size_t strip_plural(char *w, size_t n)
         w[n - 3] = 'y';
         return n - 2;
     }
-    if (n > 4 && (ends(w, n, "ses") || ends(w, n, "xes") || ends(w, n, "zes") || ends(w, n, "ches") ||
-                  ends(w, n, "shes") || ends(w, n, "oes")))
+    if (n > 4 && (ends(w, n, "ses") || ends(w, n, "xes") || ends(w, n, "zes") ||
+                  ends(w, n, "ches") || ends(w, n, "shes") || ends(w, n, "oes")))
         return n - 2;
     if (n > 3 && w[n - 1] == 's' && !ends(w, n, "ss") && !ends(w, n, "us") && !ends(w, n, "is"))
         return n - 1;
@@ -199,6 +207,8 @@ size_t word_stem(char *w, size_t n)
         n -= 2;
     if (n > 4 && w[n - 1] == w[n - 2] && strchr("bcdfglmnprstz", w[n - 1]))
         n--;
+    if (n > 5 && ends(w, n, "ify"))
+        n--; /* notify, notification */
     if (n > 2 && w[n - 1] == 'y')
         w[n - 1] = 'i';
     w[n] = '\0';
@@ -233,7 +243,8 @@ double figure_value(struct str digits, bool *clock)
         return v;
     }
     /* "1,340" and "19.000" group thousands; "0.300" does not. */
-    bool grouped = last != SIZE_MAX && digits.n - last == 4 && digits.p[0] != '0' && last <= 3 * separators + separators - 1;
+    bool grouped = last != SIZE_MAX && digits.n - last == 4 && digits.p[0] != '0' &&
+                   last <= 3 * separators + separators - 1;
     for (size_t i = 0; i < digits.n && n + 1 < sizeof z; i++) {
         if (digits.p[i] >= '0' && digits.p[i] <= '9')
             z[n++] = digits.p[i];
@@ -250,42 +261,46 @@ uint64_t figure_key(double value, int dimension)
     return hash_bytes(v, sizeof v);
 }
 
+/* Names of units, separated by blanks. */
+static const struct {
+    const char *names;
+    struct unit unit;
+} units[] = {
+    { "ms millisecond milliseconds", { DIM_SECONDS, 0.001 } },
+    { "s sec second seconds sekunde sekunden seconde secondes segundos secondi",
+      { DIM_SECONDS, 1 } },
+    { "m min mins minute minutes minuten minuto minutos minuti", { DIM_SECONDS, 60 } },
+    { "h hour hours stunde stunden heure heures hora horas ora ore uur", { DIM_SECONDS, 3600 } },
+    { "d day days tag tage tagen jour jours día días dia dias giorno giorni dagen",
+      { DIM_SECONDS, 86400 } },
+    { "week weeks woche wochen semaine semaines semana semanas weken", { DIM_SECONDS, 604800 } },
+    { "month months monat monate monaten mois mes meses mesi maanden", { DIM_MONTHS, 1 } },
+    { "year years jahr jahre jahren ans año años anni jaar", { DIM_MONTHS, 12 } },
+    { "percent prozent %", { DIM_PERCENT, 1 } },
+    { "euro euros eur €", { DIM_EURO, 1 } },
+    { "cent cents", { DIM_EURO, 0.01 } },
+    { "dollar dollars usd $", { DIM_DOLLAR, 1 } },
+    { "pounds gbp £", { DIM_POUND, 1 } },
+    { "bytes", { DIM_BYTES, 1 } },
+    { "kb", { DIM_BYTES, 1e3 } },
+    { "kib", { DIM_BYTES, 1024 } },
+    { "mb", { DIM_BYTES, 1e6 } },
+    { "mib", { DIM_BYTES, 1048576 } },
+    { "gb", { DIM_BYTES, 1e9 } },
+    { "gib", { DIM_BYTES, 1073741824 } },
+    { "tb", { DIM_BYTES, 1e12 } },
+    { "times mal fois veces", { DIM_TIMES, 1 } },
+};
+
 const struct unit *unit_find(const char *low)
 {
-    static const struct unit units[] = {
-        { "ms", DIM_SECONDS, 0.001 }, { "millisecond", DIM_SECONDS, 0.001 }, { "milliseconds", DIM_SECONDS, 0.001 },
-        { "s", DIM_SECONDS, 1 }, { "sec", DIM_SECONDS, 1 }, { "second", DIM_SECONDS, 1 }, { "seconds", DIM_SECONDS, 1 },
-        { "sekunde", DIM_SECONDS, 1 }, { "sekunden", DIM_SECONDS, 1 }, { "secondes", DIM_SECONDS, 1 },
-        { "segundos", DIM_SECONDS, 1 }, { "m", DIM_SECONDS, 60 }, { "min", DIM_SECONDS, 60 },
-        { "mins", DIM_SECONDS, 60 }, { "minute", DIM_SECONDS, 60 }, { "minutes", DIM_SECONDS, 60 },
-        { "minuten", DIM_SECONDS, 60 }, { "minutos", DIM_SECONDS, 60 }, { "minuti", DIM_SECONDS, 60 },
-        { "h", DIM_SECONDS, 3600 }, { "hour", DIM_SECONDS, 3600 }, { "hours", DIM_SECONDS, 3600 },
-        { "stunde", DIM_SECONDS, 3600 }, { "stunden", DIM_SECONDS, 3600 }, { "heure", DIM_SECONDS, 3600 },
-        { "heures", DIM_SECONDS, 3600 }, { "horas", DIM_SECONDS, 3600 }, { "ore", DIM_SECONDS, 3600 },
-        { "uur", DIM_SECONDS, 3600 }, { "d", DIM_SECONDS, 86400 }, { "day", DIM_SECONDS, 86400 },
-        { "days", DIM_SECONDS, 86400 }, { "tag", DIM_SECONDS, 86400 }, { "tage", DIM_SECONDS, 86400 },
-        { "tagen", DIM_SECONDS, 86400 }, { "jour", DIM_SECONDS, 86400 }, { "jours", DIM_SECONDS, 86400 },
-        { "día", DIM_SECONDS, 86400 }, { "días", DIM_SECONDS, 86400 }, { "giorni", DIM_SECONDS, 86400 },
-        { "dagen", DIM_SECONDS, 86400 }, { "dias", DIM_SECONDS, 86400 }, { "week", DIM_SECONDS, 604800 },
-        { "weeks", DIM_SECONDS, 604800 }, { "woche", DIM_SECONDS, 604800 }, { "wochen", DIM_SECONDS, 604800 },
-        { "semaines", DIM_SECONDS, 604800 }, { "semanas", DIM_SECONDS, 604800 }, { "month", DIM_MONTHS, 1 },
-        { "months", DIM_MONTHS, 1 }, { "monat", DIM_MONTHS, 1 }, { "monate", DIM_MONTHS, 1 },
-        { "monaten", DIM_MONTHS, 1 }, { "mois", DIM_MONTHS, 1 }, { "meses", DIM_MONTHS, 1 },
-        { "mesi", DIM_MONTHS, 1 }, { "year", DIM_MONTHS, 12 }, { "years", DIM_MONTHS, 12 },
-        { "jahr", DIM_MONTHS, 12 }, { "jahre", DIM_MONTHS, 12 }, { "jahren", DIM_MONTHS, 12 },
-        { "ans", DIM_MONTHS, 12 }, { "años", DIM_MONTHS, 12 }, { "anni", DIM_MONTHS, 12 },
-        { "percent", DIM_PERCENT, 1 }, { "prozent", DIM_PERCENT, 1 }, { "%", DIM_PERCENT, 1 },
-        { "euro", DIM_EURO, 1 }, { "euros", DIM_EURO, 1 }, { "eur", DIM_EURO, 1 }, { "€", DIM_EURO, 1 },
-        { "cent", DIM_EURO, 0.01 }, { "cents", DIM_EURO, 0.01 }, { "dollar", DIM_DOLLAR, 1 },
-        { "dollars", DIM_DOLLAR, 1 }, { "usd", DIM_DOLLAR, 1 }, { "$", DIM_DOLLAR, 1 }, { "£", DIM_POUND, 1 },
-        { "pounds", DIM_POUND, 1 }, { "gbp", DIM_POUND, 1 }, { "kb", DIM_BYTES, 1e3 }, { "kib", DIM_BYTES, 1024 },
-        { "mb", DIM_BYTES, 1e6 }, { "mib", DIM_BYTES, 1048576 }, { "gb", DIM_BYTES, 1e9 },
-        { "gib", DIM_BYTES, 1073741824 }, { "tb", DIM_BYTES, 1e12 }, { "bytes", DIM_BYTES, 1 },
-        { "times", DIM_TIMES, 1 }, { "mal", DIM_TIMES, 1 }, { "fois", DIM_TIMES, 1 }, { "veces", DIM_TIMES, 1 },
-    };
-    for (size_t i = 0; i < COUNT(units); i++) {
-        if (strcmp(units[i].name, low) == 0)
-            return &units[i];
+    size_t n = strlen(low);
+    for (size_t i = 0; n > 0 && i < COUNT(units); i++) {
+        for (const char *at = units[i].names; (at = strstr(at, low)); at += n) {
+            bool begins = at == units[i].names || at[-1] == ' ';
+            if (begins && (at[n] == ' ' || at[n] == '\0'))
+                return &units[i].unit;
+        }
     }
     return NULL;
 }

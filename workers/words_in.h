@@ -25,12 +25,21 @@ double figure_value(struct str digits, bool *clock);
 uint64_t figure_key(double value, int dimension);
 /* Is this lower-case word a unit? */
 struct unit {
-    const char *name;
-    int dimension; /* 0: none */
-    double factor;
+    int dimension; /* DIM_… */
+    double factor; /* into the unit of the dimension */
 };
-enum { DIM_NONE, DIM_SECONDS, DIM_MONTHS, DIM_PERCENT, DIM_EURO, DIM_DOLLAR, DIM_POUND, DIM_BYTES,
-       DIM_TIMES, DIM_CLOCK };
+enum {
+    DIM_NONE,
+    DIM_SECONDS,
+    DIM_MONTHS,
+    DIM_PERCENT,
+    DIM_EURO,
+    DIM_DOLLAR,
+    DIM_POUND,
+    DIM_BYTES,
+    DIM_TIMES,
+    DIM_CLOCK
+};
 const struct unit *unit_find(const char *low);
 
 /* The stops of a language as low hashes, sorted. LANG_NONE and beyond: empty. */

@@ -10,8 +10,8 @@ struct scan {
     size_t i;
     struct word_list *out;
     struct word_set stops;
-    size_t began;      /* byte where the sentence begins */
-    size_t first;      /* its first word */
+    size_t began; /* byte where the sentence begins */
+    size_t first; /* its first word */
     bool heading, item;
     bool quoted;
     bool failed;
@@ -62,14 +62,18 @@ static void end_sentence(struct scan *c, size_t at)
     c->quoted = false;
     if (l->n == c->first || c->failed)
         return;
-    struct sentence *sentences = arena_grow(c->a, l->sentences, l->sentences_n, &l->sentences_cap, sizeof *sentences);
+    struct sentence *sentences =
+        arena_grow(c->a, l->sentences, l->sentences_n, &l->sentences_cap, sizeof *sentences);
     if (!sentences) {
         c->failed = true;
         return;
     }
     l->sentences = sentences;
-    sentences[l->sentences_n++] = (struct sentence){ .text = text, .first = c->first, .n = l->n - c->first,
-                                                     .heading = c->heading, .item = c->item };
+    sentences[l->sentences_n++] = (struct sentence){ .text = text,
+                                                     .first = c->first,
+                                                     .n = l->n - c->first,
+                                                     .heading = c->heading,
+                                                     .item = c->item };
     c->first = l->n;
 }
 
@@ -111,7 +115,8 @@ static size_t digits_end(const struct scan *c, size_t i)
 {
     for (; i < c->s.n; i++) {
         char ch = c->s.p[i];
-        bool inner = (ch == '.' || ch == ',' || ch == ':') && char_class_of(peek(c, i + 1)) == CHAR_DIGIT;
+        bool inner =
+            (ch == '.' || ch == ',' || ch == ':') && char_class_of(peek(c, i + 1)) == CHAR_DIGIT;
         if (!inner && char_class_of((unsigned char)ch) != CHAR_DIGIT)
             break;
     }
@@ -159,7 +164,8 @@ static void scan_number(struct scan *c)
     size_t letters = date ? end : letters_end(c, end, &digit);
     struct str tail = { c->s.p + end, letters - end };
     size_t n = word_lower(tail, low);
-    bool ordinal = n == 2 && (!strcmp(low, "st") || !strcmp(low, "nd") || !strcmp(low, "rd") || !strcmp(low, "th"));
+    bool ordinal = n == 2 && (!strcmp(low, "st") || !strcmp(low, "nd") || !strcmp(low, "rd") ||
+                              !strcmp(low, "th"));
     const struct unit *u = n ? unit_find(low) : NULL;
     c->i = date ? date : letters;
     struct word *w = push(c, (struct str){ c->s.p + from, c->i - from });
@@ -172,7 +178,8 @@ static void scan_number(struct scan *c)
     }
     w->value = figure_value((struct str){ c->s.p + from, end - from }, &clock);
     w->low = figure_key(w->value, DIM_NONE);
-    w->key = u ? figure_key(w->value * u->factor, u->dimension) : figure_key(w->value, clock ? DIM_CLOCK : DIM_NONE);
+    w->key = u ? figure_key(w->value * u->factor, u->dimension)
+               : figure_key(w->value, clock ? DIM_CLOCK : DIM_NONE);
     w->flags |= WORD_FIGURE;
     struct word *before = c->out->n >= c->first + 2 ? w - 1 : NULL;
     if (before && before->flags == (WORD_UNIT | WORD_STOP)) { /* "€25" */
@@ -198,7 +205,8 @@ static bool all_capitals(struct str text)
 
 static bool keyword(const char *low)
 {
-    static const char *const words[] = { "shall", "must", "should", "given", "when", "then", "and", "not", "or", "may" };
+    static const char *const words[] = { "shall", "must", "should", "given", "when",
+                                         "then",  "and",  "not",    "or",    "may" };
     for (size_t i = 0; i < COUNT(words); i++) {
         if (strcmp(words[i], low) == 0)
             return true;
@@ -234,7 +242,8 @@ static void scan_word(struct scan *c)
     memcpy(raw, low, n + 1);
     if (capital)
         w->flags |= WORD_CAPITAL;
-    if (!keyword(low) && ((capital && !sentence_start) || all_capitals(w->text) || memchr(w->text.p, '_', w->text.n)))
+    if (!keyword(low) && ((capital && !sentence_start) || all_capitals(w->text) ||
+                          memchr(w->text.p, '_', w->text.n)))
         w->flags |= WORD_NAME;
     if (words_in(&c->stops, w->low) || (n == 1 && !(w->flags & WORD_NAME)))
         w->flags |= WORD_STOP;
@@ -278,8 +287,9 @@ static void scan_cjk(struct scan *c)
 
 static bool abbreviation(const struct word *w)
 {
-    static const char *const words[] = { "dr", "mr", "mrs", "ms", "prof", "st", "nr", "no", "vs", "ca", "approx", "bzw",
-                                         "ggf", "inkl", "evtl", "sr", "sra", "art", "fig", "eg", "ie" };
+    static const char *const words[] = { "dr",   "mr", "mrs", "ms",     "prof", "st",  "nr",
+                                         "no",   "vs", "ca",  "approx", "bzw",  "ggf", "inkl",
+                                         "evtl", "sr", "sra", "art",    "fig",  "eg",  "ie" };
     char low[STEM_MAX];
     if (!w)
         return true;
@@ -307,7 +317,8 @@ static bool full_stop(const struct scan *c)
     while (i < c->s.n && char_class_of(peek(c, i)) == CHAR_SPACE)
         i++;
     uint32_t next = peek(c, i);
-    bool ordinal = c->out->lang == LANG_DE && (w->flags & WORD_FIGURE) && w->value <= 31 && char_is_upper(next);
+    bool ordinal = c->out->lang == LANG_DE && (w->flags & WORD_FIGURE) && w->value <= 31 &&
+                   char_is_upper(next);
     return !ordinal && !(next < 0x80 && next >= 'a' && next <= 'z');
 }
 
@@ -318,14 +329,16 @@ static void scan_other(struct scan *c, uint32_t cp, size_t len)
         scan_symbol(c, len);
         return;
     }
-    bool hard = cp == '!' || cp == '?' || cp == ';' || cp == 0x3002 || cp == 0xff01 || cp == 0xff1f || cp == 0xff1b;
+    bool hard = cp == '!' || cp == '?' || cp == ';' || cp == 0x3002 || cp == 0xff01 ||
+                cp == 0xff1f || cp == 0xff1b;
     if (hard || (cp == '.' && full_stop(c))) {
         c->i += len;
         end_sentence(c, c->i);
         return;
     }
     if (cp == '"' || cp == '`' || cp == 0x201c || cp == 0x201d || cp == 0x201e)
-        c->quoted = cp == 0x201e || (cp == 0x201c && !c->quoted) || (cp != 0x201d && cp != 0x201c && !c->quoted);
+        c->quoted = cp == 0x201e || (cp == 0x201c && !c->quoted) ||
+                    (cp != 0x201d && cp != 0x201c && !c->quoted);
     bool plain = cp < 0x80 && cp != 0 && strchr(",:()-", (int)cp);
     if (w && !w->after && (plain || cp == 0x2013 || cp == 0x2014 || cp == 0xff0c))
         w->after = plain ? (char)cp : cp == 0xff0c ? ',' : '-';
@@ -342,12 +355,15 @@ static void begin_line(struct scan *c)
     for (mark = i; mark < c->s.n && c->s.p[mark] == '#';)
         mark++;
     bool heading = mark > i && mark - i <= 6 && mark < c->s.n && c->s.p[mark] == ' ';
-    bool item = !heading && i + 1 < c->s.n && (c->s.p[i] == '-' || c->s.p[i] == '*' || c->s.p[i] == '+') &&
-                c->s.p[i + 1] == ' ';
+    bool item = !heading && i + 1 < c->s.n &&
+                (c->s.p[i] == '-' || c->s.p[i] == '*' || c->s.p[i] == '+') && c->s.p[i + 1] == ' ';
     if (item)
         mark = i + 1;
-    for (size_t k = i; !heading && !item && k < c->s.n && k < i + 3 && c->s.p[k] >= '0' && c->s.p[k] <= '9'; k++) {
-        item = k + 2 < c->s.n && (c->s.p[k + 1] == '.' || c->s.p[k + 1] == ')') && c->s.p[k + 2] == ' ';
+    for (size_t k = i;
+         !heading && !item && k < c->s.n && k < i + 3 && c->s.p[k] >= '0' && c->s.p[k] <= '9';
+         k++) {
+        item = k + 2 < c->s.n && (c->s.p[k + 1] == '.' || c->s.p[k + 1] == ')') &&
+               c->s.p[k + 2] == ' ';
         mark = item ? k + 2 : mark;
     }
     bool fence = i + 2 < c->s.n && memcmp(c->s.p + i, "```", 3) == 0;
@@ -368,20 +384,21 @@ static void walk(struct scan *c)
         uint32_t cp = char_at(c->s, c->i, &len);
         switch (char_class_of(cp)) {
         case CHAR_LETTER: scan_word(c); break;
-        case CHAR_DIGIT:  scan_number(c); break;
-        case CHAR_CJK:    scan_cjk(c); break;
+        case CHAR_DIGIT: scan_number(c); break;
+        case CHAR_CJK: scan_cjk(c); break;
         case CHAR_SPACE:
             c->i += len;
             if (cp == '\n')
                 begin_line(c);
             break;
-        case CHAR_OTHER:  scan_other(c, cp, len); break;
+        case CHAR_OTHER: scan_other(c, cp, len); break;
         }
     }
     end_sentence(c, c->i);
 }
 
-enum status words_scan(struct arena *a, struct str text, enum words_lang lang, struct word_list *out)
+enum status words_scan(struct arena *a, struct str text, enum words_lang lang,
+                       struct word_list *out)
 {
     *out = (struct word_list){ .lang = lang ? lang : words_lang_of(text) };
     struct scan c = { .a = a, .s = text, .out = out, .stops = words_stops(a, out->lang) };

@@ -75,7 +75,8 @@ static bool is_openspec(const struct ws *ws)
 {
     size_t n;
     return ws_under(ws, str_of("specs/"), &n) || ws_under(ws, str_of("changes/"), &n) ||
-           ws_find(ws, str_of("config.yaml")) || ws_find(ws, str_of("config.yml")) || ws_find(ws, str_of("project.md"));
+           ws_find(ws, str_of("config.yaml")) || ws_find(ws, str_of("config.yml")) ||
+           ws_find(ws, str_of("project.md"));
 }
 
 static enum status no_change(struct making *m, struct err *err)
@@ -84,11 +85,13 @@ static enum status no_change(struct making *m, struct err *err)
     enum status st = ws_changes(m->a, m->ws, &list);
     if (st != OK)
         return err_set(err, st, "out of memory");
-    st = err_set(err, ERR_NOT_FOUND, "openspec/changes/ has no change \"%.*s\"", STR_ARG(text_clip(m->change, 100)));
+    st = err_set(err, ERR_NOT_FOUND, "openspec/changes/ has no change \"%.*s\"",
+                 STR_ARG(text_clip(m->change, 100)));
     if (list.n)
         err_fix(err, "name one of those it has, such as %s", near_names(m->a, m->change, &list));
     else
-        err_fix(err, "openspec/changes/ holds no active change; leave --change out to make a new one");
+        err_fix(err,
+                "openspec/changes/ holds no active change; leave --change out to make a new one");
     return st;
 }
 
@@ -111,9 +114,12 @@ static struct str proposal_of(struct making *m)
 static enum status check_input(struct making *m, struct err *err)
 {
     if (!is_openspec(m->ws)) {
-        enum status st = err_set(err, ERR_NOT_FOUND, "not an OpenSpec workspace: there is no specs/, no changes/ "
-                                                     "and no config.yaml in the openspec folder that was sent");
-        err_fix(err, "run `openspec init` in the repository, or submit from a folder that holds openspec/");
+        enum status st = err_set(err, ERR_NOT_FOUND,
+                                 "not an OpenSpec workspace: there is no specs/, no changes/ "
+                                 "and no config.yaml in the openspec folder that was sent");
+        err_fix(
+            err,
+            "run `openspec init` in the repository, or submit from a folder that holds openspec/");
         return st;
     }
     if (m->change.n && !ws_has_change(m->ws, m->change))
@@ -121,7 +127,8 @@ static enum status check_input(struct making *m, struct err *err)
     if (!has_word(m->a, m->problem) && m->change.n)
         m->problem = proposal_of(m);
     if (!has_word(m->a, m->problem)) {
-        enum status st = err_set(err, ERR_DATA, "the problem statement is empty: there is no word in it");
+        enum status st =
+            err_set(err, ERR_DATA, "the problem statement is empty: there is no word in it");
         err_fix(err, "say in a few sentences what is wrong and what should hold instead");
         return st;
     }
@@ -138,7 +145,8 @@ static json_t *overlaps(struct making *m)
         return list;
     for (size_t i = 0; i < changes.n; i++) {
         struct touches touches = { 0 };
-        if (str_eq(changes.at[i], m->change) || change_touches(m->a, m->ws, changes.at[i], &touches) != OK)
+        if (str_eq(changes.at[i], m->change) ||
+            change_touches(m->a, m->ws, changes.at[i], &touches) != OK)
             continue;
         for (size_t k = 0; k < touches.n && json_array_size(list) < BRIEF_OVERLAPS; k++) {
             const struct touch *t = &touches.at[k];
@@ -176,7 +184,8 @@ static enum status check_specs(struct making *m, json_t *list, struct err *err)
             js_push(list, spec_finding_json(one));
             if (one->severity != SPEC_ERROR || result != OK || i > 0 || f->rank <= 0)
                 continue;
-            result = err_set(err, ERR_DATA, "openspec/%.*s:%zu: %.*s", STR_ARG(text_clip(one->file, 200)), one->line,
+            result = err_set(err, ERR_DATA, "openspec/%.*s:%zu: %.*s",
+                             STR_ARG(text_clip(one->file, 200)), one->line,
                              STR_ARG(text_clip(one->message, 300)));
             err_fix(err, "repair the spec; `openspec validate %.*s` names the places",
                     STR_ARG(text_clip(f->spec.id, 60)));
@@ -241,10 +250,12 @@ static enum status fill(struct making *m, json_t *brief, json_t *list, struct er
     return OK;
 }
 
-enum status brief_make(struct arena *a, const json_t *problem, const struct ws *ws, json_t **out, json_t **findings,
-                       struct err *err)
+enum status brief_make(struct arena *a, const json_t *problem, const struct ws *ws, json_t **out,
+                       json_t **findings, struct err *err)
 {
-    struct making m = { .a = a, .ws = ws, .problem = js_view(problem, "text"), .change = js_view(problem, "change") };
+    struct making m = {
+        .a = a, .ws = ws, .problem = js_view(problem, "text"), .change = js_view(problem, "change")
+    };
     *out = NULL;
     if (findings)
         *findings = NULL;

@@ -22,7 +22,8 @@ static void refuse(struct task *t, const struct err *err, json_t *findings)
         js_push(findings, finding_new("error", "parse.input", err->text, err->fix));
     js_set(doc, "items", findings);
     task_put(t, "findings", doc);
-    task_fail(t, memory ? FAULT_RETRYABLE : FAULT_PERMANENT, 0, "%s%s%s", err->text, *err->fix ? "; " : "", err->fix);
+    task_fail(t, memory ? FAULT_RETRYABLE : FAULT_PERMANENT, 0, "%s%s%s", err->text,
+              *err->fix ? "; " : "", err->fix);
 }
 
 static void parse_begin(void *self, struct task *t)
@@ -65,6 +66,7 @@ static void parse_close(void *self)
 int main(int argc, char **argv)
 {
     static const char *const stages[] = { "parse", NULL };
-    static const struct stage_ops ops = { "parse", stages, 4, parse_open, parse_begin, parse_cancel, parse_close };
+    static const struct stage_ops ops = { "parse",     stages,       4,          parse_open,
+                                          parse_begin, parse_cancel, parse_close };
     return worker_main(argc, argv, &ops);
 }

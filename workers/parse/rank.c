@@ -28,7 +28,8 @@ static enum status words_into(struct making *m, struct str text, struct word_set
     return st == OK && set->failed ? ERR_LIMIT : st;
 }
 
-static enum status words_of_requirement(struct making *m, const struct spec_requirement *r, struct word_set *set)
+static enum status words_of_requirement(struct making *m, const struct spec_requirement *r,
+                                        struct word_set *set)
 {
     enum status st = words_into(m, r->name, set);
     if (st == OK)
@@ -172,7 +173,8 @@ json_t *rank_json(const struct making *m)
         js_set_str(v, "id", text_clip(f->spec.id, NAME_LONGEST));
         js_set_str(v, "purpose", text_clip(f->spec.purpose, TEXT_LONGEST));
         js_set_real(v, "rank", f->rank);
-        for (size_t k = 0; k < f->spec.n && json_array_size(requirements) < BRIEF_REQUIREMENTS; k++) {
+        for (size_t k = 0; k < f->spec.n && json_array_size(requirements) < BRIEF_REQUIREMENTS;
+             k++) {
             const struct spec_requirement *r = &f->spec.requirements[k];
             if (f->ranks[k] < limit || bytes > BRIEF_TEXT_MAX)
                 continue;
@@ -226,7 +228,8 @@ const char *near_names(struct arena *a, struct str name, const struct str_list *
             }
         }
         shown[n] = at;
-        const char *longer = arena_printf(a, "%s%s%.*s", text, n ? ", " : "", STR_ARG(text_clip(list->at[at], 60)));
+        const char *longer =
+            arena_printf(a, "%s%s%.*s", text, n ? ", " : "", STR_ARG(text_clip(list->at[at], 60)));
         text = longer ? longer : text;
     }
     return text;

@@ -7,17 +7,22 @@
 #include <string.h>
 
 static const char lending[] =
-    "# Lending\n\n## Purpose\n\nMembers borrow items for a limited time and bring them back again.\n\n## Requirements\n\n"
-    "### Requirement: Late fee\n\nThe system SHALL charge 20 cents for each day that an item is overdue.\n\n"
-    "#### Scenario: Late\n\n- **WHEN** an item is 5 days overdue\n- **THEN** the member owes 1 euro\n\n"
+    "# Lending\n\n## Purpose\n\nMembers borrow items for a limited time and bring them back "
+    "again.\n\n## Requirements\n\n"
+    "### Requirement: Late fee\n\nThe system SHALL charge 20 cents for each day that an item is "
+    "overdue.\n\n"
+    "#### Scenario: Late\n\n- **WHEN** an item is 5 days overdue\n- **THEN** the member owes 1 "
+    "euro\n\n"
     "### Requirement: Loan period\n\nThe system SHALL lend a book for 21 days.\n\n"
     "#### Scenario: Book\n\n- **WHEN** a book is lent\n- **THEN** it is due in 21 days\n";
 static const char accounts[] =
-    "# Accounts\n\n## Purpose\n\nEach member signs in to see what was borrowed and what is owed.\n\n## Requirements\n\n"
-    "### Requirement: Sign in\n\nThe system SHALL let a member sign in with card number and password.\n\n"
+    "# Accounts\n\n## Purpose\n\nEach member signs in to see what was borrowed and what is "
+    "owed.\n\n## Requirements\n\n"
+    "### Requirement: Sign in\n\nThe system SHALL let a member sign in with card number and "
+    "password.\n\n"
     "#### Scenario: Right\n\n- **WHEN** the password is right\n- **THEN** the account is shown\n";
-static const char broken[] =
-    "# Fees\n\n## Requirements\n\n### Requirement: Late fees of households\n\nLate fees of households are charged by the month.\n";
+static const char broken[] = "# Fees\n\n## Requirements\n\n### Requirement: Late fees of "
+                             "households\n\nLate fees of households are charged by the month.\n";
 static const char delta[] =
     "## MODIFIED Requirements\n\n### Requirement: Late fee\n\nThe system SHALL charge 30 cents.\n\n"
     "#### Scenario: Late\n\n- **WHEN** late\n- **THEN** charged\n";
@@ -43,7 +48,8 @@ static void begin(struct rig *r)
     put(r, "specs/accounts/spec.md", accounts);
 }
 
-static enum status make(struct rig *r, const char *text, const char *change, json_t **brief, json_t **findings)
+static enum status make(struct rig *r, const char *text, const char *change, json_t **brief,
+                        json_t **findings)
 {
     assert_int_equal(ws_make(&r->a, r->files, r->n, &r->ws, &r->err), OK);
     json_t *problem = json_object();
@@ -64,14 +70,19 @@ static void the_nearest_capability_comes_first(void **state)
     (void)state;
     begin(&r);
     put(&r, "config.yaml", "context: |\n  A library.\nrules:\n  specs:\n    - Figures first\n");
-    assert_int_equal(make(&r, "# Late fees grow\n\nA late fee should stop at 15 euros for an overdue item.", NULL, &b, NULL), OK);
+    assert_int_equal(
+        make(&r, "# Late fees grow\n\nA late fee should stop at 15 euros for an overdue item.",
+             NULL, &b, NULL),
+        OK);
     assert_string_equal(js_str(b, "title"), "Late fees grow");
     assert_string_equal(js_str(b, "change_name"), "late-fees-grow");
     assert_string_equal(js_str(b, "language"), "en");
-    const json_t *first = js_at(js_list(b, "capabilities"), 0), *known = js_at(js_list(first, "requirements"), 0);
+    const json_t *first = js_at(js_list(b, "capabilities"), 0),
+                 *known = js_at(js_list(first, "requirements"), 0);
     assert_string_equal(js_str(first, "id"), "lending");
     assert_string_equal(js_str(known, "name"), "Late fee");
-    assert_true(js_real(known, "rank", 0) > js_real(js_at(js_list(first, "requirements"), 1), "rank", 1));
+    assert_true(js_real(known, "rank", 0) >
+                js_real(js_at(js_list(first, "requirements"), 1), "rank", 1));
     assert_int_equal(js_count(js_list(known, "scenarios")), 1);
     assert_int_equal(js_int(known, "line", 0), 9);
     assert_non_null(strstr(js_str(b, "context"), "A library."));
@@ -136,13 +147,19 @@ static void a_malformed_spec_that_is_touched_ends_the_job_with_file_and_line(voi
     (void)state;
     begin(&r);
     put(&r, "specs/fees/spec.md", broken);
-    assert_int_equal(make(&r, "Late fees of households should be charged by the month, not by the day.", NULL, &b, &findings), ERR_DATA);
+    assert_int_equal(make(&r,
+                          "Late fees of households should be charged by the month, not by the day.",
+                          NULL, &b, &findings),
+                     ERR_DATA);
     assert_non_null(strstr(r.err.text, "openspec/specs/fees/spec.md:"));
     assert_true(js_count(findings) > 0);
     assert_string_equal(js_str(js_at(findings, 0), "file"), "specs/fees/spec.md");
     json_decref(findings);
     /* A problem of another room goes on, and is told. */
-    assert_int_equal(make(&r, "A member should sign in with a fingerprint instead of card number and password.", NULL, &b, &findings), OK);
+    assert_int_equal(
+        make(&r, "A member should sign in with a fingerprint instead of card number and password.",
+             NULL, &b, &findings),
+        OK);
     assert_null(findings);
     assert_true(js_count(js_list(b, "findings")) > 0);
     json_decref(b);

@@ -16,8 +16,11 @@ static json_t *parsed(const char *text)
 static struct judge_input input(void)
 {
     return (struct judge_input){
-        .brief = parsed("{\"problem\":\"Sensors die.\"}"), .nonce = 42,
-        .draft = parsed("{\"requirements\":[{\"op\":\"added\",\"name\":\"A\",\"text\":\"SHALL a\"},{\"op\":\"added\",\"name\":\"B\",\"text\":\"SHALL b\"}]}") };
+        .brief = parsed("{\"problem\":\"Sensors die.\"}"),
+        .nonce = 42,
+        .draft = parsed("{\"requirements\":[{\"op\":\"added\",\"name\":\"A\",\"text\":\"SHALL "
+                        "a\"},{\"op\":\"added\",\"name\":\"B\",\"text\":\"SHALL b\"}]}")
+    };
 }
 
 static void input_free(struct judge_input *in)
@@ -46,7 +49,9 @@ static void judgement_free(struct judgement *j)
 static void scores_become_points(void **state)
 {
     (void)state;
-    struct judgement j = judged("{\"effects\":[\"solves\",\"solves\"],\"reason\":\"r\",\"solves\":5,\"precise\":4,\"testable\":3}", 0);
+    struct judgement j = judged("{\"effects\":[\"solves\",\"solves\"],\"reason\":\"r\",\"solves\":"
+                                "5,\"precise\":4,\"testable\":3}",
+                                0);
     assert_int_equal(j.points, 800);
     assert_int_equal(js_count(j.findings), 0);
     judgement_free(&j);
@@ -69,7 +74,8 @@ static void a_missing_score_is_not_a_number(void **state)
 static void causes_costs_only_where_there_is_doubt(void **state)
 {
     (void)state;
-    const char *value = "{\"effects\":[\"solves\",\"causes\"],\"reason\":\"r\",\"solves\":5,\"precise\":5,\"testable\":5}";
+    const char *value = "{\"effects\":[\"solves\",\"causes\"],\"reason\":\"r\",\"solves\":5,"
+                        "\"precise\":5,\"testable\":5}";
     struct judgement j = judged(value, 0);
     assert_int_equal(j.points, 1000);
     assert_string_equal(js_str(js_at(j.findings, 0), "severity"), "info");
@@ -90,8 +96,10 @@ static void what_is_judged_stands_between_marks(void **state)
     const char *text = js_str(js_at(m, 1), "content");
     assert_non_null(strstr(text, "000000000000002a"));
     assert_non_null(strstr(text, "2. (added) B: SHALL b"));
-    json_t *good = parsed("{\"effects\":[\"solves\",\"neither\"],\"reason\":\"x\",\"solves\":0,\"precise\":5,\"testable\":1}");
-    json_t *bad = parsed("{\"effects\":[\"solves\"],\"reason\":\"x\",\"solves\":0,\"precise\":5,\"testable\":1}");
+    json_t *good = parsed("{\"effects\":[\"solves\",\"neither\"],\"reason\":\"x\",\"solves\":0,"
+                          "\"precise\":5,\"testable\":1}");
+    json_t *bad = parsed(
+        "{\"effects\":[\"solves\"],\"reason\":\"x\",\"solves\":0,\"precise\":5,\"testable\":1}");
     assert_int_equal(schema_check(schema, good, NULL), OK);
     assert_int_not_equal(schema_check(schema, bad, NULL), OK);
     json_decref(good);

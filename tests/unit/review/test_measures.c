@@ -57,13 +57,15 @@ static void check_suite(const char *name)
     const char *which;
     int wrong = 0;
     assert_non_null(suite);
-    json_object_foreach (drafts, which, draft) {
+    json_object_foreach(drafts, which, draft)
+    {
         json_t *list = NULL, *findings = NULL;
         int64_t score = score_of(suite, draft, &findings, &list);
         bool accepted = score >= TARGET, should = js_bool(draft, "accept", false);
         if (accepted != should) {
             char *text = json_dumps(list, 0), *said = json_dumps(findings, 0);
-            print_error("%s / %s: %lld points, %s\n  %s\n  %s\n", name, which, (long long)score, should ? "should be accepted" : "must not be accepted", text, said);
+            print_error("%s / %s: %lld points, %s\n  %s\n  %s\n", name, which, (long long)score,
+                        should ? "should be accepted" : "must not be accepted", text, said);
             free(text);
             free(said);
             wrong++;
@@ -103,7 +105,8 @@ static bool says(const json_t *findings, const char *code, const char *part)
 {
     for (size_t i = 0; i < js_count(findings); i++) {
         const json_t *f = js_at(findings, i);
-        if (strcmp(js_str(f, "code"), code) == 0 && (strstr(js_str(f, "message"), part) || strstr(js_str(f, "fix"), part)))
+        if (strcmp(js_str(f, "code"), code) == 0 &&
+            (strstr(js_str(f, "message"), part) || strstr(js_str(f, "fix"), part)))
             return true;
     }
     return false;
@@ -130,7 +133,9 @@ static void a_figure_that_nobody_gave_is_named(void **state)
     json_t *draft = json_deep_copy(json_object_get(drafts, "good"));
     int64_t before = score_of(suite, draft, NULL, NULL);
     json_t *first = json_array_get(json_object_get(draft, "requirements"), 0);
-    js_set_z(first, "text", "The display SHALL mark each sensor whose battery voltage is below 2.4 volts within 17 seconds.");
+    js_set_z(first, "text",
+             "The display SHALL mark each sensor whose battery voltage is below 2.4 volts within "
+             "17 seconds.");
     int64_t after = score_of(suite, draft, &f, NULL);
     assert_int_equal(before - after, 100);
     assert_true(says(f, "measure.invented", "17"));
@@ -142,8 +147,13 @@ static void a_figure_that_nobody_gave_is_named(void **state)
 static void a_comment_is_the_first_finding_until_the_draft_shows_it(void **state)
 {
     (void)state;
-    json_t *suite = suite_telemetry(), *draft = json_object_get(json_object_get(suite, "drafts"), "good");
-    json_t *brief = brief_of(suite), *comments = js_parse(str_of("{\"items\":[{\"id\":\"c1\",\"text\":\"Also tell the technician by e-mail.\"}]}"), NULL);
+    json_t *suite = suite_telemetry(),
+           *draft = json_object_get(json_object_get(suite, "drafts"), "good");
+    json_t *
+        brief = brief_of(suite),
+       *comments = js_parse(
+           str_of("{\"items\":[{\"id\":\"c1\",\"text\":\"Also tell the technician by e-mail.\"}]}"),
+           NULL);
     struct arena a;
     struct measures_result r;
     struct measures_input in = { .brief = brief, .draft = draft, .comments = comments };
@@ -154,8 +164,11 @@ static void a_comment_is_the_first_finding_until_the_draft_shows_it(void **state
     json_decref(r.list);
     json_t *more = json_deep_copy(draft);
     js_push(json_object_get(more, "requirements"),
-            js_parse(str_of("{\"op\":\"added\",\"capability\":\"alerts\",\"name\":\"Technician\",\"text\":\"The system SHALL tell the technician by "
-                            "e-mail.\",\"scenarios\":[{\"name\":\"s\",\"when\":[\"a battery is low\"],\"then\":[\"the technician gets an e-mail\"]}]}"), NULL));
+            js_parse(str_of("{\"op\":\"added\",\"capability\":\"alerts\",\"name\":\"Technician\","
+                            "\"text\":\"The system SHALL tell the technician by "
+                            "e-mail.\",\"scenarios\":[{\"name\":\"s\",\"when\":[\"a battery is "
+                            "low\"],\"then\":[\"the technician gets an e-mail\"]}]}"),
+                     NULL));
     in.draft = more;
     assert_int_equal(measures_take(&a, &in, &r), OK);
     for (size_t i = 0; i < js_count(r.findings); i++)
@@ -172,8 +185,12 @@ static void a_comment_is_the_first_finding_until_the_draft_shows_it(void **state
 static void an_echo_of_a_finding_is_no_answer(void **state)
 {
     (void)state;
-    json_t *suite = suite_telemetry(), *draft = json_deep_copy(json_object_get(json_object_get(suite, "drafts"), "good"));
-    json_t *brief = brief_of(suite), *earlier = js_parse(str_of("{\"findings\":[{\"fix\":\"Leave it out: requirement 3 repeats what the system does today.\"}]}"), NULL);
+    json_t *suite = suite_telemetry(),
+           *draft = json_deep_copy(json_object_get(json_object_get(suite, "drafts"), "good"));
+    json_t *brief = brief_of(suite),
+           *earlier = js_parse(str_of("{\"findings\":[{\"fix\":\"Leave it out: requirement 3 "
+                                      "repeats what the system does today.\"}]}"),
+                               NULL);
     js_set_z(json_array_get(json_object_get(draft, "requirements"), 0), "text",
              "The display SHALL leave it out: requirement 3 repeats what the system does today.");
     struct arena a;
@@ -194,9 +211,14 @@ static void an_echo_of_a_finding_is_no_answer(void **state)
 static void findings_point_into_the_rendered_change(void **state)
 {
     (void)state;
-    json_t *suite = suite_telemetry(), *draft = json_object_get(json_object_get(suite, "drafts"), "restated specification");
-    json_t *brief = brief_of(suite), *change = js_parse(str_of("{\"name\":\"add-x\",\"files\":[{\"path\":\"specs/alerts/spec.md\",\"text\":\"## ADDED "
-        "Requirements\\n\\n### Requirement: Temperature alert\\nText\\n\"}]}"), NULL);
+    json_t *suite = suite_telemetry(),
+           *draft = json_object_get(json_object_get(suite, "drafts"), "restated specification");
+    json_t *brief = brief_of(suite),
+           *change = js_parse(
+               str_of("{\"name\":\"add-x\",\"files\":[{\"path\":\"specs/alerts/"
+                      "spec.md\",\"text\":\"## ADDED "
+                      "Requirements\\n\\n### Requirement: Temperature alert\\nText\\n\"}]}"),
+               NULL);
     struct arena a;
     struct measures_result r;
     struct measures_input in = { .brief = brief, .draft = draft, .change = change };
@@ -223,7 +245,9 @@ static void findings_point_into_the_rendered_change(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(telemetry), cmocka_unit_test(library), cmocka_unit_test(guesthouse),
+        cmocka_unit_test(telemetry),
+        cmocka_unit_test(library),
+        cmocka_unit_test(guesthouse),
         cmocka_unit_test(findings_are_instructions_about_a_named_requirement),
         cmocka_unit_test(a_figure_that_nobody_gave_is_named),
         cmocka_unit_test(a_comment_is_the_first_finding_until_the_draft_shows_it),
