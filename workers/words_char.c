@@ -166,6 +166,12 @@ static size_t strip_plural(char *w, size_t n)
     return n;
 }
 
+/* "capp" of "capped" */
+static size_t undouble(const char *w, size_t n)
+{
+    return n > 3 && w[n - 1] == w[n - 2] && strchr("bdgmnprt", w[n - 1]) ? n - 1 : n;
+}
+
 static size_t strip_verb(char *w, size_t n)
 {
     if (n >= 7 && memcmp(w, "ge", 2) == 0 && w[n - 1] == 't') { /* German participle */
@@ -180,9 +186,9 @@ static size_t strip_verb(char *w, size_t n)
     if (n >= 6 && (ends(w, n, "tion") || ends(w, n, "sion")))
         return n - 3;
     if (n >= 6 && ends(w, n, "ing") && has_vowel(w, n - 3))
-        return n - 3;
+        return undouble(w, n - 3);
     if (n >= 5 && ends(w, n, "ed") && has_vowel(w, n - 2))
-        return n - 2;
+        return undouble(w, n - 2);
     if (n >= 6 && (ends(w, n, "en") || ends(w, n, "ly")))
         return n - 2;
     return n;

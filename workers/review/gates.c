@@ -43,12 +43,17 @@ static void gate_from(json_t *gates, const char *code, bool ok, const struct spe
     gate_add(gates, code, ok, detail);
 }
 
-/* What is only remarked is no finding: there is nothing to do about it. */
-static void put_findings(const struct spec_findings *list, json_t *out)
+/* What keeps a gate from holding is an error here, also what the validator calls a warning: strict is
+ * strict. What is only remarked is no finding: there is nothing to do about it. */
+static void put_findings(const struct spec_findings *list, bool ok, json_t *out)
 {
     for (size_t i = 0; i < list->n && json_array_size(out) < FINDINGS_MAX; i++) {
-        if (list->at[i].severity != SPEC_INFO)
-            js_push(out, spec_finding_json(&list->at[i]));
+        if (list->at[i].severity == SPEC_INFO)
+            continue;
+        json_t *f = spec_finding_json(&list->at[i]);
+        if (!ok)
+            js_set_z(f, "severity", "error");
+        js_push(out, f);
     }
 }
 
@@ -92,12 +97,12 @@ enum status gates_check(struct arena *a, const struct ws *ws, const json_t *chan
         return st;
     bool valid = st == OK && report.valid;
     gate_from(gates, "format", valid, &report.findings);
-    put_findings(&report.findings, findings);
+    put_findings(&report.findings, valid, findings);
     if ((st = archive_check(a, &with, name, false, &verdict)) == ERR_LIMIT)
         return st;
     gate_from(gates, "archivable", st == OK && verdict.archivable, &verdict.findings);
     if (valid && !verdict.archivable) /* else both say the same */
-        put_findings(&verdict.findings, findings);
+        put_findings(&verdict.findings, false, findings);
     if (after)
         *after = with;
     return OK;
