@@ -101,7 +101,8 @@ static void without_a_wish_what_is_missing_counts(void **state)
     arena_fini(&a);
 }
 
-static struct req one_requirement(struct work *w, const char *text)
+/* The draft has to outlive what was read of it: give it to `drafts`. */
+static struct req one_requirement(struct work *w, const char *text, json_t *drafts)
 {
     json_t *draft = json_pack("{s:[{s:s,s:s,s:s,s:s,s:[{s:s,s:[s],s:[s]}]}]}", "requirements", "op",
                               "added", "capability", "c", "name", "N", "text", text, "scenarios",
@@ -109,7 +110,7 @@ static struct req one_requirement(struct work *w, const char *text)
     struct setting setting = { w->cues, &w->helds, &w->known, &w->topic };
     assert_int_equal(reqs_read(w->a, &setting, draft, &w->reqs), OK);
     struct req q = w->reqs.at[0];
-    json_decref(draft);
+    js_push(drafts, draft);
     return q;
 }
 
@@ -150,6 +151,7 @@ static void a_grievance_is_told_from_its_remedy(void **state)
         { "Gäste warten vor der Tür und niemand öffnet.",
           "Das System MUST die Tür um 22 Uhr öffnen.", false },
     };
+    json_t *drafts = json_array();
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct arena a;
@@ -157,13 +159,14 @@ static void a_grievance_is_told_from_its_remedy(void **state)
         struct work w = { .a = &a,
                           .cues = cues_make(&a),
                           .problem = read_problem(&a, rows[i].problem) };
-        struct req q = one_requirement(&w, rows[i].requirement);
+        struct req q = one_requirement(&w, rows[i].requirement, drafts);
         bool is = doubt_grievance(&w, &q) != NULL;
         if (is != rows[i].grievance)
             print_error("%s -> %s\n", rows[i].problem, rows[i].requirement);
         assert_int_equal(is, rows[i].grievance);
         arena_fini(&a);
     }
+    json_decref(drafts);
 }
 
 static void the_opposite_of_a_wish_is_seen(void **state)
@@ -193,6 +196,7 @@ static void the_opposite_of_a_wish_is_seen(void **state)
         { "The member should get a receipt by mail.", "The system SHALL mail the member a receipt.",
           false },
     };
+    json_t *drafts = json_array();
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct arena a;
@@ -200,13 +204,14 @@ static void the_opposite_of_a_wish_is_seen(void **state)
         struct work w = { .a = &a,
                           .cues = cues_make(&a),
                           .problem = read_problem(&a, rows[i].problem) };
-        struct req q = one_requirement(&w, rows[i].requirement);
+        struct req q = one_requirement(&w, rows[i].requirement, drafts);
         bool is = doubt_inversion(&w, &q) != NULL;
         if (is != rows[i].inverted)
             print_error("%s -> %s\n", rows[i].problem, rows[i].requirement);
         assert_int_equal(is, rows[i].inverted);
         arena_fini(&a);
     }
+    json_decref(drafts);
 }
 
 static void a_wish_may_be_taken_over_the_whole_may_not(void **state)
@@ -216,20 +221,23 @@ static void a_wish_may_be_taken_over_the_whole_may_not(void **state)
                                   "5 days, it should go to the next member in the queue. A member "
                                   "may hold at most 8 reservations at a time.";
     struct arena a;
+    json_t *drafts = json_array();
     (void)state;
     arena_init(&a, 1 << 24);
     struct work w = { .a = &a, .cues = cues_make(&a), .problem = read_problem(&a, problem) };
-    struct req q = one_requirement(&w, "A member SHALL hold at most 8 reservations at a time.");
+    struct req q =
+        one_requirement(&w, "A member SHALL hold at most 8 reservations at a time.", drafts);
     assert_false(doubt_paste(&w, &q));
-    q = one_requirement(&w, "A member SHALL get an e-mail on the day the book is ready.");
+    q = one_requirement(&w, "A member SHALL get an e-mail on the day the book is ready.", drafts);
     assert_false(doubt_paste(&w, &q));
-    q = one_requirement(&w, problem);
+    q = one_requirement(&w, problem, drafts);
     assert_true(doubt_paste(&w, &q));
     q = one_requirement(
         &w,
         "The system SHALL do this: A member should get an e-mail on the day the book is ready.");
     assert_true(doubt_paste(&w, &q));
     arena_fini(&a);
+    json_decref(drafts);
 }
 
 static void scenarios_need_a_condition_and_a_result(void **state)
