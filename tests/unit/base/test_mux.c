@@ -140,7 +140,7 @@ static void sockets_wake_the_loop_for_every_message(void **state)
     assert_int_equal(zmq_bind(in, "inproc://test"), 0);
     assert_int_equal(zmq_connect(out, "inproc://test"), 0);
     for (int i = 0; i < 5; i++)
-        zmq_send(out, "12345" + i, 1, 0);
+        zmq_send(out, &"12345"[i], 1, 0);
     assert_int_equal(mux_socket(s.mux, in, on_zmq, &s), OK);
     assert_int_equal(mux_run(s.mux, NULL), OK);
     assert_string_equal(s.order, "12345");
