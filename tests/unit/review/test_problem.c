@@ -233,8 +233,8 @@ static void a_wish_may_be_taken_over_the_whole_may_not(void **state)
     q = one_requirement(&w, problem, drafts);
     assert_true(doubt_paste(&w, &q));
     q = one_requirement(
-        &w,
-        "The system SHALL do this: A member should get an e-mail on the day the book is ready.");
+        &w, "The system SHALL do this: A member should get an e-mail on the day the book is ready.",
+        drafts);
     assert_true(doubt_paste(&w, &q));
     arena_fini(&a);
     json_decref(drafts);
