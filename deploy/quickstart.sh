@@ -155,14 +155,15 @@ run_sample() {
     local job code=0 path
     say "The problem (bench/samples/library/problem.md):"
     sed 's/^/    /' "$project/problem.md"
-    job=$(pawl submit "$project/problem.md" --project-dir "$project" --key "quickstart-$key" -o id)
+    job=$(pawl submit "$project/problem.md" --project-dir "$project" --key "quickstart-$key" -o id -q)
     say "Job $job"
     pawl watch "$job" || code=$?
     [ "$code" -le 1 ] || { pawl show "$job" || true; fail "$code" "job $job delivered no change; its log: $state"; }
-    pawl show "$job"
-    say "Applying it to a copy of the sample project"
+    say "Putting it into a copy of the sample project"
     path=$(pawl apply "$job" --project-dir "$project")
     find "$path" -type f | sort | sed 's/^/    /'
+    say "What it demands:"
+    find "$path/specs" -name spec.md -exec sed 's/^/    /' {} +
     printf '%s\n%s\n' "$job" "$path" >"$work/finished.$$"
     mv "$work/finished.$$" "$work/finished"
     say "The change: $path"
