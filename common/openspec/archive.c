@@ -38,20 +38,30 @@ static void refuse(struct archiving *a, const char *code, struct str message, st
     a->out->fix = fix;
 }
 
+/* ^##\s+(ADDED|MODIFIED|REMOVED|RENAMED)\s+Requirements over the whole text: fences do not matter,
+ * and the white space may hold line ends. */
+static bool delta_header_at(struct str s)
+{
+    size_t spaces = text_starts(s, "##") ? text_spaces(text_from(s, 2)) : 0;
+    s = text_from(s, 2 + spaces);
+    for (int k = 0; spaces > 0 && k < DELTA_KINDS; k++) {
+        const char *name = delta_kind_name((enum delta_kind)k);
+        struct str rest = text_from(s, str_of(name).n);
+        if (text_starts_ci(s, name) && text_spaces(rest) > 0 &&
+            text_starts_ci(text_trim_start(rest), "Requirements"))
+            return true;
+    }
+    return false;
+}
+
 static bool has_delta_header(struct pool *p, struct str bytes)
 {
-    struct lines l = lines_of(p, text_lf(p, text_decode(p, bytes)));
-    for (size_t i = 0; i < l.n; i++) { /* loose: fences and what follows do not matter */
-        if (line_level(l.at[i]) != 2)
-            continue;
-        struct str s = text_trim_start(text_from(l.at[i], 2));
-        for (int k = 0; k < DELTA_KINDS; k++) {
-            const char *name = delta_kind_name((enum delta_kind)k);
-            struct str rest = text_from(s, str_of(name).n);
-            if (text_starts_ci(s, name) && text_spaces(rest) > 0 &&
-                text_starts_ci(text_trim_start(rest), "Requirements"))
-                return true;
-        }
+    struct str s = text_decode(p, bytes);
+    bool start = true;
+    for (size_t i = 0, len; i < s.n; i += len) {
+        if (start && delta_header_at(text_from(s, i)))
+            return true;
+        start = cp_line_break(text_cp(s, i, &len));
     }
     return false;
 }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_MAX_BYTES = 1 << 20 };
+enum { TEXT_MAX_BYTES = 1 << 20, PROGRESS = 20000 };
 
 struct diff {
     struct gen g;
@@ -206,8 +206,14 @@ int main(int argc, char **argv)
     loading = &d->g;
     if (corpus)
         nftw(corpus, load_one, 16, FTW_PHYS);
-    while (same && d->done < n)
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    while (same && d->done < n) {
         same = compare_one(d);
+        if (d->done % PROGRESS == 0) {
+            printf("%" PRIu64 " comparisons so far\n", d->done);
+            side_print(&d->s);
+        }
+    }
     printf("%" PRIu64 " comparisons, %zu corpus files\n", d->done, d->g.corpus_n);
     side_print(&d->s);
     oracle_stop(&d->oracle);
