@@ -14,7 +14,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build/release
 state=${XDG_STATE_HOME:-$HOME/.local/state}/pawl-quickstart
-model=auto keep='' again='' pawl_is_up='' model_pid=''
+model=auto keep='' again='' pawl_is_up='' model_pid='' watch_pid=''
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*" | if [ -t 1 ]; then cat; else sed 's/\x1b\[[01]m//g'; fi; }
 fail() { local code=$1; shift; echo "quickstart: $*" >&2; exit "$code"; }
@@ -102,6 +102,7 @@ start_pawl() {
 stop_all() {
     local code=$?
     trap '' INT TERM
+    [ -z "$watch_pid" ] || { kill "$watch_pid" 2>/dev/null; wait "$watch_pid" 2>/dev/null; } || true
     if [ -n "$keep" ] && [ "$code" -le 1 ]; then
         return
     fi
@@ -157,7 +158,11 @@ run_sample() {
     sed 's/^/    /' "$project/problem.md"
     job=$(pawl submit "$project/problem.md" --project-dir "$project" --key "quickstart-$key" -o id -q)
     say "Job $job"
-    pawl watch "$job" || code=$?
+    # Beside us, so that a signal is answered at once and not when the job has ended.
+    pawl watch "$job" <&0 &
+    watch_pid=$!
+    wait "$watch_pid" || code=$?
+    watch_pid=''
     [ "$code" -le 1 ] || { pawl show "$job" || true; fail "$code" "job $job delivered no change; its log: $state"; }
     say "Putting it into a copy of the sample project"
     path=$(pawl apply "$job" --project-dir "$project")

@@ -362,15 +362,23 @@ class Rig:
                 raise AssertionError(f"{process.name} died of signal {-process.child.returncode}:\n{process.text()[-2000:]}")
         finally:
             for process in self.processes:
-                try:
+                if process.alive():
                     os.killpg(process.pid, signal.SIGKILL)
-                except (ProcessLookupError, PermissionError):
-                    pass
                 process.child.wait()
+            self.kill_orphans()
             if os.environ.get("PAWL_E2E_KEEP"):
                 print(f"kept: {self.dir}")
             else:
                 shutil.rmtree(self.dir, ignore_errors=True)
+
+    def kill_orphans(self):
+        """Children of what we killed. By where they run, never by number: numbers are used again."""
+        for cwd in pathlib.Path("/proc").glob("[0-9]*/cwd"):
+            try:
+                if os.readlink(cwd).startswith(str(self.dir)):
+                    os.kill(int(cwd.parent.name), signal.SIGKILL)
+            except OSError:
+                continue
 
     def look_for_crashes(self):
         for path in [*(self.dir / "log").glob("*.log"), *(self.dir / "state").rglob("*.log")]:

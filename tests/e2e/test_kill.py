@@ -5,7 +5,7 @@ import collections
 import json
 import signal
 
-from rig import Case, ENDED, STAGES, main, until
+from rig import Case, ENDED, PATIENCE_S, PREFIX, STAGES, main, until
 from wire import Recorder
 
 PROBLEM = "Late fees of one household should be capped at 25 euros per calendar month. Members under 14 pay nothing."
@@ -91,6 +91,21 @@ class Kill(Case):
     def steps(self, job):
         lines = self.rig.pawl("logs", job, "-o", "jsonl", code=None).out.splitlines()
         return sum(1 for line in lines if json.loads(line).get("kind") == "task.step")
+
+    def test_watch_has_no_gap_over_a_broker_that_was_killed(self):
+        self.rig.project()
+        self.rig.all("--ttft-ms", "40", "--tokens-per-s", "300")
+        job = self.rig.submit(PROBLEM, "--rounds", "2")
+        watch = self.rig.start("watch", [PREFIX / "bin/pawl", "watch", job, "-o", "jsonl", "--config", self.rig.conf])
+        watch.wait_text('"task.step"')
+        self.rig.the_broker.kill()
+        self.rig.broker(name="broker-2")
+        self.assertIn(watch.wait(PATIENCE_S * 2), (0, 1))
+        seen = [e for e in map(json.loads, filter(lambda l: l.startswith("{"), watch.text().splitlines())) if e.get("seq")]
+        self.assertEqual([], [e for e in seen if e["kind"] == "reset"])
+        kept = [json.loads(line) for line in self.rig.pawl("logs", job, "-o", "jsonl").out.splitlines()]
+        first = [e["seq"] for e in kept].index(seen[0]["seq"])
+        self.assertEqual([e["seq"] for e in kept][first:], [e["seq"] for e in seen])
 
     def test_hung_worker_loses_its_task_although_its_connection_lives(self):
         self.rig.project()
