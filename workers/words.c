@@ -185,15 +185,24 @@ void words_collect(struct arena *a, const struct word *w, size_t n, struct word_
     words_sort(set);
 }
 
+enum status words_gather(struct arena *a, struct str text, enum words_lang lang,
+                         struct word_set *set)
+{
+    struct arena scratch;
+    struct word_list list;
+    arena_init(&scratch, WORDS_SCRATCH_MAX);
+    enum status st = words_scan(&scratch, text, lang, &list);
+    if (st == OK)
+        words_collect(a, list.at, list.n, set);
+    arena_fini(&scratch);
+    return st == OK && set->failed ? ERR_LIMIT : st;
+}
+
 enum status words_set_of(struct arena *a, struct str text, enum words_lang lang,
                          struct word_set *out)
 {
-    struct word_list list;
-    enum status st = words_scan(a, text, lang, &list);
     *out = (struct word_set){ 0 };
-    if (st == OK)
-        words_collect(a, list.at, list.n, out);
-    return st == OK && out->failed ? ERR_LIMIT : st;
+    return words_gather(a, text, lang, out);
 }
 
 double words_weight(const struct word *w, const struct word_set *known)

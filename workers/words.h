@@ -10,7 +10,8 @@
  * bytes are passed over). Bounds: WORDS_MAX words of a text, the rest is ignored. */
 #include "common/arena.h"
 
-enum { WORDS_MAX = 262144 };
+/* Room for reading WORDS_MAX words is enough for any text. */
+enum { WORDS_MAX = 262144, WORDS_SCRATCH_MAX = 256 * 1024 * 1024 };
 
 enum words_lang {
     LANG_NONE, /* too little to tell */
@@ -81,7 +82,10 @@ bool words_in(const struct word_set *set, uint64_t key);
 size_t words_shared(const struct word_set *a, const struct word_set *b);
 /* Content words (no function words, no units) of a run of words, added and sorted. */
 void words_collect(struct arena *a, const struct word *w, size_t n, struct word_set *set);
-/* The content words of a text. */
+/* The content words of a text, added to a set and sorted; what the reading takes is given back. */
+enum status words_gather(struct arena *a, struct str text, enum words_lang lang,
+                         struct word_set *set) MUST_USE;
+/* The same, into a new set. */
 enum status words_set_of(struct arena *a, struct str text, enum words_lang lang,
                          struct word_set *out) MUST_USE;
 

@@ -400,6 +400,8 @@ static void walk(struct scan *c)
 enum status words_scan(struct arena *a, struct str text, enum words_lang lang,
                        struct word_list *out)
 {
+    if (text.n == 0)
+        text = str_of(""); /* a view of nothing may point nowhere */
     *out = (struct word_list){ .lang = lang ? lang : words_lang_of(text) };
     struct scan c = { .a = a, .s = text, .out = out, .stops = words_stops(a, out->lang) };
     walk(&c);

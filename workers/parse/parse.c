@@ -4,6 +4,8 @@
 #include "workers/harness.h"
 #include "workers/parse/brief.h"
 
+enum { ARENA_MAX = 1 << 30 };
+
 static enum status parse_open(struct worker *w, void **self, struct err *err)
 {
     (void)w;
@@ -26,22 +28,21 @@ static void refuse(struct task *t, const struct err *err, json_t *findings)
               *err->fix ? "; " : "", err->fix);
 }
 
-static void parse_begin(void *self, struct task *t)
+static void parse(struct task *t, struct arena *a)
 {
     struct err err = { 0 };
     struct ws ws = { 0 };
     json_t *brief = NULL, *findings = NULL;
-    (void)self;
     const json_t *problem = task_doc(t, "problem", &err);
-    struct str bytes = task_blob(t, "workspace", PAWL_WORKSPACE_MAX + (1 << 20), &err);
+    struct str bytes = task_blob(t, "workspace", PAWL_WORKSPACE_MAX + (8 << 20), &err);
     if (!problem && !*err.text)
         err_set(&err, ERR_DATA, "the job has no problem statement");
     if (problem && bytes.n == 0 && !*err.text)
         err_set(&err, ERR_DATA, "the job has no workspace");
     task_note(t, "reading the specs");
-    enum status st = *err.text ? ERR_DATA : ws_decode(task_arena(t), bytes, &ws, &err);
+    enum status st = *err.text ? ERR_DATA : ws_decode(a, bytes, &ws, &err);
     if (st == OK)
-        st = brief_make(task_arena(t), problem, &ws, &brief, &findings, &err);
+        st = brief_make(a, problem, &ws, &brief, &findings, &err);
     if (st != OK) {
         refuse(t, &err, findings);
         return;
@@ -50,6 +51,16 @@ static void parse_begin(void *self, struct task *t)
               js_count(js_list(brief, "all_capabilities")));
     task_put(t, "brief", brief);
     task_done(t);
+}
+
+/* All of it at once; what a large workspace takes is given back before the next task. */
+static void parse_begin(void *self, struct task *t)
+{
+    struct arena a;
+    (void)self;
+    arena_init(&a, ARENA_MAX);
+    parse(t, &a);
+    arena_fini(&a);
 }
 
 static void parse_cancel(void *self, struct task *t)

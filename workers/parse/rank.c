@@ -21,11 +21,7 @@ struct str text_clip(struct str s, size_t max)
 
 static enum status words_into(struct making *m, struct str text, struct word_set *set)
 {
-    struct word_list list;
-    enum status st = words_scan(m->a, text, LANG_NONE, &list);
-    if (st == OK)
-        words_collect(m->a, list.at, list.n, set);
-    return st == OK && set->failed ? ERR_LIMIT : st;
+    return words_gather(m->a, text, LANG_NONE, set);
 }
 
 static enum status words_of_requirement(struct making *m, const struct spec_requirement *r,

@@ -15,6 +15,8 @@ static bool content(const struct word *w)
 
 static const struct term *term_of(const struct point *p, uint64_t key)
 {
+    if (!words_in(&p->keys, key))
+        return NULL;
     for (size_t i = 0; i < p->n; i++) {
         if (p->terms[i].key == key)
             return &p->terms[i];

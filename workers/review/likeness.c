@@ -97,11 +97,8 @@ static struct held *add_held(struct work *w)
 
 static void add_words(struct work *w, struct str text, struct word_set *set)
 {
-    struct word_list list;
-    if (words_scan(w->a, text, LANG_NONE, &list) != OK)
+    if (words_gather(w->a, text, LANG_NONE, set) != OK)
         w->failed = true;
-    else
-        words_collect(w->a, list.at, list.n, set);
 }
 
 static void know(struct work *w, const struct word_set *set)

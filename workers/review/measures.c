@@ -29,6 +29,7 @@ enum {
     COMMENT_MAX = 2,
     FINDINGS_MAX = 400,
     ARGUMENT_MAX = 300,
+    GIVEN_SORT = 1 << 18,
 };
 
 static const double asked_to_remove = 0.5, comment_shown = 0.5, comment_cited = 0.25,
@@ -255,10 +256,7 @@ static void measure_opposites(struct work *w)
             tell(w, "error", "measure.grievance", q,
                  say(w, "building it would cause the problem: \"%s\"",
                      quote(w, p->text, ARGUMENT_MAX)),
-                 say(w,
-                     "Rewrite %s: it demands what the problem complains of. Say what shall happen "
-                     "instead.",
-                     named(w, q)));
+                 say(w, "Leave it out: %s demands what the problem complains of.", named(w, q)));
         } else if (wish) {
             js_push_z(inverts, q->name);
             fault(q, REQ_INVERTS);
@@ -473,16 +471,23 @@ static void measure_comments(struct work *w)
 
 static void give(struct work *w, struct str text, bool topic)
 {
+    struct arena scratch;
     struct word_list l;
-    if (words_scan(w->a, text, LANG_NONE, &l) != OK) {
+    arena_init(&scratch, WORDS_SCRATCH_MAX);
+    if (words_scan(&scratch, text, LANG_NONE, &l) != OK) {
         w->failed = true;
-        return;
+        l.n = 0;
     }
     for (size_t i = 0; i < l.n; i++) {
         words_add(w->a, &w->given, l.at[i].key);
         words_add(w->a, &w->given, l.at[i].low);
         if (topic && !(l.at[i].flags & (WORD_STOP | WORD_UNIT)))
             words_add(w->a, &w->topic, l.at[i].key);
+    }
+    arena_fini(&scratch);
+    if (w->given.n > GIVEN_SORT) { /* most of it is said again and again */
+        words_sort(&w->given);
+        words_sort(&w->topic);
     }
 }
 

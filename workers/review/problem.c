@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { NEGATION_REACH = 4, INSTEAD_REACH = 4, PARTS_MAX = 8 };
+enum { NEGATION_REACH = 4, INSTEAD_REACH = 4, PARTS_MAX = 8, CLAUSE_WORDS = 400 };
 
 static const double more_share = 0.6, reason_share = 0.2, frame_share = 0.3, trouble_share = 0.3,
                     heading_share = 0.5, beside_share = 0.1;
@@ -296,6 +296,7 @@ static void add_point(struct reading *r, const struct sentence *s, const struct 
     size_t modal = 0;
     if (out->n >= POINTS_MAX || n == 0 || r->failed)
         return;
+    n = n < CLAUSE_WORDS ? n : CLAUSE_WORDS;
     struct point *p = &out->points[out->n];
     *p = (struct point){ .text = s->text, .words = w, .words_n = n, .heading = s->heading };
     p->kind = kind_of(r, w, n, s->heading, &modal);

@@ -188,7 +188,7 @@ static void give_up(struct review *r, struct task *t, const char *what)
 static bool read_documents(struct review *r, struct ws *ws, struct err *err)
 {
     struct task *t = r->task;
-    struct str bytes = task_blob(t, "workspace", PAWL_WORKSPACE_MAX + (1 << 20), err);
+    struct str bytes = task_blob(t, "workspace", PAWL_WORKSPACE_MAX + (8 << 20), err);
     r->brief = task_doc(t, "brief", err);
     r->draft = task_doc(t, "draft", err);
     r->change = task_doc(t, "change", err);
@@ -197,6 +197,16 @@ static bool read_documents(struct review *r, struct ws *ws, struct err *err)
     if (!*err->text && (!r->brief || !r->draft || !r->change))
         err_set(err, ERR_DATA, "brief, draft and change are needed for a review");
     return !*err->text && ws_decode(task_arena(t), bytes, ws, err) == OK;
+}
+
+/* What the size gate refuses is not read any further. */
+static bool too_large(const json_t *gates)
+{
+    for (size_t i = 0; i < js_count(gates); i++) {
+        if (strcmp(js_str(js_at(gates, i), "code"), "size") == 0)
+            return !js_bool(js_at(gates, i), "ok", false);
+    }
+    return true; /* it was not even looked at */
 }
 
 static void review_begin(void *self, struct task *t)
@@ -222,7 +232,7 @@ static void review_begin(void *self, struct task *t)
                                  .ws = &ws };
     if (gates_check(task_arena(t), &ws, r->change, r->self->bytes_max, r->gates, r->findings,
                     &r->after) != OK ||
-        measures_take(task_arena(t), &in, &r->measures) != OK) {
+        (!too_large(r->gates) && measures_take(task_arena(t), &in, &r->measures) != OK)) {
         give_up(r, t, "the workspace or the draft is larger than can be reviewed");
         return;
     }

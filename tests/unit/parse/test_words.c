@@ -212,6 +212,12 @@ static void any_bytes_are_read(void **state)
     char text[300];
     uint32_t seed = 7;
     (void)state;
+    struct arena none;
+    struct word_list nothing;
+    arena_init(&none, 1 << 20);
+    assert_int_equal(words_scan(&none, (struct str){ 0 }, LANG_NONE, &nothing), OK);
+    assert_int_equal(nothing.n, 0);
+    arena_fini(&none);
     for (int round = 0; round < 3000; round++) {
         struct arena a;
         struct word_list l;
