@@ -50,7 +50,7 @@ static void put_excerpt(struct question *q, struct buf *b, const json_t *fact,
             size_t eaten = nl ? (size_t)(nl - r.p) + 1 : r.n;
             struct str line = blank_trim((struct str){ r.p, nl ? eaten - 1 : eaten });
             r = (struct str){ r.p + eaten, r.n - eaten };
-            struct words w = words_of(a, line);
+            struct words w = text_words(a, LANG_NONE, line);
             if (line.n == 0 || (pass == 0 && words_common(&w, about) == 0))
                 continue;
             buf_printf(b, "  %s\n", text_line(a, line, 300));
@@ -154,7 +154,7 @@ static json_t *messages_of(struct question *q)
     buf_init(&about, PROMPT_MAX);
     buf_printf(&about, "%s\n%s", ask, text_cut(a, problem_of(q->task), PROBLEM_BYTES));
     char *all = arena_dup(a, buf_z(&about), about.len);
-    struct words words = words_of(a, str_of(all ? all : ask));
+    struct words words = text_words(a, LANG_NONE, str_of(all ? all : ask));
     buf_printf(&b, "Problem:\n%s\n\n", text_cut(a, problem_of(q->task), PROBLEM_BYTES));
     put_draft(q, &b);
     put_review(q, &b);
@@ -186,12 +186,12 @@ static json_t *messages_of(struct question *q)
 static json_t *sources_of(struct question *q, const char *text)
 {
     struct arena *a = task_arena(q->task);
-    struct words w = words_of(a, str_of(text));
+    struct words w = text_words(a, LANG_NONE, str_of(text));
     json_t *out = json_array();
     const json_t *list = js_list(task_doc(q->task, "draft@best", NULL), "requirements");
     for (size_t i = 0; i < js_count(list) && json_array_size(out) < 20; i++) {
         const json_t *r = js_at(list, i);
-        struct words rw = words_of(a, js_view(r, "text"));
+        struct words rw = text_words(a, LANG_NONE, js_view(r, "text"));
         if (strcasestr(text, js_str(r, "name")) || (rw.n >= 3 && words_share(&rw, &w) >= 0.4)) {
             char *z = arena_printf(a, "requirement %s", js_str(r, "name"));
             js_push_z(out, z ? z : "draft");
@@ -199,10 +199,10 @@ static json_t *sources_of(struct question *q, const char *text)
     }
     for (size_t i = 0; i < json_array_size(q->facts) && json_array_size(out) < 40; i++) {
         const json_t *f = json_array_get(q->facts, i);
-        struct words fw = words_of(a, js_view(f, "excerpt"));
+        struct words fw = text_words(a, LANG_NONE, js_view(f, "excerpt"));
         bool figure = false;
         for (size_t k = 0; k < w.n; k++)
-            figure = figure || (w.v[k].figure && words_have(&fw, w.v[k].key));
+            figure = figure || (word_figure(&w.v[k]) && words_hold(&fw, &w.v[k]));
         if (figure || words_common(&fw, &w) >= 3) {
             char *z = arena_printf(a, "insight %s (%s/%s)", js_str(f, "id"), js_str(f, "server"),
                                    js_str(f, "tool"));

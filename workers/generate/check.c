@@ -7,6 +7,9 @@
 
 enum { SENTENCE_MAX = 800, STEP_MAX = 300, NAME_LONG = 60 };
 
+/* Share of the words of what was meant that a sentence should keep. */
+static const double keeps_enough = 0.7;
+
 /* ---- the normative sentence -------------------------------------------------------------------- */
 
 static bool word_at(const char *text, const char *at, size_t n)
@@ -105,24 +108,42 @@ static const struct fact *unused_fact(const struct gen *g, const struct item *it
     return best;
 }
 
+/* The words of the intent that the sentence leaves out, as a list. */
+static char *left_out(const struct gen *g, const struct words *intent, const struct words *text)
+{
+    struct buf b;
+    buf_init(&b, 200);
+    for (size_t i = 0; i < intent->n && b.len < 120; i++) {
+        if (!words_have(text, intent->v[i].key))
+            buf_printf(&b, "%s%.*s", b.len ? ", " : "", STR_ARG(intent->v[i].text));
+    }
+    char *z = arena_dup(g->arena, buf_z(&b), b.len);
+    buf_fini(&b);
+    return z ? z : (char *)(uintptr_t) "";
+}
+
 int check_sentence(const struct gen *g, const struct item *it, const char *text, char **instruct)
 {
     const char *z = tidy(g, text);
-    struct words w = words_of(g->arena, str_of(z)), intent = words_of(g->arena, str_of(it->intent));
-    struct words wish = words_of(g->arena, str_of(it->wish ? it->wish : ""));
+    struct words w = words_of(g, str_of(z)), intent = words_of(g, str_of(it->intent));
+    struct words wish = words_of(g, str_of(it->wish ? it->wish : ""));
     const struct words *mine[] = { &w };
     const struct words *given[] = { &g->problem_words, &g->fact_words, &g->wish_words, &wish,
                                     it->target ? &it->target->words : &wish };
     struct str which = { 0 };
     int faults = 0;
     *instruct = NULL;
+    if (!it->wish && !it->remedy && intent.n >= 3 && words_share(&intent, &w) < keeps_enough) {
+        faults += 1;
+        *instruct = arena_printf(g->arena, "Say also: %s.", left_out(g, &intent, &w));
+    }
     const struct fact *fact = unused_fact(g, it, &w);
     if (fact && words_figures(&intent) == 0) {
         faults += 2;
         *instruct = arena_printf(g->arena, "Use the value that holds today: %s",
                                  text_line(g->arena, fact->line, 200));
     }
-    if (!it->wish && words_figures_missing(&intent, mine, 1, &which) > 0) {
+    if (!it->wish && !it->remedy && words_figures_missing(&intent, mine, 1, &which) > 0) {
         faults += 2;
         *instruct = arena_printf(g->arena, "Keep the figure %.*s.", STR_ARG(which));
     }
@@ -181,6 +202,8 @@ char *clean_name(const struct gen *g, struct str name, const char *otherwise)
             *p = ' ';
     }
     z = text_line(g->arena, str_of(z), NAME_MAX_SHOWN);
+    if (is_normative(z)) /* the sentence again, not a name */
+        z = text_line(g->arena, str_of(otherwise), NAME_MAX_SHOWN);
     char *space = strlen(z) > NAME_LONG ? strrchr(z, ' ') : NULL;
     while (space && space - z > NAME_LONG) { /* end at a word */
         *space = '\0';
@@ -257,7 +280,7 @@ static struct words words_of_steps(const struct gen *g, const json_t *list, cons
         buf_printf(&b, "%s\n", json_string_value(js_at(more, i)));
     char *z = arena_dup(g->arena, buf_z(&b), b.len);
     buf_fini(&b);
-    return words_of(g->arena, str_of(z));
+    return words_of(g, str_of(z));
 }
 
 /* What is wrong with a scenario, or NULL. */
@@ -269,11 +292,15 @@ static const char *scenario_fault(const struct gen *g, const struct item *it, co
         return "Say in when what happens.";
     if (js_count(then) == 0)
         return "Say in then which result one can observe.";
+    for (size_t i = 0; i < js_count(then); i++) {
+        if (is_normative(json_string_value(js_at(then, i))))
+            return "Say in then what has happened, as a fact: without SHALL, not the rule again.";
+    }
     struct words cause = words_of_steps(g, given, when), effect = words_of_steps(g, then, NULL);
     if (effect.n < 2 || words_share(&effect, &cause) > 0.9)
         return "The result in then must be something new that one can observe, not the condition "
                "again.";
-    struct words text = words_of(g->arena, str_of(it->text));
+    struct words text = words_of(g, str_of(it->text));
     size_t shared = words_common(&effect, &text) + words_common(&cause, &text),
            figures = words_figures(&text);
     const struct words *both[] = { &cause, &effect };
@@ -349,6 +376,25 @@ json_t *check_scenarios(const struct gen *g, const struct item *it, const json_t
     return out;
 }
 
+/* "The system SHALL lock it" as something that one can see: "the system does lock it". */
+static char *as_fact(const struct gen *g, struct str rule)
+{
+    static const char *const shall[] = { " SHALL ensure that ", " SHALL not ", " SHALL ",
+                                         " MUST not ", " MUST " };
+    static const char *const does[] = { " sees to it that ", " does not ", " does ", " does not ",
+                                        " does " };
+    char *z = step_text(g, rule);
+    for (size_t i = 0; i < COUNT(shall); i++) {
+        const char *at = strstr(z, shall[i]);
+        if (!at)
+            continue;
+        char *out =
+            arena_printf(g->arena, "%.*s%s%s", (int)(at - z), z, does[i], at + strlen(shall[i]));
+        return out ? out : z;
+    }
+    return z;
+}
+
 /* Without a model: the condition and the rest of the sentence. */
 json_t *scenario_from(const struct gen *g, const struct item *it)
 {
@@ -356,15 +402,19 @@ json_t *scenario_from(const struct gen *g, const struct item *it)
                                         " unless ", " for ", " within " };
     const char *text = it->text ? it->text : it->intent;
     const char *at = NULL;
-    for (size_t i = 0; i < COUNT(cuts) && !at; i++)
+    for (size_t i = 0; i < COUNT(cuts) && !at; i++) {
         at = strcasestr(text, cuts[i]);
+        struct words rest = words_of(g, (struct str){ text, at ? (size_t)(at - text) : 0 });
+        if (rest.n < 2) /* "SHALL ensure that after …": there must be a result left */
+            at = NULL;
+    }
     json_t *s = json_object(), *when = json_array(), *then = json_array(), *list = json_array();
     if (at) {
-        js_push_z(when, text_line(g->arena, str_of(at + 1), STEP_MAX));
-        js_push_z(then, text_line(g->arena, (struct str){ text, (size_t)(at - text) }, STEP_MAX));
+        js_push_z(when, step_text(g, str_of(at + 1)));
+        js_push_z(then, as_fact(g, (struct str){ text, (size_t)(at - text) }));
     } else {
-        js_push_z(when, text_line(g->arena, str_of(it->intent), STEP_MAX));
-        js_push_z(then, text_line(g->arena, str_of(text), STEP_MAX));
+        js_push_z(when, step_text(g, str_of(it->intent)));
+        js_push_z(then, as_fact(g, str_of(text)));
     }
     js_set_z(s, "name", it->name);
     js_set(s, "when", when);

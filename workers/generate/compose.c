@@ -49,16 +49,16 @@ static void unique_name(struct gen *g, struct item *it)
 /* Which facts a requirement rests on: a figure that only the fact has, or three words in common. */
 static void find_sources(const struct gen *g, struct item *it)
 {
-    struct words text = words_of(g->arena, str_of(it->text ? it->text : ""));
+    struct words text = words_of(g, str_of(it->text ? it->text : ""));
     for (size_t i = 0; i < g->facts_n; i++) {
         const struct fact *f = &g->facts[i];
         bool rests = false;
         size_t common = 0;
         for (size_t k = 0; k < text.n; k++) {
-            bool has = words_have(&f->words, text.v[k].key);
-            common += has && !text.v[k].figure;
+            bool has = words_hold(&f->words, &text.v[k]);
+            common += has && !word_figure(&text.v[k]);
             rests =
-                rests || (has && text.v[k].figure && !words_have(&g->problem_words, text.v[k].key));
+                rests || (has && word_figure(&text.v[k]) && !words_hold(&g->problem_words, &text.v[k]));
         }
         if ((rests && common >= 1) || common >= 3)
             sources_add(it, f->id);
@@ -196,9 +196,9 @@ static const char *why_of(struct gen *g)
     struct buf b;
     buf_init(&b, WHY_MAX * 4);
     for (int pass = 0; pass < 2 && b.len < PURPOSE_MIN; pass++) {
-        for (size_t i = 0; i < g->sentences_n && b.len < (pass ? PURPOSE_MIN : WHY_MAX / 2); i++) {
-            const struct sentence *s = &g->sentences[i];
-            if ((s->kind == SENTENCE_BACKGROUND) == (pass == 0))
+        for (size_t i = 0; i < g->statements_n && b.len < (pass ? PURPOSE_MIN : WHY_MAX / 2); i++) {
+            const struct statement *s = &g->statements[i];
+            if ((s->kind == STATEMENT_BACKGROUND) == (pass == 0))
                 buf_printf(&b, "%s%s.", b.len ? " " : "",
                            text_line(g->arena, s->text, WHY_MAX / 2));
         }

@@ -2,6 +2,7 @@
 #include "workers/generate/gen.h"
 
 #include "workers/generate/state.h"
+#include "workers/problem.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -11,6 +12,9 @@
 
 /* A step that would leave the draft without requirements, or with far too many, is not taken. */
 static const double planned_already = 0.75;
+
+/* A sentence of the problem counts when so much of it needs an answer (workers/problem.h). */
+static const double counts_from = 0.5;
 
 /* So many words in common with the problem make a capability its home without asking. */
 static const size_t home_from = 3;
@@ -31,7 +35,7 @@ void item_words(struct gen *g, struct item *it)
 {
     char *all = arena_printf(g->arena, "%s\n%s\n%s\n%s", it->name, it->intent,
                              it->text ? it->text : "", it->wish ? it->wish : "");
-    it->words = words_of(g->arena, str_of(all ? all : it->name));
+    it->words = words_of(g, str_of(all ? all : it->name));
 }
 
 struct item *item_new(struct gen *g, struct str name, struct str intent)
@@ -57,7 +61,7 @@ static void load_facts(struct gen *g, const json_t *insight)
         struct str line = blank_trim((struct str){ rest.p, nl ? (size_t)(nl - rest.p) : rest.n });
         size_t eaten = nl ? (size_t)(nl - rest.p) + 1 : rest.n;
         rest = (struct str){ rest.p + eaten, rest.n - eaten };
-        struct words w = words_of(g->arena, line);
+        struct words w = words_of(g, line);
         /* A line that has nothing to do with the problem is none of a small model's business. */
         if (w.n < 2 || words_common(&w, &g->problem_words) == 0)
             continue;
@@ -74,7 +78,7 @@ static void fact_words(struct gen *g)
         buf_char(&b, '\n');
     }
     char *z = arena_dup(g->arena, buf_z(&b), b.len);
-    g->fact_words = words_of(g->arena, str_of(z ? z : ""));
+    g->fact_words = words_of(g, str_of(z ? z : ""));
     buf_fini(&b);
 }
 
@@ -96,76 +100,48 @@ static void load_wish_words(struct gen *g)
                        js_str(js_at(lists[l], i), "question"));
     }
     char *z = arena_dup(g->arena, buf_z(&b), b.len);
-    g->wish_words = words_of(g->arena, str_of(z ? z : ""));
+    g->wish_words = words_of(g, str_of(z ? z : ""));
     buf_fini(&b);
 }
 
-static bool has_word(struct str s, const char *const *words, size_t words_n)
+/* Is there a clause in the sentence that counts, and does such a clause complain? */
+static void read_sentence(const struct problem *p, struct statement *s)
 {
-    for (size_t i = 0; i < s.n;) {
-        size_t n = 0;
-        while (i + n < s.n &&
-               (isalpha((unsigned char)s.p[i + n]) || (unsigned char)s.p[i + n] >= 0x80))
-            n++;
-        for (size_t k = 0; n > 0 && k < words_n; k++) {
-            if (strlen(words[k]) == n && strncasecmp(s.p + i, words[k], n) == 0)
-                return true;
-        }
-        i += n ? n : 1;
-    }
-    return false;
-}
-
-/* Words that ask for something, in some languages: no model is needed to see it. */
-static bool asks(struct str s)
-{
-    static const char *const cues[] = {
-        "must",          "shall",  "should", "may",           "can",    "cannot",        "only",
-        "never",         "need",   "needs",  "wants",         "want",   "allow",         "allowed",
-        "soll",          "sollen", "muss",   "m\xc3\xbcssen", "darf",   "d\xc3\xbcrfen", "kann",
-        "k\xc3\xb6nnen", "nur",    "doit",   "doivent",       "peut",   "peuvent",       "debe",
-        "deben",         "puede",  "pueden", "deve",          "devono",
-    };
-    return has_word(s, cues, COUNT(cues));
-}
-
-/* Words that tell how things are. */
-static bool tells(struct str s)
-{
-    static const char *const cues[] = { "today", "currently",   "now",          "often",
-                                        "again", "heute",       "derzeit",      "momentan",
-                                        "oft",   "aujourd",     "actuellement", "souvent",
-                                        "hoy",   "actualmente", "oggi" };
-    return has_word(s, cues, COUNT(cues));
-}
-
-static bool in_list(const struct gen *g, struct str s)
-{
-    const char *p = s.p;
-    while (p > g->problem.p && (p[-1] == ' ' || p[-1] == '\t'))
-        p--;
-    return p > g->problem.p && p < s.p && strchr("-*+", p[-1]);
-}
-
-/* Statements begin with how things are and go on with what is wanted. So what asks for something, gives
- * a figure, stands in a list or comes after such a sentence is a rule; the others are for the model. */
-static void load_sentences(struct gen *g)
-{
-    struct str all[SENTENCES_MAX];
-    size_t n = sentences_of(g->problem, all, SENTENCES_MAX);
-    bool begun = false;
-    for (size_t i = 0; i < n; i++) {
-        struct words w = words_of(g->arena, all[i]);
-        if (w.n >= 2) {
-            bool rule = asks(all[i]) || words_figures(&w) > 0 ||
-                        ((begun || in_list(g, all[i])) && !tells(all[i]));
-            begun = begun || rule;
-            g->sentences[g->sentences_n++] =
-                (struct sentence){ all[i], w, rule ? SENTENCE_RULE : SENTENCE_OPEN };
+    for (size_t i = 0; i < p->n; i++) {
+        const struct point *at = &p->points[i];
+        if (at->text.p == s->text.p && at->share >= counts_from) {
+            s->counts = true;
+            s->complains = s->complains || at->complains;
         }
     }
-    if (g->sentences_n == 0) /* a language without blanks, or hardly a word */
-        g->sentences[g->sentences_n++] = (struct sentence){ .text = blank_trim(g->problem) };
+}
+
+/* What the review will ask for is what the draft is planned from: both read the problem alike. Only
+ * where nothing is wanted in so many words, or in none of the languages that problem.h can read, the
+ * model sorts what is left. */
+static void load_statements(struct gen *g)
+{
+    struct word_set known = { 0 };
+    struct problem p = { 0 };
+    const struct cues *cues = cues_make(g->arena);
+    if (!cues || problem_read(g->arena, cues, g->problem, &known, &p) != OK)
+        p = (struct problem){ 0 };
+    bool readable = p.wishes || (p.list.lang > LANG_NONE && p.list.lang < LANG_ZH);
+    for (size_t i = 0; i < p.list.sentences_n && g->statements_n < STATEMENTS_MAX; i++) {
+        const struct sentence *from = &p.list.sentences[i];
+        struct statement s = { .text = from->text, .words = words_of(g, from->text) };
+        if (s.words.n < 2 || from->heading)
+            continue;
+        read_sentence(&p, &s);
+        s.certain = s.counts && readable;
+        s.kind = s.certain   ? STATEMENT_RULE
+                 : p.wishes ? STATEMENT_BACKGROUND
+                            : STATEMENT_OPEN;
+        g->statements[g->statements_n++] = s;
+    }
+    if (g->statements_n == 0) /* hardly a word */
+        g->statements[g->statements_n++] =
+            (struct statement){ .text = blank_trim(g->problem), .counts = true };
 }
 
 struct gen *gen_new(struct arena *arena, const struct gen_input *in)
@@ -176,8 +152,10 @@ struct gen *gen_new(struct arena *arena, const struct gen_input *in)
     *g =
         (struct gen){ .arena = arena, .in = *in, .extra = json_array(), .kept_asks = json_array() };
     g->problem = js_view(in->brief, "problem");
-    g->problem_words = words_of(arena, g->problem);
-    load_sentences(g);
+    g->lang = words_lang_of(g->problem);
+    g->lang = g->lang ? g->lang : LANG_EN;
+    g->problem_words = words_of(g, g->problem);
+    load_statements(g);
     const json_t *items = js_list(in->insights, "items");
     for (size_t i = 0; i < js_count(items); i++)
         load_facts(g, js_at(items, i));
@@ -210,11 +188,11 @@ void gen_want(struct gen *g, enum whole w)
     g->whole[w].wanted = true;
 }
 
-size_t sentences_open(const struct gen *g)
+size_t statements_open(const struct gen *g)
 {
     size_t n = 0;
-    for (size_t i = 0; i < g->sentences_n; i++)
-        n += g->sentences[i].kind == SENTENCE_OPEN;
+    for (size_t i = 0; i < g->statements_n; i++)
+        n += g->statements[i].kind == STATEMENT_OPEN;
     return n;
 }
 
@@ -273,14 +251,14 @@ static void at_least_one(struct gen *g)
         if (g->items[i].state != ITEM_OUT)
             return;
     }
-    struct str all[16], best = g->problem;
-    size_t n = sentences_of(g->problem, all, COUNT(all)), most = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct words w = words_of(g->arena, all[i]);
-        size_t weight = w.n + 3 * words_figures(&w);
+    struct str best = g->problem;
+    size_t most = 0;
+    for (size_t i = 0; i < g->statements_n; i++) {
+        const struct statement *s = &g->statements[i];
+        size_t weight = (s->words.n + 3 * words_figures(&s->words)) * (s->counts ? 10 : 1);
         if (weight > most) {
             most = weight;
-            best = all[i];
+            best = s->text;
         }
     }
     if (g->items_n == ITEMS_MAX)
@@ -290,34 +268,48 @@ static void at_least_one(struct gen *g)
 
 bool planned(const struct gen *g, struct str text)
 {
-    struct words w = words_of(g->arena, text);
+    struct words w = words_of(g, text);
     for (size_t i = 0; i < g->items_n; i++) {
-        struct words o = words_of(g->arena, str_of(g->items[i].intent));
+        struct words o = words_of(g, str_of(g->items[i].intent));
         if (g->items[i].state != ITEM_OUT && (words_share(&w, &o) > planned_already || w.n == 0))
             return true;
     }
     return false;
 }
 
-void take_sentence(struct gen *g, struct sentence *s)
+void take_statement(struct gen *g, struct statement *s)
 {
     size_t n = 0;
     for (size_t i = 0; i < g->items_n; i++)
         n += g->items[i].state != ITEM_OUT;
-    s->kind = SENTENCE_RULE;
-    if (n < PLAN_MAX && !planned(g, s->text))
-        item_new(g, s->text, s->text);
+    s->kind = STATEMENT_RULE;
+    struct item *it =
+        n < PLAN_MAX && !planned(g, s->text) ? item_new(g, s->text, s->text) : NULL;
+    if (it)
+        it->remedy = s->complains;
 }
 
 /* In the order of the problem. When nothing asks for anything, everything does. */
-static void plan_from_sentences(struct gen *g)
+static void plan_from_statements(struct gen *g)
 {
     for (int pass = 0; pass < 2 && g->items_n == 0; pass++) {
-        for (size_t i = 0; i < g->sentences_n; i++) {
-            if (pass || g->sentences[i].kind == SENTENCE_RULE)
-                take_sentence(g, &g->sentences[i]);
+        for (size_t i = 0; i < g->statements_n; i++) {
+            if (pass || g->statements[i].kind == STATEMENT_RULE)
+                take_statement(g, &g->statements[i]);
         }
     }
+}
+
+/* What a plan or an earlier round missed. A large model is told once more; to a small one, what asks in
+ * so many words is given as it is. */
+static void plan_more(struct gen *g)
+{
+    for (size_t i = 0; i < g->statements_n && !g->in.large; i++) {
+        if (g->statements[i].kind == STATEMENT_RULE)
+            take_statement(g, &g->statements[i]);
+    }
+    if ((g->in.large || statements_open(g)) && g->items_n < ITEMS_MAX)
+        gen_want(g, WHOLE_MORE);
 }
 
 static void enter(struct gen *g, enum phase p)
@@ -325,16 +317,16 @@ static void enter(struct gen *g, enum phase p)
     g->phase = p;
     switch (p) {
     case PHASE_PLAN:
-        if (g->anew && (g->in.large || sentences_open(g)))
+        if (g->anew && (g->in.large || statements_open(g)))
             gen_want(g, WHOLE_PLAN);
         break;
     case PHASE_MORE:
-        if ((g->in.large || !g->anew) && missed_find(g) > 0 && g->items_n < ITEMS_MAX)
-            gen_want(g, WHOLE_MORE);
+        if ((g->in.large || !g->anew) && missed_find(g) > 0)
+            plan_more(g);
         break;
     case PHASE_ITEMS:
         if (g->anew && !g->in.large)
-            plan_from_sentences(g);
+            plan_from_statements(g);
         at_least_one(g);
         break;
     case PHASE_END:

@@ -32,7 +32,7 @@ void known_load(struct gen *g)
                                      .text = js_view(r, "text"),
                                      .scenarios = js_list(r, "scenarios") };
             char *all = arena_printf(g->arena, "%s\n%s", known->name, js_str(r, "text"));
-            known->words = words_of(g->arena, str_of(all ? all : known->name));
+            known->words = words_of(g, str_of(all ? all : known->name));
         }
     }
 }
@@ -40,7 +40,7 @@ void known_load(struct gen *g)
 static struct words own_words(const struct gen *g, const struct item *it)
 {
     char *all = arena_printf(g->arena, "%s\n%s", it->name, it->text ? it->text : it->intent);
-    return words_of(g->arena, str_of(all ? all : it->name));
+    return words_of(g, str_of(all ? all : it->name));
 }
 
 void place_rank(struct gen *g, struct item *it)
@@ -80,7 +80,7 @@ static bool says_the_same(const struct words *mine, const struct words *other)
 
 bool place_repeats(const struct gen *g, const struct item *it)
 {
-    struct words mine = words_of(g->arena, str_of(it->text));
+    struct words mine = words_of(g, str_of(it->text));
     for (size_t i = 0; i < g->known_n && !it->target; i++) {
         if (says_the_same(&mine, &g->known[i].words))
             return true;
@@ -102,12 +102,12 @@ void place_dedupe(struct gen *g)
         struct item *it = &g->items[i];
         if (it->state != ITEM_READY || !it->text || strcmp(it->op, "added") != 0)
             continue;
-        struct words mine = words_of(g->arena, str_of(it->text));
+        struct words mine = words_of(g, str_of(it->text));
         for (size_t k = 0; k < g->items_n && it->state == ITEM_READY; k++) {
             const struct item *o = &g->items[k];
             if (k == i || o->state != ITEM_READY || !o->text)
                 continue;
-            struct words other = words_of(g->arena, str_of(o->text));
+            struct words other = words_of(g, str_of(o->text));
             if (!within(&mine, &other))
                 continue;
             /* Either says the other: the one that is closer to the problem stays, then the earlier. */
@@ -122,7 +122,7 @@ void place_dedupe(struct gen *g)
 /* The word after a figure, as its unit: "24 hours". */
 static uint64_t unit_of(const struct gen *g, struct str text, const struct word *figure)
 {
-    const char *from = figure->as.p + figure->as.n, *end = text.p + text.n;
+    const char *from = figure->text.p + figure->text.n, *end = text.p + text.n;
     size_t n = (size_t)(end - from) < 24 ? (size_t)(end - from) : 24;
     struct str rest = { from, n };
     while (rest.n && (isspace((unsigned char)rest.p[0]) || rest.p[0] == '-'))
@@ -130,8 +130,8 @@ static uint64_t unit_of(const struct gen *g, struct str text, const struct word 
     size_t len = 0;
     while (len < rest.n && isalpha((unsigned char)rest.p[len]))
         len++;
-    struct words w = words_of(g->arena, (struct str){ rest.p, len });
-    return w.n == 1 && !w.v[0].figure ? w.v[0].key : 0;
+    struct words w = words_of(g, (struct str){ rest.p, len });
+    return w.n == 1 && !word_figure(&w.v[0]) ? w.v[0].key : 0;
 }
 
 /* The text with one figure in place of another, wherever it stands as a word. */
@@ -157,16 +157,16 @@ static char *swap_figure(const struct gen *g, struct str text, struct str old, s
 /* A figure of the item and one of the rule with the same unit, each missing on the other side. */
 static bool figures_differ(const struct gen *g, struct item *it, const struct known *k)
 {
-    struct words mine = words_of(g->arena, str_of(it->text)), theirs = words_of(g->arena, k->text);
+    struct words mine = words_of(g, str_of(it->text)), theirs = words_of(g, k->text);
     for (size_t i = 0; i < mine.n; i++) {
-        uint64_t unit = mine.v[i].figure ? unit_of(g, str_of(it->text), &mine.v[i]) : 0;
-        if (unit == 0 || words_have(&theirs, mine.v[i].key))
+        uint64_t unit = word_figure(&mine.v[i]) ? unit_of(g, str_of(it->text), &mine.v[i]) : 0;
+        if (unit == 0 || words_hold(&theirs, &mine.v[i]))
             continue;
         for (size_t o = 0; o < theirs.n; o++) {
-            if (theirs.v[o].figure && !words_have(&mine, theirs.v[o].key) &&
+            if (word_figure(&theirs.v[o]) && !words_hold(&mine, &theirs.v[o]) &&
                 unit_of(g, k->text, &theirs.v[o]) == unit) {
-                it->old_figure = theirs.v[o].as;
-                it->new_figure = mine.v[i].as;
+                it->old_figure = theirs.v[o].text;
+                it->new_figure = mine.v[i].text;
                 return true;
             }
         }
@@ -176,12 +176,12 @@ static bool figures_differ(const struct gen *g, struct item *it, const struct kn
 
 const struct known *place_contradicts(struct gen *g, struct item *it)
 {
-    struct words mine = words_of(g->arena, str_of(it->text));
+    struct words mine = words_of(g, str_of(it->text));
     const struct known *k = it->near_n ? it->near[0] : NULL;
     if (!k || words_like(&mine, &k->words) < contradicts_from || !figures_differ(g, it, k))
         return NULL;
     char *swapped = swap_figure(g, k->text, it->old_figure, it->new_figure);
-    struct words now = words_of(g->arena, str_of(swapped ? swapped : ""));
+    struct words now = words_of(g, str_of(swapped ? swapped : ""));
     const struct words *sets[] = { &now };
     if (swapped && js_count(k->scenarios) > 0 && words_share(&mine, &now) >= nothing_else &&
         words_figures_missing(&mine, sets, 1, NULL) == 0) {
@@ -221,10 +221,10 @@ const char *place_home(const struct gen *g, size_t *common)
                 buf_printf(&b, "%s\n%.2000s\n", g->known[k].name,
                            g->known[k].text.p ? g->known[k].text.p : "");
         }
-        struct words w = words_of(g->arena, str_of(buf_z(&b)));
+        struct words w = words_of(g, str_of(buf_z(&b)));
         size_t n = 0;
         for (size_t k = 0; k < w.n; k++)
-            n += !w.v[k].figure && words_have(&g->problem_words, w.v[k].key);
+            n += !word_figure(&w.v[k]) && words_have(&g->problem_words, w.v[k].key);
         buf_fini(&b);
         if (n > *common) {
             *common = n;
@@ -313,12 +313,12 @@ static void keep_name(const struct gen *g, json_t *scenario, const json_t *text)
 
 static bool outdated(const struct gen *g, const struct item *it, struct str scenario)
 {
-    struct words old = words_of(g->arena, scenario), now = words_of(g->arena, str_of(it->text));
+    struct words old = words_of(g, scenario), now = words_of(g, str_of(it->text));
     const struct words *sets[] = { &now, &g->problem_words };
     const struct words *before[] = { &it->target->words };
     for (size_t i = 0; i < old.n; i++) {
         struct words one = { &old.v[i], 1 };
-        if (old.v[i].figure && words_figures_missing(&one, sets, 2, NULL) &&
+        if (word_figure(&old.v[i]) && words_figures_missing(&one, sets, 2, NULL) &&
             words_figures_missing(&one, before, 1, NULL) == 0)
             return true; /* a figure of the old rule that the new one gave up */
     }

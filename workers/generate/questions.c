@@ -35,10 +35,17 @@ static const char task_sort[] = "For each sentence: is it a complaint about how 
 
 static const char task_sentence[] = "Write a requirement from this sentence: one sentence in the "
                                     "form \"The system SHALL …\" that says what the software "
-                                    "does. Keep all figures, names and conditions of the sentence. "
+                                    "does. Keep what the sentence says shall happen, in its own "
+                                    "words, with all its figures, names and conditions. "
                                     "Say what words such as \"it\", \"this\" or \"then\" "
                                     "stand for, so that it can be understood alone. Then give it a "
                                     "title of two to five words that names the behaviour.";
+
+static const char task_remedy[] = "This sentence tells what is wrong today. Write the requirement "
+                                  "that puts an end to it: one sentence in the form \"The system "
+                                  "SHALL …\" that says what the software does instead, so that "
+                                  "this does not happen any more. Then give it a title of two to "
+                                  "five words that names the new behaviour.";
 
 static const char task_place[] =
     "Decide: is the new requirement an additional rule beside the existing ones, or does it change "
@@ -91,15 +98,16 @@ static void put_requirements(const struct gen *g, struct buf *b)
 }
 
 /* The next sentences that nobody has sorted. */
-static void put_sentences(struct gen *g, struct buf *b)
+static void put_statements(struct gen *g, struct buf *b)
 {
     g->chunk_n = 0;
     buf_str(b, "Sentences of the problem:\n");
-    for (size_t i = 0; i < g->sentences_n && g->chunk_n < PLAN_CHUNK; i++) {
-        if (g->sentences[i].kind != SENTENCE_OPEN)
+    for (size_t i = 0; i < g->statements_n && g->chunk_n < PLAN_CHUNK; i++) {
+        bool large = g->in.large && g->statements[i].kind == STATEMENT_RULE;
+        if (g->statements[i].kind != STATEMENT_OPEN && !large)
             continue;
         g->chunk[g->chunk_n++] = i;
-        buf_printf(b, "%zu. %s\n", g->chunk_n, text_line(g->arena, g->sentences[i].text, LINE_MAX));
+        buf_printf(b, "%zu. %s\n", g->chunk_n, text_line(g->arena, g->statements[i].text, LINE_MAX));
     }
     buf_char(b, '\n');
 }
@@ -156,7 +164,7 @@ void ask_whole(struct gen *g, enum whole w, struct gen_ask *out)
         out->name = "plan";
         out->tokens_max = g->in.large ? 4000 : 300;
         if (!g->in.large || w == WHOLE_MORE)
-            put_sentences(g, &b);
+            put_statements(g, &b);
         if (g->in.large)
             put(g, out, &b, w == WHOLE_MORE ? task_more : task_plan, schema_plan(g));
         else
@@ -207,7 +215,7 @@ static void ask_sentence(struct gen *g, struct item *it, struct gen_ask *out)
         buf_str(&b, prompt_facts_for(g, it));
         buf_printf(&b, "Sentence:\n%s\n\n", it->intent);
         put_instructions(&b, it->instruct, it->wish);
-        put(g, out, &b, task_sentence, schema_sentence());
+        put(g, out, &b, it->remedy ? task_remedy : task_sentence, schema_sentence());
     }
     buf_fini(&b);
 }
@@ -234,7 +242,7 @@ void ask_item(struct gen *g, struct item *it, struct gen_ask *out)
         out->name = "scenarios";
         out->tokens_max = g->in.large ? 900 : 300;
         if (!g->in.large && strcmp(it->intent, it->text) != 0)
-            buf_printf(&b, "The user wrote:\n%s\n\n", it->intent);
+            buf_printf(&b, "Part of the problem:\n%s\n\n", it->intent);
         buf_printf(&b, "Requirement:\n%s\n\n", it->text);
         put_instructions(&b, it->instruct, NULL);
         if (g->in.large)

@@ -45,18 +45,19 @@ static void give_plan(struct gen *g, const json_t *value)
 static bool give_sorted(struct gen *g, enum whole w, const json_t *value)
 {
     for (size_t i = 0; i < g->chunk_n; i++) {
-        struct sentence *s = &g->sentences[g->chunk[i]];
+        struct statement *s = &g->statements[g->chunk[i]];
         char key[24];
         snprintf(key, sizeof key, "%zu", i + 1);
         const char *kind = js_str(value, key);
         /* Missed in an earlier round although it has a figure: it is about something after all. */
         bool rule =
             strcmp(kind, "new behaviour") == 0 || (w == WHOLE_MORE && words_figures(&s->words) > 0);
-        s->kind = rule ? SENTENCE_RULE : SENTENCE_BACKGROUND;
+        s->kind = rule ? STATEMENT_RULE : STATEMENT_BACKGROUND;
+        s->counts = rule;
         if (rule && w == WHOLE_MORE)
-            take_sentence(g, s);
+            take_statement(g, s);
     }
-    return sentences_open(g) > 0;
+    return statements_open(g) > 0;
 }
 
 static char *kebab(struct gen *g, const char *name)
@@ -198,8 +199,8 @@ static void give_merge(struct gen *g, struct item *it, const json_t *value)
 {
     char *instruct = NULL;
     char *said = repair_sentence(g, js_str(value, "requirement"));
-    struct words change = words_of(g->arena, str_of(it->text)),
-                 merged = words_of(g->arena, str_of(said));
+    struct words change = words_of(g, str_of(it->text)),
+                 merged = words_of(g, str_of(said));
     const struct words *sets[] = { &merged };
     bool good = check_sentence(g, it, said, &instruct) == 0 &&
                 words_figures_missing(&change, sets, 1, NULL) == 0 &&

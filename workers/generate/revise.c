@@ -24,22 +24,23 @@ static struct words words_so_far(struct gen *g)
     }
     char *z = arena_dup(g->arena, buf_z(&b), b.len);
     buf_fini(&b);
-    return words_of(g->arena, str_of(z ? z : ""));
+    return words_of(g, str_of(z ? z : ""));
 }
 
 size_t missed_find(struct gen *g)
 {
     struct words have = words_so_far(g);
     const struct words *sets[] = { &have };
-    size_t open = 0;
-    for (size_t i = 0; i < g->sentences_n; i++) {
-        struct sentence *s = &g->sentences[i];
-        bool missed = s->words.n >= 2 && (words_figures_missing(&s->words, sets, 1, NULL) > 0 ||
-                                          words_share(&s->words, &have) < dealt_with);
-        s->kind = missed ? SENTENCE_OPEN : SENTENCE_BACKGROUND;
-        open += missed;
+    size_t missed = 0;
+    for (size_t i = 0; i < g->statements_n; i++) {
+        struct statement *s = &g->statements[i];
+        bool miss = s->counts && s->words.n >= 2 &&
+                    (words_figures_missing(&s->words, sets, 1, NULL) > 0 ||
+                     words_share(&s->words, &have) < dealt_with);
+        s->kind = !miss ? STATEMENT_BACKGROUND : s->certain ? STATEMENT_RULE : STATEMENT_OPEN;
+        missed += miss;
     }
-    return open;
+    return missed;
 }
 
 /* ---- starting from the best draft --------------------------------------------------------------- */
@@ -88,6 +89,16 @@ static void load_item(struct gen *g, const json_t *r)
     item_words(g, it);
 }
 
+/* Scenarios show a sentence: with another sentence they are written anew. What changes an existing
+ * requirement keeps its scenarios, by name. */
+static void write_again(struct gen *g, struct item *it)
+{
+    it->state = ITEM_TEXT;
+    json_array_clear(it->scenarios);
+    if (strcmp(it->op, "modified") == 0)
+        it->target = known_find(g, it->capability, it->name);
+}
+
 /* Findings name their requirement; some only mention it. */
 static struct item *item_of_finding(struct gen *g, const json_t *f)
 {
@@ -115,8 +126,8 @@ static size_t items_in(const struct gen *g)
 static void apply_coverage(struct gen *g, const char *message)
 {
     const char *missing = strstr(message, "(missing: ");
-    for (size_t i = 0; i < g->sentences_n; i++) {
-        struct sentence *s = &g->sentences[i];
+    for (size_t i = 0; i < g->statements_n; i++) {
+        struct statement *s = &g->statements[i];
         if (!memmem(message, strlen(message), s->text.p, s->text.n < 400 ? s->text.n : 400))
             continue;
         struct item *best = NULL;
@@ -133,7 +144,7 @@ static void apply_coverage(struct gen *g, const char *message)
         if (!best)
             return;
         best->intent = text_line(g->arena, s->text, LINE_MAX);
-        best->state = ITEM_TEXT;
+        write_again(g, best);
         if (missing) {
             char *z = arena_printf(g->arena, "Say also: %.*s.", (int)strcspn(missing + 10, ")"),
                                    missing + 10);
@@ -163,8 +174,10 @@ static void apply_finding(struct gen *g, const json_t *f)
     }
     struct str say = js_view(f, *fix ? "fix" : "message");
     it->instruct = text_line(g->arena, say, INSTRUCT_MAX);
-    if (it->state == ITEM_READY || !scenario)
-        it->state = scenario ? ITEM_SCENARIOS : ITEM_TEXT;
+    if (!scenario)
+        write_again(g, it);
+    else if (it->state == ITEM_READY)
+        it->state = ITEM_SCENARIOS;
 }
 
 /* A tool says something else today than when the requirement was written. */
@@ -184,7 +197,7 @@ static void apply_changed_facts(struct gen *g)
             struct item *it = &g->items[k];
             for (size_t s = 0; s < json_array_size(it->sources); s++) {
                 if (strcmp(json_string_value(json_array_get(it->sources, s)), id) == 0) {
-                    it->state = ITEM_TEXT;
+                    write_again(g, it);
                     it->instruct = text_line(
                         g->arena, str_of("Use the values of the facts that hold today."), 100);
                 }
@@ -233,7 +246,7 @@ void revise_comment(struct gen *g, struct comment *c, const json_t *value)
         if (!it)
             return;
     }
-    it->state = ITEM_TEXT;
+    write_again(g, it);
     it->wish = text_line(g->arena, str_of(c->text), LINE_MAX);
     sources_add(it, c->id);
 }

@@ -7,7 +7,7 @@
 
 enum {
     ITEMS_MAX = 40,     /* requirements that one round writes or keeps */
-    SENTENCES_MAX = 64, /* of the problem statement */
+    STATEMENTS_MAX = 64, /* sentences of the problem */
     PLAN_CHUNK = 12,    /* sentences sorted in one step */
     PLAN_MAX = 10,      /* requirements of one plan of a small model */
     PLAN_LARGE = 14,
@@ -41,6 +41,7 @@ struct item {
     int tries;
     char *name;   /* header name */
     char *intent; /* what it is about: a sentence of the problem, a behaviour, a wish */
+    bool remedy;  /* the intent is what is wrong today */
     char *text;   /* the normative sentence(s) */
     int text_faults;
     char *instruct; /* what was wrong, for asking again; or NULL */
@@ -66,11 +67,15 @@ struct fact {
 
 enum phase { PHASE_COMMENTS, PHASE_PLAN, PHASE_MORE, PHASE_ITEMS, PHASE_END, PHASE_DONE };
 
-/* A sentence of the problem: does it ask for something? */
-struct sentence {
+/* A sentence of the problem. What needs an answer is a rule, the rest tells how things are; in a language
+ * that we cannot read, the model sorts. */
+struct statement {
     struct str text;
     struct words words;
-    enum { SENTENCE_OPEN, SENTENCE_RULE, SENTENCE_BACKGROUND } kind;
+    bool counts;    /* it needs an answer, or could */
+    bool certain;   /* … and we could read it */
+    bool complains; /* what needs an answer is what is wrong today */
+    enum { STATEMENT_OPEN, STATEMENT_RULE, STATEMENT_BACKGROUND } kind;
 };
 
 struct comment {
@@ -84,12 +89,13 @@ enum whole { WHOLE_PLAN, WHOLE_MORE, WHOLE_HOME, WHOLE_NAME, WHOLE_WHY, WHOLE_TA
 struct gen {
     struct arena *arena;
     struct gen_input in;
+    enum words_lang lang; /* of the problem */
     enum phase phase;
     struct {
         bool wanted, busy, settled;
     } whole[WHOLE_COUNT];
-    struct sentence sentences[SENTENCES_MAX];
-    size_t sentences_n;
+    struct statement statements[STATEMENTS_MAX];
+    size_t statements_n;
     size_t chunk[PLAN_CHUNK]; /* the sentences being sorted */
     size_t chunk_n;
     struct item items[ITEMS_MAX];
@@ -159,8 +165,9 @@ json_t *place_scenarios(const struct gen *g,
 /* ---- revise.c: from the best draft and what is said about it ------------------------------------ */
 void revise_load(struct gen *g);
 void revise_comment(struct gen *g, struct comment *c, const json_t *value);
-/* Sentences of the problem with a figure that no requirement has, or about something that none is
- * about, become SENTENCE_OPEN, others SENTENCE_BACKGROUND. Returns the number of open ones. */
+/* Statements that count, with a figure that no requirement has, or about something that none is about,
+ * become STATEMENT_RULE when certain, else STATEMENT_OPEN; the others STATEMENT_BACKGROUND. Returns how
+ * many are missed. */
 size_t missed_find(struct gen *g);
 
 /* ---- compose.c ---------------------------------------------------------------------------------- */
@@ -171,13 +178,19 @@ void ask_whole(struct gen *g, enum whole w, struct gen_ask *out);
 void ask_item(struct gen *g, struct item *it, struct gen_ask *out);
 void ask_comment(struct gen *g, struct comment *c, struct gen_ask *out);
 
+/* The content words of a text in the language of the problem. */
+static inline struct words words_of(const struct gen *g, struct str text)
+{
+    return text_words(g->arena, g->lang, text);
+}
+
 /* ---- gen.c --------------------------------------------------------------------------------------- */
 struct item *item_new(struct gen *g, struct str name, struct str intent); /* NULL: full */
 void item_words(struct gen *g, struct item *it);
 void item_quick(struct gen *g, struct item *it);       /* steps that need no model */
 bool planned(const struct gen *g, struct str text);    /* an item is about this already */
-void take_sentence(struct gen *g, struct sentence *s); /* make it an item */
-size_t sentences_open(const struct gen *g);
+void take_statement(struct gen *g, struct statement *s); /* make it an item */
+size_t statements_open(const struct gen *g);
 void gen_want(struct gen *g, enum whole w);
 void gen_advance(struct gen *g); /* to the next phase, when this one is over */
 void sources_add(struct item *it, const char *id);

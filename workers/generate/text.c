@@ -5,97 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORD_MAX = 64 };
-
-static const char *const function_words[] = {
-    "a",       "about", "after", "again",  "all",    "also",  "an",   "and",   "any",   "are",
-    "as",      "at",    "be",    "been",   "before", "but",   "by",   "can",   "could", "do",
-    "does",    "each",  "every", "for",    "from",   "get",   "had",  "has",   "have",  "if",
-    "in",      "into",  "is",    "it",     "its",    "may",   "more", "most",  "must",  "no",
-    "not",     "of",    "on",    "only",   "or",     "our",   "out",  "over",  "shall", "should",
-    "so",      "some",  "such",  "system", "than",   "that",  "the",  "their", "them",  "then",
-    "there",   "these", "they",  "this",   "to",     "too",   "up",   "us",    "was",   "we",
-    "were",    "what",  "when",  "where",  "which",  "while", "who",  "will",  "with",  "within",
-    "without", "would", "you",   "your",
-};
-
-static const char *const numerals[] = { "two",   "three", "four", "five",   "six",   "seven",
-                                        "eight", "nine",  "ten",  "eleven", "twelve" };
-
-static int compare_z(const void *a, const void *b)
+bool word_figure(const struct word *w)
 {
-    return strcmp(a, *(const char *const *)b);
-}
-
-static uint64_t hash_bytes(const char *p, size_t n)
-{
-    uint64_t h = 1469598103934665603u; /* FNV-1a */
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ (unsigned char)p[i]) * 1099511628211u;
-    return h;
-}
-
-/* Take English endings off, so that "locked", "locks" and "locking" are one word. */
-static size_t stem(char *w, size_t n)
-{
-    static const char *const endings[] = { "ing", "ed", "es", "s" };
-    for (size_t i = 0; i < COUNT(endings); i++) {
-        size_t k = strlen(endings[i]);
-        if (n < k + 3 || memcmp(w + n - k, endings[i], k) != 0 || (k == 1 && w[n - 2] == 's'))
-            continue;
-        n -= k;
-        break;
-    }
-    if (n > 3 && w[n - 1] == 'e')
-        n--;
-    if (n > 3 && w[n - 1] == 'i') /* "tries", "tried" */
-        w[n - 1] = 'y';
-    return n > 4 && w[n - 1] == w[n - 2] && w[n - 1] != 's' ? n - 1 : n; /* "stopp" */
-}
-
-/* Fold one word; false: it weighs nothing. */
-static bool fold(struct str as, struct word *out)
-{
-    char w[WORD_MAX + 1];
-    size_t n = 0;
-    bool figure = false, ascii = true;
-    for (size_t i = 0; i < as.n && n < WORD_MAX; i++) {
-        unsigned char c = (unsigned char)as.p[i];
-        figure = figure || isdigit(c);
-        ascii = ascii && c < 0x80;
-        if (c == ',' && i + 1 < as.n)
-            continue; /* 1,000 */
-        w[n++] = (char)tolower(c);
-    }
-    w[n] = '\0';
-    for (size_t i = 0; i < COUNT(numerals) && !figure; i++) {
-        if (strcmp(w, numerals[i]) == 0) {
-            n = i + 2 < 10 ? 1 : 2;
-            w[0] = n == 1 ? (char)('2' + i) : '1';
-            w[1] = n == 1 ? '\0' : (char)('0' + (i + 2 - 10));
-            figure = true;
-        }
-    }
-    if (!figure) {
-        if ((ascii && n < 3) ||
-            bsearch(w, function_words, COUNT(function_words), sizeof *function_words, compare_z))
-            return false;
-        n = ascii ? stem(w, n) : n;
-    }
-    *out = (struct word){ hash_bytes(w, n), as, figure };
-    return true;
-}
-
-static bool is_word_byte(unsigned char c)
-{
-    return isalnum(c) || c >= 0x80;
-}
-
-/* Points and commas inside a figure belong to it: 99.9, 1,000; 12:30 is two. */
-static bool joins(struct str t, size_t i)
-{
-    return (t.p[i] == '.' || t.p[i] == ',') && i > 0 && isdigit((unsigned char)t.p[i - 1]) &&
-           i + 1 < t.n && isdigit((unsigned char)t.p[i + 1]);
+    return (w->flags & WORD_FIGURE) != 0;
 }
 
 static int compare_words(const void *a, const void *b)
@@ -104,46 +16,65 @@ static int compare_words(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* "30-day" and "15min": a figure ends where the letters begin. */
-static size_t word_end(struct str t, size_t i)
+/* Words being gathered, with repetitions. */
+struct heap {
+    struct arena *a;
+    struct word *v;
+    size_t n, cap;
+};
+
+static void gather(struct heap *h, struct word w)
 {
-    bool number = isdigit((unsigned char)t.p[i]);
-    size_t from = i;
-    while (i < t.n && (is_word_byte((unsigned char)t.p[i]) || joins(t, i))) {
-        if (number && i > from && isalpha((unsigned char)t.p[i]))
-            break;
-        i++;
+    struct word *v = h->n < TEXT_WORDS_MAX * 4
+                         ? arena_grow(h->a, h->v, h->n, &h->cap, sizeof *v)
+                         : NULL;
+    if (v) {
+        h->v = v;
+        v[h->n++] = w;
     }
-    return i;
 }
 
-struct words words_of(struct arena *a, struct str t)
+/* max_upload_mb is about uploads, too. */
+static void gather_parts(struct heap *h, const struct word *w)
 {
+    const char *p = w->text.p, *end = p + w->text.n;
+    while (p < end && memchr(w->text.p, '_', w->text.n)) {
+        const char *to = memchr(p, '_', (size_t)(end - p));
+        to = to ? to : end;
+        struct str part = { p, (size_t)(to - p) };
+        if (part.n > 2 && !isdigit((unsigned char)*p))
+            gather(h, (struct word){ .key = words_key(part), .text = part });
+        p = to + 1;
+    }
+}
+
+struct words text_words(struct arena *a, enum words_lang lang, struct str text)
+{
+    struct arena scratch;
+    struct word_list list;
     struct words w = { 0 };
-    size_t cap = 0;
-    for (size_t i = 0; i < t.n && w.n < TEXT_WORDS_MAX * 4;) {
-        if (!is_word_byte((unsigned char)t.p[i])) {
-            i++;
+    struct heap h = { .a = &scratch };
+    size_t kept = 0;
+    arena_init(&scratch, WORDS_SCRATCH_MAX);
+    if (words_scan(&scratch, text, lang, &list) != OK)
+        list.n = 0;
+    for (size_t i = 0; i < list.n; i++) {
+        if (list.at[i].flags & (WORD_STOP | WORD_UNIT))
             continue;
-        }
-        size_t end = word_end(t, i);
-        struct word one;
-        if (fold((struct str){ t.p + i, end - i }, &one)) {
-            if (w.n == cap && !(w.v = arena_grow(a, w.v, w.n, &cap, sizeof one)))
-                return (struct words){ 0 };
-            w.v[w.n++] = one;
-        }
-        i = end;
+        gather(&h, list.at[i]);
+        gather_parts(&h, &list.at[i]);
     }
-    if (w.n == 0)
-        return w;
-    qsort(w.v, w.n, sizeof *w.v, compare_words);
-    size_t kept = 1;
-    for (size_t i = 1; i < w.n && kept < TEXT_WORDS_MAX; i++) {
-        if (w.v[i].key != w.v[kept - 1].key)
-            w.v[kept++] = w.v[i];
+    if (h.n > 1)
+        qsort(h.v, h.n, sizeof *h.v, compare_words);
+    for (size_t i = 0; i < h.n && kept < TEXT_WORDS_MAX; i++) {
+        if (kept == 0 || h.v[i].key != h.v[kept - 1].key)
+            h.v[kept++] = h.v[i];
     }
-    w.n = kept;
+    w.v = kept ? arena_alloc(a, kept * sizeof *w.v) : NULL;
+    w.n = w.v ? kept : 0;
+    if (w.n)
+        memcpy(w.v, h.v, w.n * sizeof *w.v);
+    arena_fini(&scratch);
     return w;
 }
 
@@ -153,11 +84,22 @@ bool words_have(const struct words *w, uint64_t key)
     return w->n > 0 && bsearch(&one, w->v, w->n, sizeof one, compare_words) != NULL;
 }
 
+bool words_hold(const struct words *w, const struct word *one)
+{
+    if (words_have(w, one->key))
+        return true;
+    for (size_t i = 0; i < w->n && word_figure(one); i++) {
+        if (word_figure(&w->v[i]) && w->v[i].low == one->low)
+            return true;
+    }
+    return false;
+}
+
 size_t words_common(const struct words *a, const struct words *b)
 {
     size_t n = 0;
     for (size_t i = 0; i < a->n; i++)
-        n += words_have(b, a->v[i].key);
+        n += words_hold(b, &a->v[i]);
     return n;
 }
 
@@ -165,9 +107,9 @@ double words_share(const struct words *a, const struct words *b)
 {
     double all = 0, has = 0;
     for (size_t i = 0; i < a->n; i++) {
-        double weight = a->v[i].figure ? 1.5 : 1.0;
+        double weight = word_figure(&a->v[i]) ? 1.5 : 1.0;
         all += weight;
-        has += words_have(b, a->v[i].key) ? weight : 0;
+        has += words_hold(b, &a->v[i]) ? weight : 0;
     }
     return all > 0 ? has / all : 0;
 }
@@ -184,11 +126,11 @@ size_t words_figures_missing(const struct words *a, const struct words *const *s
 {
     size_t missing = 0;
     for (size_t i = 0; i < a->n; i++) {
-        bool found = !a->v[i].figure;
+        bool found = !word_figure(&a->v[i]);
         for (size_t k = 0; k < n && !found; k++)
-            found = words_have(sets[k], a->v[i].key);
+            found = words_hold(sets[k], &a->v[i]);
         if (!found && missing++ == 0 && which)
-            *which = a->v[i].as;
+            *which = a->v[i].text;
     }
     return missing;
 }
@@ -197,11 +139,11 @@ size_t words_figures(const struct words *a)
 {
     size_t n = 0;
     for (size_t i = 0; i < a->n; i++)
-        n += a->v[i].figure;
+        n += word_figure(&a->v[i]);
     return n;
 }
 
-/* ---- sentences ------------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 struct str blank_trim(struct str s)
 {
@@ -210,55 +152,6 @@ struct str blank_trim(struct str s)
     while (s.n > 0 && isspace((unsigned char)s.p[s.n - 1]))
         s.n--;
     return s;
-}
-
-/* The length of an end of a sentence at i: ". ", "。", a line end; 0: it goes on. */
-static size_t stop_at(struct str t, size_t i)
-{
-    static const char *const wide[] = { "\xe3\x80\x82", "\xef\xbc\x81",
-                                        "\xef\xbc\x9f" }; /* 。！？ */
-    for (size_t k = 0; k < COUNT(wide); k++) {
-        if (t.n - i >= 3 && memcmp(t.p + i, wide[k], 3) == 0)
-            return 3;
-    }
-    if (t.p[i] == '\n')
-        return 1;
-    bool mark = t.p[i] == '.' || t.p[i] == '!' || t.p[i] == '?';
-    return mark && (i + 1 == t.n || isspace((unsigned char)t.p[i + 1])) ? 1 : 0;
-}
-
-static struct str without_bullet(struct str s)
-{
-    s = blank_trim(s);
-    size_t i = 0;
-    while (i < s.n && isdigit((unsigned char)s.p[i]))
-        i++;
-    if (i > 0 && i + 1 < s.n && (s.p[i] == '.' || s.p[i] == ')') &&
-        isspace((unsigned char)s.p[i + 1]))
-        s = (struct str){ s.p + i + 1, s.n - i - 1 };
-    while (s.n > 0 && (strchr("-*#>+", s.p[0]) || isspace((unsigned char)s.p[0])) && s.p[0])
-        s = (struct str){ s.p + 1, s.n - 1 };
-    return s;
-}
-
-size_t sentences_of(struct str t, struct str *out, size_t max)
-{
-    size_t n = 0, from = 0, i = 0;
-    while (i <= t.n && n < max) {
-        size_t stop = i < t.n ? stop_at(t, i) : 1;
-        if (stop == 0) {
-            i++;
-            continue;
-        }
-        struct str s = blank_trim((struct str){ t.p + from, i - from });
-        bool heading = s.n > 0 && s.p[0] == '#';
-        s = without_bullet(s);
-        if (s.n >= 6 && !heading)
-            out[n++] = s;
-        i += stop;
-        from = i;
-    }
-    return n;
 }
 
 static char *copy_clean(struct arena *a, struct str s, size_t max, bool lines)

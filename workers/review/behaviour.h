@@ -5,7 +5,7 @@
  * MUST), under which conditions, and which of its scenarios show a condition and a result that could
  * be observed. Prose beside the demand is no behaviour: whatever it says counts nothing. */
 #include "common/js.h"
-#include "workers/review/problem.h"
+#include "workers/problem.h"
 
 enum req_op { REQ_ADDED, REQ_MODIFIED, REQ_REMOVED, REQ_RENAMED };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef PAWL_REVIEW_PROBLEM_H
-#define PAWL_REVIEW_PROBLEM_H
+#ifndef PAWL_PROBLEM_H
+#define PAWL_PROBLEM_H
 /* problem: a problem statement read clause by clause, without a model. Some clauses say what is
  * wanted, others tell a story and complain. A draft has to do what is wanted; figures and names of the
  * story ("340 fees last winter") need not be in it, and a requirement that makes the story come true
@@ -13,7 +13,7 @@
  *
  * When nothing is wanted in words, what is said to be missing or impossible counts, else what is
  * stated without complaint, else everything. */
-#include "workers/review/cues.h"
+#include "workers/cues.h"
 
 enum point_kind { POINT_STORY, POINT_MORE, POINT_WISH };
 
@@ -42,7 +42,8 @@ struct point {
     size_t n;
     const struct word *verb; /* what shall be done ("should be capped"); NULL: not plain to see */
     struct word_set keys;    /* of the terms */
-    double weight;           /* sum of the terms */
+    double share;            /* how much of it needs an answer: 1 all, 0 nothing */
+    double weight;           /* sum of the terms, times share */
 };
 
 struct problem {

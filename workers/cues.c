@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "workers/review/cues.h"
+#include "workers/cues.h"
 
 #include <string.h>
 
 static const char *const lists[CUE_COUNT] = {
 #define CUE(id, meaning, words) [CUE_##id] = words,
-#include "workers/review/cues.def"
+#include "workers/cues.def"
 #undef CUE
 };
 

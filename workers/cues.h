@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef PAWL_REVIEW_CUES_H
-#define PAWL_REVIEW_CUES_H
-/* cues: the words of cues.def as sets of keys. Built once for a review; lives in the arena. */
+#ifndef PAWL_CUES_H
+#define PAWL_CUES_H
+/* cues: the words of cues.def as sets of keys. Built once for a task; lives in the arena. */
 #include "workers/words.h"
 
 enum cue {
 #define CUE(id, meaning, words) CUE_##id,
-#include "workers/review/cues.def"
+#include "workers/cues.def"
 #undef CUE
     CUE_COUNT
 };

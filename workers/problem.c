@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "workers/review/problem.h"
+#include "workers/problem.h"
 
 #include <string.h>
 
@@ -389,6 +389,7 @@ static void weigh(struct reading *r)
     for (size_t i = 0; i < out->n; i++) {
         struct point *p = &out->points[i];
         double share = share_of_point(r, p, absences, statements);
+        p->share = share;
         for (size_t k = 0; k < p->n; k++) {
             struct term *t = &p->terms[k];
             bool trouble =
