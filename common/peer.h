@@ -60,6 +60,6 @@ enum status peer_send(struct peer *p, struct str to, const struct msg *m,
 enum status peer_send_raw(struct peer *p, struct str to, struct str header,
                           const struct str *frames, uint32_t frames_n) MUST_USE;
 
-/* Make a CURVE key pair, Z85. */
+/* Make a CURVE key pair, Z85; the public half never begins with a dash. */
 enum status peer_keypair(char public_key[41], char secret_key[41]);
 #endif
