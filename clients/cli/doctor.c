@@ -6,6 +6,7 @@
 #include "clients/cli/probe.h"
 #include "clients/cli/spawn.h"
 #include "common/conf_in.h"
+#include "common/mcp/mcpjson.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,7 +18,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { ANSWER_MS = 5000, PROBE_MS = 3000, MCP_BYTES_MAX = 1 << 20 };
+enum { ANSWER_MS = 5000, PROBE_MS = 3000 };
 
 enum grade { PASS, WARN, FAIL };
 
@@ -230,19 +231,24 @@ static void check_models(struct exam *x)
 
 /* ---- tools ----------------------------------------------------------------------------------- */
 
-static void check_server(struct exam *x, const char *name, const json_t *server)
+static const char *variable(void *ctx, const char *name)
+{
+    (void)ctx;
+    return getenv(name);
+}
+
+static void check_server(struct exam *x, const struct mcp_server *s)
 {
     char path[PATH_MAX];
-    const char *command = js_str(server, "command");
-    if (*js_str(server, "url"))
-        notef(x, PASS, "mcp", "", "%s: %s", name, js_str(server, "url"));
-    else if (!*command)
-        notef(x, FAIL, "mcp", "give it a command, and args", "%s: neither command nor url", name);
-    else if (spawn_in_path(command, path, sizeof path))
-        notef(x, PASS, "mcp", "", "%s: %s", name, path);
+    if (s->disabled)
+        notef(x, PASS, "mcp", "", "%s: disabled", s->name);
+    else if (s->fault)
+        notef(x, FAIL, "mcp", s->fix, "%s: %s", s->name, s->fault);
+    else if (spawn_in_path(s->command, path, sizeof path))
+        notef(x, PASS, "mcp", "", "%s: %s", s->name, path);
     else
-        notef(x, FAIL, "mcp", "install it, or write its full path", "%s: '%s' is not in PATH", name,
-              command);
+        notef(x, FAIL, "mcp", "install it, or write its full path", "%s: '%s' is not in PATH",
+              s->name, s->command);
 }
 
 static void check_mcp(struct exam *x)
@@ -266,23 +272,19 @@ static void check_mcp(struct exam *x)
         notef(x, FAIL, "mcp", "correct analyze.mcp", "%s: %s", path, strerror(errno));
         return;
     }
-    buf_init(&text, MCP_BYTES_MAX);
+    buf_init(&text, MCPJSON_BYTES_MAX + sizeof piece);
     while ((n = fread(piece, 1, sizeof piece, f)) > 0)
         buf_append(&text, piece, n);
     fclose(f);
-    json_t *v = text.status == OK ? js_parse(buf_get(&text), &err) : NULL;
-    const json_t *servers = js_obj(v, "mcpServers");
-    const char *name;
-    json_t *server;
-    if (!v)
-        notef(x, FAIL, "mcp",
-              "it is JSON: {\"mcpServers\": {NAME: {\"command\": …, \"args\": […]}}}", "%s: %s",
-              path, text.status == OK ? err.text : "larger than 1 MiB");
-    else if (!servers)
-        notef(x, FAIL, "mcp", "write it as LM Studio and Claude Desktop do",
-              "%s: no object mcpServers in it", path);
-    json_object_foreach((json_t *)servers, name, server) check_server(x, name, server);
-    json_decref(v);
+    struct mcp_vars vars = { variable, NULL, conf_dir(x->cli->conf) };
+    struct mcp_file file;
+    if (mcpjson_read(buf_get(&text), path, &vars, &file, NULL, &err) != OK)
+        notef(x, FAIL, "mcp", err.fix, "%s", err.text);
+    for (size_t i = 0; i < file.n; i++)
+        check_server(x, &file.servers[i]);
+    for (size_t i = 0; i < file.remarks_n; i++)
+        note(x, WARN, "mcp", file.remarks[i], "");
+    mcpjson_fini(&file);
     buf_fini(&text);
 }
 

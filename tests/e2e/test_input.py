@@ -158,6 +158,15 @@ class Tools(Case, Good):
         self.start({"nowhere": {"command": "/nonexistent/server"}, "good": self.bad("good")})
         self.assertIn("nowhere", json.dumps(self.rig.doc(self.good(), "insights")["findings"]))
 
+    def test_doctor_reads_it_as_the_worker_does(self):
+        self.rig.all(stages=())
+        (self.rig.dir / "mcp.json").write_text("""{ // ours
+            "mcpServers": {"good": {"command": "python3"}, "gone": {"command": "/nonexistent/server"}, "off": {"command": "x", "disabled": true},
+                           "bare": {"command": "python3", "env": {"TOKEN": "${PAWL_TEST_NOT_SET}"}},} }""")
+        rows = [row for row in self.rig.pawl("doctor", "-o", "json", code=None).json["checks"] if row["check"] == "mcp"]
+        self.assertEqual(["pass", "fail", "pass", "fail"], [row["grade"] for row in rows], rows)
+        self.assertIn("PAWL_TEST_NOT_SET", json.dumps(rows[3]))
+
     def test_unreadable_mcp_json_names_the_place(self):
         self.rig.project()
         self.rig.all(stages=("parse", "generate", "review"))
