@@ -17,7 +17,7 @@ int verdict_compare(const struct verdict *a, const struct verdict *b)
 
 bool verdict_meets(const struct verdict *v, const struct budget *b)
 {
-    return v->gates && v->measures >= (int32_t)b->measures &&
+    return v->gates && v->errors == 0 && v->measures >= (int32_t)b->measures &&
            (v->judge < 0 || v->judge >= (int32_t)b->judge);
 }
 

@@ -8,7 +8,7 @@
 
 /* > 0: a is better than b; 0: equal. */
 int verdict_compare(const struct verdict *a, const struct verdict *b);
-/* Gates hold and both targets are met; what was not judged has no judge target. */
+/* Gates hold, no error is open, and both targets are met; what was not judged has no judge target. */
 bool verdict_meets(const struct verdict *v, const struct budget *b);
 
 struct ruling {

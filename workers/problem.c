@@ -290,6 +290,18 @@ static void put_terms(struct reading *r, struct point *p, size_t modal)
 
 /* ---- clauses ------------------------------------------------------------------------------------ */
 
+/* The sentence, or the part of it that the clause is, without "and". */
+static struct str clause_text(const struct sentence *s, const struct word *w, size_t n)
+{
+    if (n == s->n)
+        return s->text;
+    const struct word *first = n > 1 && joins(w) ? w + 1 : w, *last = w + n - 1;
+    const char *end = last->text.p + last->text.n, *stop = s->text.p + s->text.n;
+    while (end < stop && strchr("\"')`", *end)) /* what was opened inside it is closed */
+        end++;
+    return (struct str){ first->text.p, (size_t)(end - first->text.p) };
+}
+
 static void add_point(struct reading *r, const struct sentence *s, const struct word *w, size_t n)
 {
     struct problem *out = r->out;
@@ -298,7 +310,8 @@ static void add_point(struct reading *r, const struct sentence *s, const struct 
         return;
     n = n < CLAUSE_WORDS ? n : CLAUSE_WORDS;
     struct point *p = &out->points[out->n];
-    *p = (struct point){ .text = s->text, .words = w, .words_n = n, .heading = s->heading };
+    *p = (struct point){ .words = w, .words_n = n, .heading = s->heading };
+    p->text = clause_text(s, w, n);
     p->kind = kind_of(r, w, n, s->heading, &modal);
     p->complains = p->kind == POINT_STORY &&
                    ((s->heading && cue_any(r->cues, CUE_COPULA, w, n)) ||

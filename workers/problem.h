@@ -30,8 +30,8 @@ struct term {
 };
 
 struct point {
-    struct str text;          /* the sentence */
-    const struct word *words; /* the clause */
+    struct str text;          /* the sentence, or the clause when each says something wanted */
+    const struct word *words; /* of the clause */
     size_t words_n;
     enum point_kind kind;
     bool heading;

@@ -104,21 +104,7 @@ static void load_wish_words(struct gen *g)
     buf_fini(&b);
 }
 
-/* Is there a clause in the sentence that counts, and does such a clause complain? */
-static void read_sentence(const struct problem *p, struct statement *s)
-{
-    for (size_t i = 0; i < p->n; i++) {
-        const struct point *at = &p->points[i];
-        if (at->text.p == s->text.p && at->share >= counts_from) {
-            s->counts = true;
-            s->complains = s->complains || at->complains;
-        }
-    }
-}
-
-/* What the review will ask for is what the draft is planned from: both read the problem alike. Only
- * where nothing is wanted in so many words, or in none of the languages that problem.h can read, the
- * model sorts what is left. */
+/* What the review will ask for is what the draft is planned from: both read the problem alike. */
 static void load_statements(struct gen *g)
 {
     struct word_set known = { 0 };
@@ -127,21 +113,23 @@ static void load_statements(struct gen *g)
     if (!cues || problem_read(g->arena, cues, g->problem, &known, &p) != OK)
         p = (struct problem){ 0 };
     bool readable = p.wishes || (p.list.lang > LANG_NONE && p.list.lang < LANG_ZH);
-    for (size_t i = 0; i < p.list.sentences_n && g->statements_n < STATEMENTS_MAX; i++) {
-        const struct sentence *from = &p.list.sentences[i];
-        struct statement s = { .text = from->text, .words = words_of(g, from->text) };
-        if (s.words.n < 2 || from->heading)
-            continue;
-        read_sentence(&p, &s);
-        s.certain = s.counts && readable;
-        s.kind = s.certain   ? STATEMENT_RULE
-                 : p.wishes ? STATEMENT_BACKGROUND
-                            : STATEMENT_OPEN;
-        g->statements[g->statements_n++] = s;
+    for (size_t i = 0; i < p.n && g->statements_n < STATEMENTS_MAX; i++) {
+        const struct point *from = &p.points[i];
+        bool counts = from->share >= counts_from;
+        struct statement s = {
+            .text = str_of(text_line(g->arena, from->text, LINE_MAX)),
+            .kind = counts && readable ? STATEMENT_RULE
+                    : p.wishes         ? STATEMENT_BACKGROUND
+                                       : STATEMENT_OPEN,
+            .remedy = from->complains,
+        };
+        s.words = words_of(g, s.text);
+        if (s.words.n >= 2 && !from->heading)
+            g->statements[g->statements_n++] = s;
     }
     if (g->statements_n == 0) /* hardly a word */
         g->statements[g->statements_n++] =
-            (struct statement){ .text = blank_trim(g->problem), .counts = true };
+            (struct statement){ .text = str_of(text_line(g->arena, g->problem, LINE_MAX)) };
 }
 
 struct gen *gen_new(struct arena *arena, const struct gen_input *in)
@@ -192,7 +180,8 @@ size_t statements_open(const struct gen *g)
 {
     size_t n = 0;
     for (size_t i = 0; i < g->statements_n; i++)
-        n += g->statements[i].kind == STATEMENT_OPEN;
+        n += g->statements[i].kind == STATEMENT_OPEN &&
+             (g->phase != PHASE_MORE || g->statements[i].missed);
     return n;
 }
 
@@ -255,7 +244,7 @@ static void at_least_one(struct gen *g)
     size_t most = 0;
     for (size_t i = 0; i < g->statements_n; i++) {
         const struct statement *s = &g->statements[i];
-        size_t weight = (s->words.n + 3 * words_figures(&s->words)) * (s->counts ? 10 : 1);
+        size_t weight = (s->words.n + 3 * words_figures(&s->words)) * (s->kind != STATEMENT_BACKGROUND ? 10 : 1);
         if (weight > most) {
             most = weight;
             best = s->text;
@@ -286,7 +275,7 @@ void take_statement(struct gen *g, struct statement *s)
     struct item *it =
         n < PLAN_MAX && !planned(g, s->text) ? item_new(g, s->text, s->text) : NULL;
     if (it)
-        it->remedy = s->complains;
+        it->remedy = s->remedy;
 }
 
 /* In the order of the problem. When nothing asks for anything, everything does. */
@@ -300,12 +289,12 @@ static void plan_from_statements(struct gen *g)
     }
 }
 
-/* What a plan or an earlier round missed. A large model is told once more; to a small one, what asks in
- * so many words is given as it is. */
+/* What a plan or an earlier round missed. A large model is told once more; a small one gets each rule as
+ * it is. */
 static void plan_more(struct gen *g)
 {
     for (size_t i = 0; i < g->statements_n && !g->in.large; i++) {
-        if (g->statements[i].kind == STATEMENT_RULE)
+        if (g->statements[i].kind == STATEMENT_RULE && g->statements[i].missed)
             take_statement(g, &g->statements[i]);
     }
     if ((g->in.large || statements_open(g)) && g->items_n < ITEMS_MAX)

@@ -103,11 +103,12 @@ static void put_statements(struct gen *g, struct buf *b)
     g->chunk_n = 0;
     buf_str(b, "Sentences of the problem:\n");
     for (size_t i = 0; i < g->statements_n && g->chunk_n < PLAN_CHUNK; i++) {
-        bool large = g->in.large && g->statements[i].kind == STATEMENT_RULE;
-        if (g->statements[i].kind != STATEMENT_OPEN && !large)
+        const struct statement *s = &g->statements[i];
+        bool rule = g->in.large && s->kind == STATEMENT_RULE;
+        if (!(rule || s->kind == STATEMENT_OPEN) || (g->phase == PHASE_MORE && !s->missed))
             continue;
         g->chunk[g->chunk_n++] = i;
-        buf_printf(b, "%zu. %s\n", g->chunk_n, text_line(g->arena, g->statements[i].text, LINE_MAX));
+        buf_printf(b, "%zu. %s\n", g->chunk_n, s->text.p);
     }
     buf_char(b, '\n');
 }

@@ -53,7 +53,7 @@ static bool give_sorted(struct gen *g, enum whole w, const json_t *value)
         bool rule =
             strcmp(kind, "new behaviour") == 0 || (w == WHOLE_MORE && words_figures(&s->words) > 0);
         s->kind = rule ? STATEMENT_RULE : STATEMENT_BACKGROUND;
-        s->counts = rule;
+        s->missed = false;
         if (rule && w == WHOLE_MORE)
             take_statement(g, s);
     }

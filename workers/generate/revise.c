@@ -34,11 +34,10 @@ size_t missed_find(struct gen *g)
     size_t missed = 0;
     for (size_t i = 0; i < g->statements_n; i++) {
         struct statement *s = &g->statements[i];
-        bool miss = s->counts && s->words.n >= 2 &&
+        s->missed = s->kind != STATEMENT_BACKGROUND && s->words.n >= 2 &&
                     (words_figures_missing(&s->words, sets, 1, NULL) > 0 ||
                      words_share(&s->words, &have) < dealt_with);
-        s->kind = !miss ? STATEMENT_BACKGROUND : s->certain ? STATEMENT_RULE : STATEMENT_OPEN;
-        missed += miss;
+        missed += s->missed;
     }
     return missed;
 }
@@ -121,6 +120,19 @@ static size_t items_in(const struct gen *g)
     return n;
 }
 
+static struct item *nearest_item(struct gen *g, const struct statement *s, double *most)
+{
+    struct item *best = NULL;
+    for (size_t k = 0; k < g->items_n; k++) {
+        double share = words_share(&s->words, &g->items[k].words);
+        if (g->items[k].state != ITEM_OUT && share >= *most) {
+            *most = share;
+            best = &g->items[k];
+        }
+    }
+    return best;
+}
+
 /* A sentence of the problem is not, or only partly, dealt with: the requirement that is nearest to it
  * is written again from it, else it gets one of its own. */
 static void apply_coverage(struct gen *g, const char *message)
@@ -128,22 +140,16 @@ static void apply_coverage(struct gen *g, const char *message)
     const char *missing = strstr(message, "(missing: ");
     for (size_t i = 0; i < g->statements_n; i++) {
         struct statement *s = &g->statements[i];
-        if (!memmem(message, strlen(message), s->text.p, s->text.n < 400 ? s->text.n : 400))
-            continue;
-        struct item *best = NULL;
         double most = dealt_with;
-        for (size_t k = 0; k < g->items_n; k++) {
-            double share = words_share(&s->words, &g->items[k].words);
-            if (g->items[k].state != ITEM_OUT && share >= most) {
-                most = share;
-                best = &g->items[k];
-            }
-        }
+        if (!memmem(message, strlen(message), s->text.p, s->text.n < 200 ? s->text.n : 200))
+            continue;
+        struct item *best = nearest_item(g, s, &most);
         if (!best)
             best = item_new(g, s->text, s->text);
         if (!best)
             return;
         best->intent = text_line(g->arena, s->text, LINE_MAX);
+        best->remedy = s->remedy;
         write_again(g, best);
         if (missing) {
             char *z = arena_printf(g->arena, "Say also: %.*s.", (int)strcspn(missing + 10, ")"),

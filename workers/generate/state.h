@@ -67,15 +67,14 @@ struct fact {
 
 enum phase { PHASE_COMMENTS, PHASE_PLAN, PHASE_MORE, PHASE_ITEMS, PHASE_END, PHASE_DONE };
 
-/* A sentence of the problem. What needs an answer is a rule, the rest tells how things are; in a language
- * that we cannot read, the model sorts. */
+/* A sentence of the problem, or a clause that wants something of its own. What needs an answer is a rule,
+ * the rest is background; where nothing is wanted in words that we can read, the model sorts. */
 struct statement {
-    struct str text;
+    struct str text; /* one line */
     struct words words;
-    bool counts;    /* it needs an answer, or could */
-    bool certain;   /* … and we could read it */
-    bool complains; /* what needs an answer is what is wrong today */
     enum { STATEMENT_OPEN, STATEMENT_RULE, STATEMENT_BACKGROUND } kind;
+    bool remedy; /* a rule, but it says what is wrong today */
+    bool missed; /* no requirement is about it */
 };
 
 struct comment {
@@ -165,9 +164,8 @@ json_t *place_scenarios(const struct gen *g,
 /* ---- revise.c: from the best draft and what is said about it ------------------------------------ */
 void revise_load(struct gen *g);
 void revise_comment(struct gen *g, struct comment *c, const json_t *value);
-/* Statements that count, with a figure that no requirement has, or about something that none is about,
- * become STATEMENT_RULE when certain, else STATEMENT_OPEN; the others STATEMENT_BACKGROUND. Returns how
- * many are missed. */
+/* Marks the statements, but for the background, with a figure that no requirement has or about something
+ * that none is about. Returns how many are missed. */
 size_t missed_find(struct gen *g);
 
 /* ---- compose.c ---------------------------------------------------------------------------------- */

@@ -115,7 +115,7 @@ static struct job loop_job(void)
     j.budget = (struct budget){
         .rounds = 4, .patience = 2, .measures = 800, .judge = 600, .tokens = 1000, .wall_ms = 60000
     };
-    j.last = (struct verdict){ .gates = true, .measures = 500, .judge = -1, .errors = 1 };
+    j.last = (struct verdict){ .gates = true, .measures = 500, .judge = -1, .warnings = 1 };
     return j;
 }
 
@@ -161,6 +161,9 @@ static void policy_stops_for_each_reason(void **s)
     j.last.judge = 599;
     assert_false(policy_round(&j, 0).end); /* judged, and the judge is not content */
     j.last.judge = 600;
+    j.last.errors = 1;
+    assert_false(policy_round(&j, 0).end); /* the score is met, but an error is open */
+    j.last.errors = 0;
     expect_end(&j, 0, JOB_ACCEPTED, "target");
     j.comment_waits = true;
     assert_false(policy_round(&j, 0).end); /* a comment gets its round */
@@ -168,7 +171,7 @@ static void policy_stops_for_each_reason(void **s)
     expect_end(&j, 0, JOB_ACCEPTED, "target"); /* unless the budget is spent */
 
     j = loop_job();
-    j.last.errors = 0;
+    j.last.warnings = 0;
     expect_end(&j, 0, JOB_EXHAUSTED, "nothing more to say");
     j = loop_job();
     j.round = 4;

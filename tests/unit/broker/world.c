@@ -294,7 +294,7 @@ const char *done(struct world *w, uint64_t peer, const struct held *h, struct ou
                         .asked = o.asked,
                         .asked_n = o.asked_n };
     ev.verdict = (struct verdict){
-        .gates = !o.gates_fail, .measures = o.measures, .judge = o.judge, .errors = o.clean ? 0 : 1
+        .gates = !o.gates_fail, .measures = o.measures, .judge = o.judge, .warnings = o.clean ? 0 : 1
     };
     snprintf(ev.verdict.candidate, sizeof ev.verdict.candidate, "%.64s",
              o.candidate ? o.candidate : h->task);
