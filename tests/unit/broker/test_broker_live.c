@@ -95,9 +95,9 @@ static void say_done(struct party *w, const struct held *h, struct result r)
         mp_z(&verdict, "judge");
         mp_int(&verdict, -1);
         mp_z(&verdict, "errors");
-        mp_int(&verdict, 1);
-        mp_z(&verdict, "warnings");
         mp_int(&verdict, 0);
+        mp_z(&verdict, "warnings");
+        mp_int(&verdict, 1);
         mp_z(&verdict, "candidate");
         mp_z(&verdict, candidate);
         m.DONE.verdict = buf_get(&verdict);
