@@ -361,7 +361,7 @@ static enum status open_peer(struct broker *b, struct err *err)
     return st == OK ? mux_socket(b->mux, peer_socket(b->peer), loop_on_socket, b) : st;
 }
 
-static void broker_init(struct broker *b)
+void broker_init(struct broker *b)
 {
     b->flying_end = &b->flying;
     b->started_ms = wall_now().ms;
@@ -417,7 +417,7 @@ static void flush(struct broker *b)
         b->store.ops->resign(b->store.self);
 }
 
-static void broker_close(struct broker *b)
+void broker_close(struct broker *b)
 {
     b->broken = true;
     watch_free(b);

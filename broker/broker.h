@@ -126,6 +126,8 @@ struct broker_options {
 
 /* broker.c */
 int broker_main(const struct broker_options *options);
+void broker_init(struct broker *b); /* of zeroes and a conf; then mux, peer and store are set */
+void broker_close(struct broker *b);
 struct event broker_event(struct broker *b, enum event_kind kind);
 void broker_step(struct broker *b, const struct event *ev);
 void broker_lost(struct broker *b, enum status st, const struct err *err); /* the chain is broken */

@@ -9,101 +9,173 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_SIZE = 256, VALUES_MAX = 4096 };
+enum { KEY_SIZE = 256 };
 
 /* ---- cells -------------------------------------------------------------------------------- */
 
-/* Event ids are ordered by their numbers, everything else by its bytes. */
-static int field_compare(const char *key, const char *a, const char *b)
+static uint64_t hash_name(const char *z)
 {
-    return strcmp(key, "e") == 0 ? event_id_compare(str_of(a), str_of(b)) : strcmp(a, b);
+    uint64_t v = 0xcbf29ce484222325u;
+    for (; *z; z++)
+        v = (v ^ (unsigned char)*z) * 0x100000001b3u;
+    return v ^ v >> 32;
 }
 
-/* The first cell that does not come before (key, field). */
-static size_t place(const struct store_fake *f, const char *key, const char *field, bool *found)
+static bool grow_keys(struct store_fake *f)
 {
-    size_t low = 0, high = f->n;
+    size_t cap = f->cap ? f->cap * 2 : 256;
+    struct fake_key **wider = calloc(cap, sizeof *wider);
+    if (!wider)
+        return false;
+    for (size_t i = 0; i < f->cap; i++) {
+        if (!f->keys[i])
+            continue;
+        size_t at = f->keys[i]->hash & (cap - 1);
+        while (wider[at])
+            at = (at + 1) & (cap - 1);
+        wider[at] = f->keys[i];
+    }
+    free(f->keys);
+    f->keys = wider;
+    f->cap = cap;
+    return true;
+}
+
+/* A key that lost its last cell stays, empty: it is as good as absent. */
+static struct fake_key *find_key(struct store_fake *f, const char *name, bool make)
+{
+    if (make && (f->len + 1) * 2 > f->cap && !grow_keys(f))
+        abort();
+    uint64_t hash = hash_name(name);
+    size_t at = f->cap ? hash & (f->cap - 1) : 0;
+    while (f->cap && f->keys[at]) {
+        if (f->keys[at]->hash == hash && strcmp(f->keys[at]->name, name) == 0)
+            return f->keys[at];
+        at = (at + 1) & (f->cap - 1);
+    }
+    if (!make)
+        return NULL;
+    struct fake_key *k = calloc(1, sizeof *k);
+    assert(k);
+    *k = (struct fake_key){ .name = strdup(name), .hash = hash, .events = strcmp(name, "e") == 0 };
+    assert(k->name);
+    f->keys[at] = k;
+    f->len++;
+    return k;
+}
+
+static const struct fake_key *look(const struct store_fake *f, const char *name)
+{
+    return find_key((struct store_fake *)(uintptr_t)f, name, false); /* changes nothing */
+}
+
+/* Event ids are ordered by their numbers, everything else by its bytes. */
+static int field_compare(const struct fake_key *k, const char *a, const char *b)
+{
+    if (!k->events)
+        return strcmp(a, b);
+    char *rest_a, *rest_b;
+    uint64_t x = strtoull(a, &rest_a, 10), y = strtoull(b, &rest_b, 10);
+    if (x == y && *rest_a && *rest_b) {
+        x = strtoull(rest_a + 1, NULL, 10);
+        y = strtoull(rest_b + 1, NULL, 10);
+    }
+    return x == y ? 0 : x > y ? 1 : -1;
+}
+
+/* The first cell that does not come before the field. What is new mostly comes last. */
+static size_t place(const struct fake_key *k, const char *field, bool *found)
+{
+    size_t low = 0, high = k->n;
+    *found = false;
+    if (k->n && field_compare(k, k->cells[k->n - 1].field, field) < 0)
+        return k->n;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        int order = strcmp(f->cells[mid].key, key);
-        if (order == 0)
-            order = field_compare(key, f->cells[mid].field, field);
-        if (order < 0)
+        if (field_compare(k, k->cells[mid].field, field) < 0)
             low = mid + 1;
         else
             high = mid;
     }
-    *found = low < f->n && strcmp(f->cells[low].key, key) == 0 &&
-             field_compare(key, f->cells[low].field, field) == 0;
+    *found = low < k->n && field_compare(k, k->cells[low].field, field) == 0;
     return low;
 }
 
 const struct buf *store_fake_get(const struct store_fake *f, const char *key, const char *field)
 {
     bool found;
-    size_t at = place(f, key, field, &found);
-    return found ? &f->cells[at].value : NULL;
+    const struct fake_key *k = look(f, key);
+    size_t at = k ? place(k, field, &found) : 0;
+    return k && found ? &k->cells[at].value : NULL;
+}
+
+static void changed(struct store_fake *f, const char *key, const char *field, struct str value)
+{
+    if (f->changed)
+        f->changed(f->changed_ctx, key, field, value);
 }
 
 static void set(struct store_fake *f, const char *key, const char *field, struct str value)
 {
     bool found;
-    size_t at = place(f, key, field, &found);
+    struct fake_key *k = find_key(f, key, true);
+    size_t at = place(k, field, &found);
     if (!found) {
-        if (f->n == f->cap) {
-            f->cap = f->cap ? f->cap * 2 : 64;
-            f->cells = realloc(f->cells, f->cap * sizeof *f->cells);
-            assert(f->cells);
+        if (k->n == k->cap) {
+            k->cap = k->cap ? k->cap * 2 : 4;
+            k->cells = realloc(k->cells, k->cap * sizeof *k->cells);
+            assert(k->cells);
         }
-        memmove(f->cells + at + 1, f->cells + at, (f->n - at) * sizeof *f->cells);
-        f->n++;
-        f->cells[at] = (struct fake_cell){ strdup(key), strdup(field), { 0 } };
-        buf_init(&f->cells[at].value, BATCH_MAX);
+        memmove(k->cells + at + 1, k->cells + at, (k->n - at) * sizeof *k->cells);
+        k->n++;
+        k->cells[at] = (struct fake_cell){ strdup(field), { 0 } };
+        assert(k->cells[at].field);
+        buf_init(&k->cells[at].value, BATCH_MAX);
     }
-    buf_clear(&f->cells[at].value);
-    buf_view(&f->cells[at].value, value);
+    buf_clear(&k->cells[at].value);
+    buf_view(&k->cells[at].value, value);
+    changed(f, key, field, (struct str){ value.p ? value.p : "", value.n });
 }
 
-static void unset_at(struct store_fake *f, size_t at)
+static void unset_at(struct store_fake *f, struct fake_key *k, size_t at)
 {
-    free(f->cells[at].key);
-    free(f->cells[at].field);
-    buf_fini(&f->cells[at].value);
-    memmove(f->cells + at, f->cells + at + 1, (f->n - at - 1) * sizeof *f->cells);
-    f->n--;
+    struct fake_cell gone = k->cells[at];
+    memmove(k->cells + at, k->cells + at + 1, (k->n - at - 1) * sizeof *k->cells);
+    k->n--;
+    changed(f, k->name, gone.field, (struct str){ 0 });
+    free(gone.field);
+    buf_fini(&gone.value);
 }
 
 static void unset(struct store_fake *f, const char *key, const char *field)
 {
     bool found;
-    size_t at = place(f, key, field, &found);
-    if (found)
-        unset_at(f, at);
-}
-
-static size_t first_of(const struct store_fake *f, const char *key)
-{
-    bool found;
-    return place(f, key, "", &found);
-}
-
-static bool is_of(const struct store_fake *f, size_t at, const char *key)
-{
-    return at < f->n && strcmp(f->cells[at].key, key) == 0;
+    struct fake_key *k = find_key(f, key, false);
+    size_t at = k ? place(k, field, &found) : 0;
+    if (k && found)
+        unset_at(f, k, at);
 }
 
 static void unset_all(struct store_fake *f, const char *key)
 {
-    while (is_of(f, first_of(f, key), key))
-        unset_at(f, first_of(f, key));
+    struct fake_key *k = find_key(f, key, false);
+    while (k && k->n)
+        unset_at(f, k, k->n - 1);
 }
 
 static size_t count_of(const struct store_fake *f, const char *key)
 {
-    size_t n = 0;
-    for (size_t at = first_of(f, key); is_of(f, at, key); at++)
-        n++;
-    return n;
+    const struct fake_key *k = look(f, key);
+    return k ? k->n : 0;
+}
+
+void store_fake_each(const struct store_fake *f, store_fake_fn *fn, void *ctx)
+{
+    for (size_t i = 0; i < f->cap; i++) {
+        const struct fake_key *k = f->keys[i];
+        for (size_t at = 0; k && at < k->n; at++)
+            fn(ctx, k->name, k->cells[at].field, buf_get(&k->cells[at].value));
+    }
 }
 
 /* ---- the batch, as functions.lua does it -------------------------------------------------- */
@@ -300,10 +372,11 @@ static void write_remove(struct store_fake *f, struct op *op)
 static void write_sweep(struct store_fake *f, struct op *op)
 {
     int64_t before = int_next(&op->in);
-    for (size_t at = first_of(f, "blobs"); is_of(f, at, "blobs");) {
+    struct fake_key *k = find_key(f, "blobs", false);
+    for (size_t at = 0; k && at < k->n;) {
         char hex[HASH_HEX + 1], key[KEY_SIZE];
-        copy(hex, sizeof hex, str_of(f->cells[at].field));
-        if (strtoll(buf_z(&f->cells[at].value), NULL, 10) > before) {
+        copy(hex, sizeof hex, str_of(k->cells[at].field));
+        if (strtoll(buf_z(&k->cells[at].value), NULL, 10) > before) {
             at++;
             continue;
         }
@@ -311,7 +384,6 @@ static void write_sweep(struct store_fake *f, struct op *op)
         if (count_of(f, key) == 0)
             drop_blob(f, hex);
         unset(f, "blobs", hex);
-        at = first_of(f, "blobs");
     }
 }
 
@@ -380,33 +452,50 @@ enum status store_fake_commit(struct store_fake *f, const struct epoch *epoch, u
 
 /* ---- store_ops ---------------------------------------------------------------------------- */
 
-static enum status fake_lead(void *self, struct epoch *epoch, struct err *err)
+enum status store_fake_lead(struct store_fake *f, const char *name, struct epoch *epoch,
+                            struct err *err)
 {
-    struct store_fake *f = self;
-    if (f->holder[0] && strcmp(f->holder, f->name) != 0)
+    if (f->holder[0] && strcmp(f->holder, name) != 0)
         return err_set(err, ERR_BUSY, "another broker leads: %s", f->holder);
     uint64_t second = (uint64_t)f->now_ms / 1000, next = f->epoch.generation + 1;
     epoch->generation = next > second ? next : second;
-    f->epoch = f->mine = *epoch;
-    copy(f->holder, sizeof f->holder, str_of(f->name));
+    f->epoch = *epoch;
+    copy(f->holder, sizeof f->holder, str_of(name));
     f->turn = 0;
     f->digest[0] = '\0';
     return OK;
 }
 
+static enum status fake_lead(void *self, struct epoch *epoch, struct err *err)
+{
+    struct store_fake *f = self;
+    enum status st = store_fake_lead(f, f->name, epoch, err);
+    if (st == OK)
+        f->mine = *epoch;
+    return st;
+}
+
+enum status store_fake_load(const struct store_fake *f, store_load_fn *pipeline, store_load_fn *job,
+                            void *ctx, struct err *err)
+{
+    const struct fake_key *p = look(f, "pipelines");
+    enum status st = OK;
+    for (size_t at = 0; st == OK && p && at < p->n; at++)
+        st = pipeline(ctx, buf_get(&p->cells[at].value), err);
+    for (size_t i = 0; st == OK && i < f->cap; i++) {
+        const struct fake_key *k = f->keys[i];
+        if (!k || k->n == 0 || strncmp(k->name, "j:", 2) != 0)
+            continue;
+        struct str v = buf_get(&k->cells[0].value);
+        st = job(ctx, (struct str){ v.p + VERSION_DIGITS, v.n - VERSION_DIGITS }, err);
+    }
+    return st;
+}
+
 static enum status fake_load(void *self, store_load_fn *pipeline, store_load_fn *job, void *ctx,
                              struct err *err)
 {
-    struct store_fake *f = self;
-    enum status st = OK;
-    for (size_t at = first_of(f, "pipelines"); st == OK && is_of(f, at, "pipelines"); at++)
-        st = pipeline(ctx, buf_get(&f->cells[at].value), err);
-    for (size_t at = 0; st == OK && at < f->n; at++) {
-        struct str v = buf_get(&f->cells[at].value);
-        if (strncmp(f->cells[at].key, "j:", 2) == 0)
-            st = job(ctx, (struct str){ v.p + VERSION_DIGITS, v.n - VERSION_DIGITS }, err);
-    }
-    return st;
+    return store_fake_load(self, pipeline, job, ctx, err);
 }
 
 static enum status fake_commit(void *self, uint64_t turn, struct str batch)
@@ -441,19 +530,26 @@ static uint32_t get_events(const struct store_fake *f, const struct store_get *g
     uint32_t n = 0;
     struct str after = g->kind == GET_EVENTS && g->names_n ? g->names[0] : (struct str){ 0 };
     uint32_t limit = g->kind == GET_OLDEST ? 1 : g->limit;
-    for (size_t at = first_of(f, "e"); is_of(f, at, "e") && n < 2 * limit; at++) {
-        if (after.n && event_id_compare(str_of(f->cells[at].field), after) <= 0)
+    const struct fake_key *k = look(f, "e");
+    for (size_t at = 0; k && at < k->n && n < 2 * limit; at++) {
+        if (after.n && event_id_compare(str_of(k->cells[at].field), after) <= 0)
             continue;
-        v[n++] = str_of(f->cells[at].field);
-        v[n++] = buf_get(&f->cells[at].value);
+        v[n++] = str_of(k->cells[at].field);
+        v[n++] = buf_get(&k->cells[at].value);
     }
     return n;
 }
 
 static enum status fake_get(void *self, const struct store_get *g, store_get_fn *fn, void *ctx)
 {
-    struct store_fake *f = self;
-    struct str *v = calloc(VALUES_MAX, sizeof *v);
+    return store_fake_read(self, g, fn, ctx);
+}
+
+enum status store_fake_read(const struct store_fake *f, const struct store_get *g, store_get_fn *fn,
+                            void *ctx)
+{
+    uint32_t most = g->names_n > 2 * g->limit ? g->names_n : 2 * g->limit;
+    struct str *v = calloc(most + 2, sizeof *v);
     char key[KEY_SIZE], id[ID_CHARS + 1];
     uint32_t n = 1;
     assert(v);
@@ -499,10 +595,31 @@ void store_fake_init(struct store_fake *f, const char *name, const struct store_
 
 void store_fake_fini(struct store_fake *f)
 {
-    while (f->n)
-        unset_at(f, f->n - 1);
-    free(f->cells);
-    f->cells = NULL;
+    f->changed = NULL;
+    for (size_t i = 0; i < f->cap; i++) {
+        struct fake_key *k = f->keys[i];
+        while (k && k->n)
+            unset_at(f, k, k->n - 1);
+        free(k ? k->cells : NULL);
+        free(k ? k->name : NULL);
+        free(k);
+    }
+    free(f->keys);
+    *f = (struct store_fake){ .name = f->name };
+}
+
+static void copy_cell(void *ctx, const char *key, const char *field, struct str value)
+{
+    set(ctx, key, field, value);
+}
+
+void store_fake_copy(struct store_fake *to, const struct store_fake *from)
+{
+    store_fake_each(from, copy_cell, to);
+    to->epoch = from->epoch;
+    to->turn = from->turn;
+    memcpy(to->holder, from->holder, sizeof to->holder);
+    memcpy(to->digest, from->digest, sizeof to->digest);
 }
 
 struct store store_fake_ops(struct store_fake *f)

@@ -162,10 +162,14 @@ static void free_lines(struct lines *l)
     free(l->v);
 }
 
+static void dump_cell(void *ctx, const char *key, const char *field, struct str value)
+{
+    add_line(ctx, key, field, value);
+}
+
 static void dump_fake(const struct store_fake *f, struct lines *l)
 {
-    for (size_t i = 0; i < f->n; i++)
-        add_line(l, f->cells[i].key, f->cells[i].field, buf_get(&f->cells[i].value));
+    store_fake_each(f, dump_cell, l);
 }
 
 static struct str reply_str(const redisReply *r)
