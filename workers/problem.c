@@ -310,7 +310,7 @@ static void add_point(struct reading *r, const struct sentence *s, const struct 
         return;
     n = n < CLAUSE_WORDS ? n : CLAUSE_WORDS;
     struct point *p = &out->points[out->n];
-    *p = (struct point){ .words = w, .words_n = n, .heading = s->heading };
+    *p = (struct point){ .sentence = s->text, .words = w, .words_n = n, .heading = s->heading };
     p->text = clause_text(s, w, n);
     p->kind = kind_of(r, w, n, s->heading, &modal);
     p->complains = p->kind == POINT_STORY &&

@@ -30,6 +30,7 @@ struct term {
 };
 
 struct point {
+    struct str sentence;
     struct str text;          /* the sentence, or the clause when each says something wanted */
     const struct word *words; /* of the clause */
     size_t words_n;

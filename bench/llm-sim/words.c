@@ -181,14 +181,30 @@ static void put_name(struct buf *out, struct str s)
         out->data[from] = (char)toupper((unsigned char)out->data[from]);
 }
 
+/* A wish as a demand: "it should stop" -> "it stop", behind "The system SHALL make sure that". */
+static void put_demand(struct buf *out, struct str s)
+{
+    static const char *const modals[] = { " should ", " must ", " needs to " };
+    for (size_t i = 0; i < COUNT(modals); i++) {
+        size_t n = strlen(modals[i]);
+        const char *at = memmem(s.p, s.n, modals[i], n);
+        if (!at)
+            continue;
+        buf_append(out, s.p, (size_t)(at - s.p));
+        s = (struct str){ at + n - 1, s.n - (size_t)(at - s.p) - (n - 1) };
+        break;
+    }
+    buf_view(out, s);
+}
+
 static void put_behaviour(struct sim_words *w, struct buf *out, struct str s)
 {
     size_t n = count_words(s);
     bool less = !w->told && n > 8 && roll(w) % 4 == 0;
     if (w->normative && !memmem(s.p, s.n, "SHALL", 5))
-        buf_str(out, "The system SHALL ensure that ");
+        buf_str(out, "The system SHALL make sure that ");
     size_t from = out->len;
-    buf_view(out, less ? words_of(s, 0, n * 2 / 3) : s);
+    put_demand(out, less ? words_of(s, 0, n * 2 / 3) : s);
     if (out->len > from && w->normative && from > 0 && !(s.n > 1 && isupper((unsigned char)s.p[1])))
         out->data[from] = (char)tolower((unsigned char)out->data[from]);
     for (size_t i = 0; i < w->facts_n && i < 1 && w->normative; i++) {
@@ -208,9 +224,11 @@ static void put_string(struct sim_words *w, struct buf *out, const char *key, si
     } else if (strcasestr(key, "given")) {
         buf_printf(out, "the situation of %.*s", STR_ARG(words_of(s, 0, n / 2 + 1)));
     } else if (strcasestr(key, "when")) {
-        buf_printf(out, "case %zu of %.*s occurs", index + 1, STR_ARG(words_of(s, 0, n / 2 + 1)));
+        buf_printf(out, "case %zu occurs", index + 1);
     } else if (strcasestr(key, "then")) {
-        buf_printf(out, "the system shows %.*s", STR_ARG(words_of(s, n / 2, n)));
+        const char *at = memmem(s.p, s.n, " that ", 6); /* "The system SHALL make sure that …" */
+        size_t skip = at ? (size_t)(at - s.p) + 6 : 0;
+        buf_printf(out, "the result is that %.*s", (int)(s.n - skip), s.p + skip);
     } else {
         put_behaviour(w, out, s);
     }

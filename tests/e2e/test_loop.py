@@ -8,6 +8,7 @@ import unittest
 from rig import Case, ROOT, mcp_server, needs_node, main
 
 PROBLEM = (ROOT / "bench/samples/library/problem.md").read_text()
+PLAIN = "Late fees of one household should be capped at 25 euros per calendar month. Members under 14 must pay no late fees."
 EASY = {"PAWL_LOOP_TARGET_MEASURES": "0", "PAWL_LOOP_TARGET_JUDGE": "0"}
 HARD = {"PAWL_LOOP_TARGET_MEASURES": "1000", "PAWL_LOOP_TARGET_JUDGE": "1000"}
 
@@ -16,10 +17,10 @@ class Loop(Case):
     def probes(self, project):
         """Three servers that nobody here wrote, one probe each."""
         (project / "docs").mkdir()
-        (project / "docs/limits.md").write_text("The book drop in Gruenau is emptied once a day, at 10:00.\n")
+        (project / "docs/limits.md").write_text("Receipts by mail go out between 06:00 and 22:00.\n")
         memory = self.rig.dir / "memory.jsonl"
         memory.write_text(json.dumps({"type": "entity", "name": "book drop", "entityType": "place",
-                                      "observations": ["340 fees were cancelled by hand"]}) + "\n")
+                                      "observations": ["it is painted red"]}) + "\n")
         servers = {"files": mcp_server("filesystem", project / "docs"),
                    "memory": {**mcp_server("memory"), "env": {"MEMORY_FILE_PATH": str(memory)}},
                    "all": mcp_server("everything")}
@@ -27,20 +28,20 @@ class Loop(Case):
         self.rig.configure({"analyze.probes": [
             {"name": "limits", "server": "files", "tool": "read_text_file", "arguments": {"path": str(project / "docs/limits.md")}},
             {"name": "known", "server": "memory", "tool": "search_nodes", "arguments": {"query": "book drop"}},
-            {"name": "echo", "server": "all", "tool": "echo", "arguments": {"message": "{{brief.title}}"}}]})
+            {"name": "echo", "server": "all", "tool": "echo", "arguments": {"message": "an answer"}}]})
 
     @needs_node
     def test_accepted_with_real_probes(self):
         project = self.rig.project()
         self.probes(project)
         self.rig.all("--seed", "1")
-        job = self.rig.pawl("submit", project / "problem.md", "-C", project, "-o", "id", env=EASY).out.strip()
+        job = self.rig.pawl("submit", PLAIN, "-C", project, "-o", "id", env=EASY).out.strip()
         self.assertEqual("accepted", self.rig.wait(job))
         insights = self.rig.doc(job, "insights")["items"]
         self.assertEqual({"files", "memory", "all"}, {i["server"] for i in insights}, insights)
         texts = "\n".join(i["excerpt"] for i in insights)
-        self.assertIn("emptied once a day, at 10:00", texts)
-        self.assertIn("340 fees were cancelled by hand", texts)
+        self.assertIn("between 06:00 and 22:00", texts)
+        self.assertIn("it is painted red", texts)
         change = self.rig.apply(job, project)
         self.rig.check_change(project, change.name)
         for name in ("proposal.md", "tasks.md"):

@@ -132,8 +132,9 @@ int check_sentence(const struct gen *g, const struct item *it, const char *text,
                                     it->target ? &it->target->words : &wish };
     struct str which = { 0 };
     int faults = 0;
+    bool keep = !it->wish && !(it->about && it->about->remedy);
     *instruct = NULL;
-    if (!it->wish && !it->remedy && intent.n >= 3 && words_share(&intent, &w) < keeps_enough) {
+    if (keep && intent.n >= 3 && words_share(&intent, &w) < keeps_enough) {
         faults += 1;
         *instruct = arena_printf(g->arena, "Say also: %s.", left_out(g, &intent, &w));
     }
@@ -143,7 +144,7 @@ int check_sentence(const struct gen *g, const struct item *it, const char *text,
         *instruct = arena_printf(g->arena, "Use the value that holds today: %s",
                                  text_line(g->arena, fact->line, 200));
     }
-    if (!it->wish && !it->remedy && words_figures_missing(&intent, mine, 1, &which) > 0) {
+    if (keep && words_figures_missing(&intent, mine, 1, &which) > 0) {
         faults += 2;
         *instruct = arena_printf(g->arena, "Keep the figure %.*s.", STR_ARG(which));
     }

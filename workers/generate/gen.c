@@ -16,6 +16,9 @@ static const double planned_already = 0.75;
 /* A sentence of the problem counts when so much of it needs an answer (workers/problem.h). */
 static const double counts_from = 0.5;
 
+/* So much of a statement makes a requirement one about it. */
+static const double statement_from = 0.34;
+
 /* So many words in common with the problem make a capability its home without asking. */
 static const size_t home_from = 3;
 
@@ -122,6 +125,7 @@ static void load_statements(struct gen *g)
                     : p.wishes         ? STATEMENT_BACKGROUND
                                        : STATEMENT_OPEN,
             .remedy = from->complains,
+            .refers = cue_any(cues, CUE_ANAPHOR, from->words, from->words_n),
         };
         s.words = words_of(g, s.text);
         if (s.words.n >= 2 && !from->heading)
@@ -266,6 +270,27 @@ bool planned(const struct gen *g, struct str text)
     return false;
 }
 
+void item_about(struct gen *g, struct item *it, const struct statement *s)
+{
+    it->intent = text_line(g->arena, s->text, LINE_MAX);
+    it->about = s;
+    item_words(g, it);
+}
+
+const struct statement *statement_near(const struct gen *g, const struct words *w)
+{
+    const struct statement *best = NULL;
+    double most = statement_from;
+    for (size_t i = 0; i < g->statements_n; i++) {
+        double share = words_share(&g->statements[i].words, w);
+        if (g->statements[i].kind != STATEMENT_BACKGROUND && share > most) {
+            most = share;
+            best = &g->statements[i];
+        }
+    }
+    return best;
+}
+
 void take_statement(struct gen *g, struct statement *s)
 {
     size_t n = 0;
@@ -275,7 +300,7 @@ void take_statement(struct gen *g, struct statement *s)
     struct item *it =
         n < PLAN_MAX && !planned(g, s->text) ? item_new(g, s->text, s->text) : NULL;
     if (it)
-        it->remedy = s->remedy;
+        item_about(g, it, s);
 }
 
 /* In the order of the problem. When nothing asks for anything, everything does. */

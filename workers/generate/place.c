@@ -8,7 +8,7 @@
 
 /* Likeness above which a requirement is shown beside an existing one, is taken for the same, and
  * places a new one into the other's capability. */
-static const double near_from = 0.34, same_from = 0.8, place_from = 0.3;
+static const double near_from = 0.34, near_from_small = 0.5, same_from = 0.8, place_from = 0.3;
 /* The same among a draft's own requirements; and what may be a new figure for an old rule. */
 static const double own_same_from = 0.65, contradicts_from = 0.5, nothing_else = 0.6;
 
@@ -52,7 +52,7 @@ void place_rank(struct gen *g, struct item *it)
     for (size_t i = 0; i < g->known_n; i++) {
         const struct known *k = &g->known[i];
         double like = k->taken ? 0 : words_like(&mine, &k->words);
-        if (like < near_from)
+        if (like < (g->in.large ? near_from : near_from_small))
             continue;
         size_t at = it->near_n < NEAR_MAX ? it->near_n++ : NEAR_MAX - 1;
         if (at == NEAR_MAX - 1 && it->near[at] && best[at] >= like)
@@ -88,6 +88,14 @@ bool place_repeats(const struct gen *g, const struct item *it)
     return false;
 }
 
+/* What an item says and is to say: one that leaves a part of its statement out does not repeat what has
+ * that part. */
+static struct words meant(const struct gen *g, const struct item *it)
+{
+    char *all = arena_printf(g->arena, "%s\n%s", it->text, it->about ? it->intent : "");
+    return words_of(g, str_of(all ? all : it->text));
+}
+
 /* One draft's own requirements are about one thing: less likeness is enough to be a repetition. */
 static bool within(const struct words *mine, const struct words *other)
 {
@@ -102,7 +110,7 @@ void place_dedupe(struct gen *g)
         struct item *it = &g->items[i];
         if (it->state != ITEM_READY || !it->text || strcmp(it->op, "added") != 0)
             continue;
-        struct words mine = words_of(g, str_of(it->text));
+        struct words mine = meant(g, it);
         for (size_t k = 0; k < g->items_n && it->state == ITEM_READY; k++) {
             const struct item *o = &g->items[k];
             if (k == i || o->state != ITEM_READY || !o->text)

@@ -47,9 +47,11 @@ void prompt_prefix(struct gen *g)
     struct buf b;
     buf_init(&b, PROMPT_MAX);
     buf_printf(&b, "Problem:\n%s\n\n", text_cut(g->arena, g->problem, PROBLEM_SHOWN));
+    size_t asides = b.len;
     put_answers(g, &b);
     put_wishes(g, &b);
     g->prefix = arena_dup(g->arena, buf_z(&b), b.len);
+    g->asides = g->prefix ? g->prefix + asides : NULL;
     buf_fini(&b);
 }
 
@@ -81,12 +83,14 @@ char *prompt_facts_for(const struct gen *g, const struct item *it)
     return z ? z : (char *)(uintptr_t) "";
 }
 
-json_t *prompt_messages(const struct gen *g, const char *sections, const char *task, bool alone)
+json_t *prompt_messages(const struct gen *g, const char *sections, const char *task,
+                        enum shown shown)
 {
+    const char *first = shown == SHOWN_ALL ? g->prefix : shown == SHOWN_ASIDES ? g->asides : "";
     struct buf b;
     json_t *list = json_array(), *system = json_object(), *user = json_object();
     buf_init(&b, PROMPT_MAX);
-    buf_printf(&b, "%s%sTask:\n%s", alone ? "" : g->prefix, sections, task);
+    buf_printf(&b, "%s%sTask:\n%s", first ? first : "", sections, task);
     js_set_z(system, "role", "system");
     js_set_z(system, "content", system_text);
     js_set_z(user, "role", "user");

@@ -132,13 +132,23 @@ static void put_near(const struct gen *g, const struct item *it, struct buf *b)
     buf_char(b, '\n');
 }
 
+/* A small model takes what it is shown for what it is asked for: a requirement is about one statement, a
+ * scenario about one requirement. */
+static enum shown shown_for(const struct gen *g, const char *task)
+{
+    if (g->in.large)
+        return SHOWN_ALL;
+    if (task == task_scenario)
+        return SHOWN_NOTHING;
+    return task == task_sentence || task == task_remedy ? SHOWN_ASIDES : SHOWN_ALL;
+}
+
 /* Fill in one question. Takes the schema. */
 static void put(struct gen *g, struct gen_ask *out, const struct buf *sections, const char *task,
                 json_t *schema)
 {
-    /* A small model takes what it is shown for what it is asked for: a scenario is about one requirement. */
-    bool alone = !g->in.large && task == task_scenario;
-    json_t *messages = prompt_messages(g, buf_z(sections), task, alone), *both = json_array();
+    json_t *messages = prompt_messages(g, buf_z(sections), task, shown_for(g, task)),
+           *both = json_array();
     js_push(both, messages);
     js_push(both, schema);
     js_push(g->kept_asks, both);
@@ -214,9 +224,12 @@ static void ask_sentence(struct gen *g, struct item *it, struct gen_ask *out)
         put(g, out, &b, task_merge, schema_sentence());
     } else {
         buf_str(&b, prompt_facts_for(g, it));
+        if (it->about && it->about->refers && it->about > g->statements)
+            buf_printf(&b, "The sentence before:\n%s\n\n", it->about[-1].text.p);
         buf_printf(&b, "Sentence:\n%s\n\n", it->intent);
         put_instructions(&b, it->instruct, it->wish);
-        put(g, out, &b, it->remedy ? task_remedy : task_sentence, schema_sentence());
+        put(g, out, &b, it->about && it->about->remedy ? task_remedy : task_sentence,
+            schema_sentence());
     }
     buf_fini(&b);
 }

@@ -88,11 +88,14 @@ static void load_item(struct gen *g, const json_t *r)
     item_words(g, it);
 }
 
-/* Scenarios show a sentence: with another sentence they are written anew. What changes an existing
- * requirement keeps its scenarios, by name. */
+/* From the statement that it is about, when there is one. Scenarios show a sentence: with another sentence
+ * they are written anew. What changes an existing requirement keeps its scenarios, by name. */
 static void write_again(struct gen *g, struct item *it)
 {
+    const struct statement *s = it->about ? it->about : statement_near(g, &it->words);
     it->state = ITEM_TEXT;
+    if (s)
+        item_about(g, it, s);
     json_array_clear(it->scenarios);
     if (strcmp(it->op, "modified") == 0)
         it->target = known_find(g, it->capability, it->name);
@@ -120,43 +123,41 @@ static size_t items_in(const struct gen *g)
     return n;
 }
 
-static struct item *nearest_item(struct gen *g, const struct statement *s, double *most)
+/* The requirement that is about a statement more than about any other. */
+static struct item *item_for(struct gen *g, const struct statement *s)
 {
     struct item *best = NULL;
+    double most = 0;
     for (size_t k = 0; k < g->items_n; k++) {
-        double share = words_share(&s->words, &g->items[k].words);
-        if (g->items[k].state != ITEM_OUT && share >= *most) {
-            *most = share;
-            best = &g->items[k];
+        struct item *it = &g->items[k];
+        double share = words_share(&s->words, &it->words);
+        if (it->state != ITEM_OUT && share > most && statement_near(g, &it->words) == s) {
+            most = share;
+            best = it;
         }
     }
     return best;
 }
 
-/* A sentence of the problem is not, or only partly, dealt with: the requirement that is nearest to it
- * is written again from it, else it gets one of its own. */
+/* A statement is not, or only partly, dealt with: the requirement about it is written again, else it gets
+ * one of its own. */
 static void apply_coverage(struct gen *g, const char *message)
 {
     const char *missing = strstr(message, "(missing: ");
     for (size_t i = 0; i < g->statements_n; i++) {
         struct statement *s = &g->statements[i];
-        double most = dealt_with;
         if (!memmem(message, strlen(message), s->text.p, s->text.n < 200 ? s->text.n : 200))
             continue;
-        struct item *best = nearest_item(g, s, &most);
-        if (!best)
-            best = item_new(g, s->text, s->text);
-        if (!best)
+        struct item *it = item_for(g, s);
+        if (!it)
+            it = item_new(g, s->text, s->text);
+        if (!it)
             return;
-        best->intent = text_line(g->arena, s->text, LINE_MAX);
-        best->remedy = s->remedy;
-        write_again(g, best);
-        if (missing) {
-            char *z = arena_printf(g->arena, "Say also: %.*s.", (int)strcspn(missing + 10, ")"),
-                                   missing + 10);
-            best->instruct = z;
-        }
-        item_words(g, best);
+        it->about = s;
+        write_again(g, it);
+        if (missing)
+            it->instruct = arena_printf(g->arena, "Say also: %.*s.",
+                                        (int)strcspn(missing + 10, ")"), missing + 10);
         return;
     }
 }

@@ -41,7 +41,7 @@ struct item {
     int tries;
     char *name;   /* header name */
     char *intent; /* what it is about: a sentence of the problem, a behaviour, a wish */
-    bool remedy;  /* the intent is what is wrong today */
+    const struct statement *about; /* the statement that intent is; or NULL */
     char *text;   /* the normative sentence(s) */
     int text_faults;
     char *instruct; /* what was wrong, for asking again; or NULL */
@@ -73,8 +73,9 @@ struct statement {
     struct str text; /* one line */
     struct words words;
     enum { STATEMENT_OPEN, STATEMENT_RULE, STATEMENT_BACKGROUND } kind;
-    bool remedy; /* a rule, but it says what is wrong today */
-    bool missed; /* no requirement is about it */
+    bool remedy;  /* a rule, but it says what is wrong today */
+    bool refers;  /* it cannot be understood without the one before */
+    bool missed;  /* no requirement is about it */
 };
 
 struct comment {
@@ -107,6 +108,7 @@ struct gen {
     size_t facts_n;
     json_t *extra; /* insights that came on the way */
     char *prefix;  /* the stable beginning of every prompt */
+    char *asides;  /* of it, what follows the problem: answers and wishes */
     struct str problem;
     struct words problem_words, fact_words, known_words, wish_words;
     const char *home; /* capability of new requirements */
@@ -119,8 +121,9 @@ struct gen {
 
 /* ---- prompt.c: what is asked ------------------------------------------------------------------ */
 void prompt_prefix(struct gen *g);
-/* alone: without the problem, for what needs only its own sections. */
-json_t *prompt_messages(const struct gen *g, const char *sections, const char *task, bool alone);
+enum shown { SHOWN_ALL, SHOWN_ASIDES, SHOWN_NOTHING }; /* besides the sections */
+json_t *prompt_messages(const struct gen *g, const char *sections, const char *task,
+                        enum shown shown);
 json_t *schema_plan(const struct gen *g); /* a large model: behaviours, each whole */
 json_t *schema_sort(const struct gen *g); /* a small one: which sentences ask for something */
 json_t *schema_sentence(void);
@@ -188,6 +191,9 @@ void item_words(struct gen *g, struct item *it);
 void item_quick(struct gen *g, struct item *it);       /* steps that need no model */
 bool planned(const struct gen *g, struct str text);    /* an item is about this already */
 void take_statement(struct gen *g, struct statement *s); /* make it an item */
+void item_about(struct gen *g, struct item *it, const struct statement *s);
+/* The statement that a text has most of; NULL: of none enough. */
+const struct statement *statement_near(const struct gen *g, const struct words *w);
 size_t statements_open(const struct gen *g);
 void gen_want(struct gen *g, enum whole w);
 void gen_advance(struct gen *g); /* to the next phase, when this one is over */

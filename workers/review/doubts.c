@@ -414,9 +414,9 @@ static bool contains_story(const struct work *w, const struct req *q)
     words_collect(w->a, q->whole_list.at, q->whole_list.n, &all);
     for (size_t i = 0; i < w->problem.n; i++) {
         const struct point *p = &w->problem.points[i];
-        if (p->n < SENTENCE_TERMS || p->text.p == last || p->heading)
+        if (p->n < SENTENCE_TERMS || p->sentence.p == last || p->heading)
             continue;
-        last = p->text.p;
+        last = p->sentence.p;
         sentences++;
         if (words_share_in(&p->keys, &all) < contained)
             continue;
