@@ -107,6 +107,23 @@ static void load_wish_words(struct gen *g)
     buf_fini(&b);
 }
 
+/* "If it is silent …", "exempt from that limit": it points at what was said before. "Items that members
+ * lose stay on their account" does not. */
+static bool refers_back(const struct cues *c, const struct point *p)
+{
+    enum { START = 3 };
+    for (size_t i = 0; i < p->words_n; i++) {
+        const struct word *next = i + 1 < p->words_n ? &p->words[i + 1] : NULL;
+        bool alone = !next || p->words[i].after || i + 2 == p->words_n ||
+                     cue_is(c, CUE_WISH, next) || cue_is(c, CUE_DUTY, next);
+        if (cue_is(c, CUE_POINTING, &p->words[i]) ||
+            (i < START && cue_is(c, CUE_ANAPHOR, &p->words[i])) ||
+            (str_is(p->words[i].text, "that") && alone))
+            return true;
+    }
+    return false;
+}
+
 /* What the review will ask for is what the draft is planned from: both read the problem alike. */
 static void load_statements(struct gen *g)
 {
@@ -125,7 +142,7 @@ static void load_statements(struct gen *g)
                     : p.wishes         ? STATEMENT_BACKGROUND
                                        : STATEMENT_OPEN,
             .remedy = from->complains,
-            .refers = cue_any(cues, CUE_ANAPHOR, from->words, from->words_n),
+            .refers = refers_back(cues, from),
         };
         s.words = words_of(g, s.text);
         if (s.words.n >= 2 && !from->heading)

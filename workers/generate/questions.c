@@ -33,11 +33,11 @@ static const char task_sort[] = "For each sentence: is it a complaint about how 
                                 "or does it say what the new software does? Answer "
                                 "\"complaint\" or \"new behaviour\".";
 
-static const char task_sentence[] = "Write a requirement from this sentence: one sentence in the "
-                                    "form \"The system SHALL …\" that says what the software "
-                                    "does. Keep what the sentence says shall happen, in its own "
-                                    "words, with all its figures, names and conditions. "
-                                    "Say what words such as \"it\", \"this\" or \"then\" "
+static const char task_sentence[] = "Write one requirement from this one sentence, in the form "
+                                    "\"The system SHALL …\", that says what the software does. "
+                                    "Keep what the sentence says shall happen, in its own words, "
+                                    "with all its figures, names and conditions, and nothing "
+                                    "else. Say what words such as \"it\", \"this\" or \"then\" "
                                     "stand for, so that it can be understood alone. Then give it a "
                                     "title of two to five words that names the behaviour.";
 
@@ -225,7 +225,7 @@ static void ask_sentence(struct gen *g, struct item *it, struct gen_ask *out)
     } else {
         buf_str(&b, prompt_facts_for(g, it));
         if (it->about && it->about->refers && it->about > g->statements)
-            buf_printf(&b, "The sentence before:\n%s\n\n", it->about[-1].text.p);
+            buf_printf(&b, "The sentence before it, only to understand it:\n%s\n\n", it->about[-1].text.p);
         buf_printf(&b, "Sentence:\n%s\n\n", it->intent);
         put_instructions(&b, it->instruct, it->wish);
         put(g, out, &b, it->about && it->about->remedy ? task_remedy : task_sentence,

@@ -8,6 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* With less of its statement than this a requirement is about something else. */
+static const double strays_below = 0.5;
+
 /* A large model gave the whole requirement at once: what holds is taken, the rest is asked for. */
 static void take_large(struct gen *g, struct item *it, const json_t *b)
 {
@@ -145,9 +148,20 @@ static void give_whole(struct gen *g, enum whole w, const json_t *value)
     }
 }
 
+/* The model wrote about something else, again and again. With the figure of a fact in place of words that
+ * name it, a requirement has less of its statement. */
+static bool strays(const struct gen *g, const struct item *it)
+{
+    struct words meant = words_of(g, str_of(it->intent)), said = words_of(g, str_of(it->text));
+    const struct words *problem[] = { &g->problem_words };
+    return it->about && !it->about->remedy && !it->wish &&
+           words_share(&meant, &said) < strays_below &&
+           words_figures_missing(&said, problem, 1, NULL) == 0;
+}
+
 static void settle_sentence(struct gen *g, struct item *it)
 {
-    if (!it->text || !*it->text)
+    if (!it->text || !*it->text || strays(g, it))
         it->text = it->intent;
     it->text = repair_sentence(g, it->text);
     it->instruct = NULL;

@@ -38,13 +38,24 @@ static bool has_term(const struct point *p, uint64_t key)
     return words_in(&p->keys, key);
 }
 
-/* A verb stands behind SHALL or MUST, or behind a conjunction. */
+/* "is capped", "to be capped" */
+static bool is_auxiliary(const struct word *w)
+{
+    static const char *const words[] = { "be", "is", "are", "being", "gets", "get" };
+    for (size_t k = 0; k < COUNT(words); k++) {
+        if (str_is(w->text, words[k]))
+            return true;
+    }
+    return false;
+}
+
+/* A verb stands behind SHALL or MUST, behind a conjunction, or behind "be". */
 static bool is_verb_of(const struct demand *d, uint64_t key)
 {
     bool slot = true;
     for (size_t i = d->modal + 1; i < d->n; i++) {
         const struct word *x = &d->words[i];
-        if (slot && x->key == key)
+        if ((slot || is_auxiliary(x - 1)) && x->key == key)
             return true;
         bool joins = str_is(x->text, "and") || str_is(x->text, "or") || str_is(x->text, "SHALL") ||
                      str_is(x->text, "MUST");
@@ -113,6 +124,8 @@ static bool only_speaks(const struct work *w, const struct demand *d, const stru
         (!cue_any(c, CUE_SEEING, p->words, p->words_n) ||
          speaks_about(d->words + behind, d->n - behind)))
         return true;
+    if (cue_is(c, CUE_LIGHT, d->verb))
+        return false;
     return p->verb && !letting && words_in(&d->keys, p->verb->key) && !is_verb_of(d, p->verb->key);
 }
 

@@ -474,6 +474,78 @@ static void words_and_lines(void **state)
     arena_fini(&a);
 }
 
+/* Only what the step is about is shown, and what it points at. A model that writes about something else
+ * all the same does not make the statement get lost. */
+static json_t *straying(struct bench *b, const struct gen_ask *ask, const char *prompt)
+{
+    if (strcmp(ask->name, "sentence") == 0) {
+        b->sentences++;
+        assert_null(strstr(prompt, "Problem:"));
+        assert_null(strstr(prompt, "Last winter"));
+        bool limit = strstr(prompt, "Sentence:\nStaff must be exempt from that limit") != NULL;
+        assert_int_equal(limit, strstr(prompt, "The sentence before it") != NULL);
+        assert_int_equal(limit, strstr(prompt, "at most 8 open reservations.\n\nSentence:") != NULL);
+        return json_pack("{s:s,s:s}", "requirement",
+                         "The system SHALL allow at most 8 open reservations of a household.",
+                         "title", "Reservations");
+    }
+    if (strcmp(ask->name, "scenarios") == 0)
+        return json_pack("{s:s,s:s,s:s}", "given", "", "when",
+                         "staff or a household wants a ninth of 8 reservations, from exempt", "then",
+                         "the 9 reservations of exempt staff stand, a household is refused at 8");
+    if (strcmp(ask->name, "purpose") == 0)
+        return json_pack("{s:s,s:s}", "purpose", "Fair reservations.", "name", "reservations");
+    return good(b, ask, prompt);
+}
+
+static void a_small_model_sees_one_statement(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b);
+    js_set_z(b.brief, "problem",
+             "# Reservations pile up\n\nLast winter 340 items waited in vain. A household should have "
+             "at most\n8 open reservations. Staff must be exempt from that limit.");
+    b.reply = straying;
+    json_t *d = bench_run(&b);
+    assert_int_equal(js_count(js_list(d, "requirements")), 2);
+    json_t *all = json_incref(json_object_get(d, "requirements"));
+    assert_non_null(strstr(js_str(js_at(all, 0), "text"), "8 open reservations"));
+    assert_string_equal(js_str(js_at(all, 1), "text"), "Staff MUST be exempt from that limit.");
+    assert_null(strstr(b.names, "plan")); /* it could be read: nothing to sort */
+    json_decref(all);
+    json_decref(d);
+    bench_close(&b);
+}
+
+/* What cannot be read is sorted by the model, as in a language without cues. */
+static json_t *sorter(struct bench *b, const struct gen_ask *ask, const char *prompt)
+{
+    if (strcmp(ask->name, "plan") == 0) {
+        assert_non_null(strstr(prompt, "\n2. "));
+        return json_pack("{s:s,s:s}", "1", "complaint", "2", "new behaviour");
+    }
+    (void)b;
+    return NULL;
+}
+
+static void the_model_sorts_what_cannot_be_read(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b);
+    js_set_z(b.brief, "problem",
+             "Laina-ajat ovat nykyisin liian lyhyet lukijoille. J\xc3\xa4senten laina-aika on 21 "
+             "p\xc3\xa4iv\xc3\xa4\xc3\xa4 kirjoille.");
+    b.reply = sorter;
+    json_t *d = bench_run(&b);
+    assert_int_equal(js_count(js_list(d, "requirements")), 1);
+    assert_non_null(strstr(js_str(js_at(js_list(d, "requirements"), 0), "text"), "21"));
+    assert_non_null(strstr(b.names, "plan"));
+    json_decref(d);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -486,6 +558,8 @@ int main(void)
         cmocka_unit_test(a_comment_is_followed_and_noted),
         cmocka_unit_test(facts_of_tools_are_used_and_cited),
         cmocka_unit_test(without_findings_every_round_is_a_new_draw),
+        cmocka_unit_test(a_small_model_sees_one_statement),
+        cmocka_unit_test(the_model_sorts_what_cannot_be_read),
         cmocka_unit_test(words_and_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
