@@ -2,61 +2,57 @@
 #include "workers/words_in.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- languages ---------------------------------------------------------------------------------- */
 
-static const struct {
-    const char *tag, *stops, *numbers;
-} langs[LANG_COUNT] = {
-    [LANG_NONE] = { "", "", "" },
-#define LANG(id, tag, stops, numbers) [LANG_##id] = { tag, stops, numbers },
+static const char *const tags[LANG_COUNT] = {
+    [LANG_NONE] = "",
+#define LANG(id, tag, stops, numbers) [LANG_##id] = tag,
 #include "workers/words.def"
 #undef LANG
-    [LANG_ZH] = { "zh", "", "" },
-    [LANG_JA] = { "ja", "", "" },
+    [LANG_ZH] = "zh",
+    [LANG_JA] = "ja",
 };
 
 const char *words_lang_tag(enum words_lang lang)
 {
-    return lang < LANG_COUNT ? langs[lang].tag : "";
+    return lang < LANG_COUNT ? tags[lang] : "";
 }
 
-/* The next of the words that blanks separate; false at the end. */
-static bool next_word(const char **at, struct str *word)
+static const struct lexeme lexemes[LEXEME_SLOTS] = {
+#include "words_table.inc"
+};
+
+const struct lexeme *lexeme_find(uint64_t low)
 {
-    *at += strspn(*at, " ");
-    *word = (struct str){ *at, strcspn(*at, " ") };
-    *at += word->n;
-    return word->n > 0;
+    const struct lexeme *at = &lexemes[low % LEXEME_SLOTS];
+    while (at->key != 0 && at->key != low)
+        at = at + 1 < lexemes + LEXEME_SLOTS ? at + 1 : lexemes;
+    return at;
 }
 
-struct word_set words_stops(struct arena *a, enum words_lang lang)
+static unsigned bit_of(enum words_lang lang)
 {
-    struct word_set set = { 0 };
-    struct str word;
-    for (const char *at = langs[lang].stops; next_word(&at, &word);)
-        words_add(a, &set, hash_bytes(word.p, word.n));
-    words_sort(&set);
-    return set;
+    return lang > LANG_NONE && lang < LANG_ZH ? 1u << (lang - LANG_NONE - 1) : 0;
 }
 
-double words_number(enum words_lang lang, struct str low)
+bool words_stop(enum words_lang lang, uint64_t low)
 {
-    struct str word;
-    for (const char *at = langs[lang].numbers; next_word(&at, &word);) {
-        if (word.n > low.n && word.p[low.n] == '=' && memcmp(word.p, low.p, low.n) == 0)
-            return strtod(word.p + low.n + 1, NULL);
-    }
-    return 0;
+    return lexeme_find(low)->stops & bit_of(lang);
+}
+
+double words_number(enum words_lang lang, uint64_t low)
+{
+    const struct lexeme *l = lexeme_find(low);
+    return l->numbers & bit_of(lang) ? l->value : 0;
 }
 
 enum { GUESS_WORDS = 400 }; /* the beginning of a text tells its language */
 
 struct guess {
-    uint64_t low[GUESS_WORDS];
-    size_t n;
+    size_t n; /* words */
+    size_t hits[LANG_COUNT];
     size_t kana, han, letters;
 };
 
@@ -80,20 +76,11 @@ static void guess_scan(struct str text, struct guess *g)
         char low[STEM_MAX];
         size_t n = word_lower((struct str){ text.p + from, i - from }, low);
         g->letters += n;
-        g->low[g->n++] = hash_bytes(low, n);
+        g->n++;
+        unsigned stops = lexeme_find(hash_bytes(low, n))->stops;
+        for (enum words_lang l = LANG_NONE + 1; stops; l++, stops >>= 1)
+            g->hits[l] += stops & 1;
     }
-}
-
-static size_t guess_hits(const struct guess *g, enum words_lang lang)
-{
-    struct str word;
-    size_t hits = 0;
-    for (const char *at = langs[lang].stops; next_word(&at, &word);) {
-        uint64_t h = hash_bytes(word.p, word.n);
-        for (size_t i = 0; i < g->n; i++)
-            hits += g->low[i] == h;
-    }
-    return hits;
 }
 
 enum words_lang words_lang_of(struct str text)
@@ -105,9 +92,8 @@ enum words_lang words_lang_of(struct str text)
     if (g.han * 3 > g.letters)
         return g.han == 0 ? LANG_NONE : g.kana * 5 > g.han ? LANG_JA : LANG_ZH;
     for (enum words_lang l = LANG_NONE + 1; l < LANG_ZH; l++) {
-        size_t hits = guess_hits(&g, l);
-        if (hits > most) {
-            most = hits;
+        if (g.hits[l] > most) {
+            most = g.hits[l];
             best = l;
         }
     }
@@ -141,17 +127,27 @@ void words_add(struct arena *a, struct word_set *set, uint64_t key)
     at[set->n++] = key;
 }
 
-static int by_key(const void *a, const void *b)
+/* Shell's sort: these sets are made by the hundred, and qsort calls a function for each comparison. */
+static void sort_keys(uint64_t *at, size_t n)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
+    size_t gap = 1;
+    while (gap < n / 3)
+        gap = gap * 3 + 1;
+    for (; gap > 0; gap /= 3) {
+        for (size_t i = gap; i < n; i++) {
+            uint64_t key = at[i];
+            size_t k = i;
+            for (; k >= gap && at[k - gap] > key; k -= gap)
+                at[k] = at[k - gap];
+            at[k] = key;
+        }
+    }
 }
 
 void words_sort(struct word_set *set)
 {
     size_t n = 0;
-    if (set->n > 1)
-        qsort(set->at, set->n, sizeof *set->at, by_key);
+    sort_keys(set->at, set->n);
     for (size_t i = 0; i < set->n; i++) {
         if (n == 0 || set->at[n - 1] != set->at[i])
             set->at[n++] = set->at[i];
@@ -159,9 +155,24 @@ void words_sort(struct word_set *set)
     set->n = n;
 }
 
+static const uint64_t *find_key(const struct word_set *set, uint64_t key)
+{
+    size_t from = 0, n = set->n;
+    while (n > 0) {
+        size_t half = n / 2;
+        if (set->at[from + half] < key) {
+            from += half + 1;
+            n -= half + 1;
+        } else {
+            n = half;
+        }
+    }
+    return from < set->n && set->at[from] == key ? &set->at[from] : NULL;
+}
+
 bool words_in(const struct word_set *set, uint64_t key)
 {
-    return set->n && bsearch(&key, set->at, set->n, sizeof key, by_key) != NULL;
+    return find_key(set, key) != NULL;
 }
 
 size_t words_shared(const struct word_set *a, const struct word_set *b)
@@ -244,7 +255,7 @@ enum status words_index_done(struct arena *a, struct word_index *ix)
     size_t n = 0;
     if (seen->n == 0)
         return OK;
-    qsort(seen->at, seen->n, sizeof *seen->at, by_key);
+    sort_keys(seen->at, seen->n);
     ix->counts = arena_alloc(a, seen->n * sizeof *ix->counts);
     if (!ix->counts)
         return ERR_LIMIT;
@@ -259,8 +270,7 @@ enum status words_index_done(struct arena *a, struct word_index *ix)
 
 static double idf(const struct word_index *ix, uint64_t key)
 {
-    const uint64_t *at =
-        ix->seen.n ? bsearch(&key, ix->seen.at, ix->seen.n, sizeof key, by_key) : NULL;
+    const uint64_t *at = find_key(&ix->seen, key);
     uint32_t count = at ? ix->counts[at - ix->seen.at] : 0;
     return log(1 + (double)ix->n / (0.5 + count));
 }
@@ -270,7 +280,7 @@ double words_index_rank(const struct word_index *ix, size_t i, const struct word
     double has = 0, all = 0;
     for (size_t k = 0; k < query->n; k++) {
         uint64_t key = query->at[k];
-        if (!ix->seen.n || !bsearch(&key, ix->seen.at, ix->seen.n, sizeof key, by_key))
+        if (!words_in(&ix->seen, key))
             continue; /* nobody has it: it ranks nobody */
         double w = idf(ix, key);
         all += w;

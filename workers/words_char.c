@@ -123,11 +123,10 @@ uint64_t hash_bytes(const void *p, size_t n)
 
 /* ---- stems -------------------------------------------------------------------------------------- */
 
-static bool ends(const char *w, size_t n, const char *tail)
-{
-    size_t t = strlen(tail);
-    return n >= t && memcmp(w + n - t, tail, t) == 0;
-}
+/* Does w of length n end in this literal? Its length and its last letter are looked at first. */
+#define ENDS(w, n, tail)                                                                           \
+    ((n) >= sizeof(tail) - 1 && (w)[(n) - 1] == (tail)[sizeof(tail) - 2] &&                        \
+     memcmp((w) + (n) - (sizeof(tail) - 1), tail, sizeof(tail) - 1) == 0)
 
 static bool has_vowel(const char *w, size_t n)
 {
@@ -139,7 +138,7 @@ static bool has_vowel(const char *w, size_t n)
 }
 
 static const struct {
-    const char *form, *base;
+    char form[9], base[7];
 } irregular[] = {
     { "sent", "send" },    { "shown", "show" },     { "kept", "keep" },     { "lent", "lend" },
     { "paid", "pay" },     { "told", "tell" },      { "made", "make" },     { "given", "give" },
@@ -154,14 +153,14 @@ static const struct {
 
 static size_t strip_plural(char *w, size_t n)
 {
-    if (n > 4 && (ends(w, n, "ies") || ends(w, n, "ied"))) {
+    if (n > 4 && (ENDS(w, n, "ies") || ENDS(w, n, "ied"))) {
         w[n - 3] = 'y';
         return n - 2;
     }
-    if (n > 4 && (ends(w, n, "ses") || ends(w, n, "xes") || ends(w, n, "zes") ||
-                  ends(w, n, "ches") || ends(w, n, "shes") || ends(w, n, "oes")))
+    if (n > 4 && (ENDS(w, n, "ses") || ENDS(w, n, "xes") || ENDS(w, n, "zes") ||
+                  ENDS(w, n, "ches") || ENDS(w, n, "shes") || ENDS(w, n, "oes")))
         return n - 2;
-    if (n > 3 && w[n - 1] == 's' && !ends(w, n, "ss") && !ends(w, n, "us") && !ends(w, n, "is"))
+    if (n > 3 && w[n - 1] == 's' && !ENDS(w, n, "ss") && !ENDS(w, n, "us") && !ENDS(w, n, "is"))
         return n - 1;
     return n;
 }
@@ -179,17 +178,17 @@ static size_t strip_verb(char *w, size_t n)
         memmove(w, w + 2, n - 2 - tail);
         return n - 2 - tail;
     }
-    if (n >= 11 && ends(w, n, "ification"))
+    if (n >= 11 && ENDS(w, n, "ification"))
         return n - 7;
-    if (n >= 8 && ends(w, n, "ation"))
+    if (n >= 8 && ENDS(w, n, "ation"))
         return n - 5;
-    if (n >= 6 && (ends(w, n, "tion") || ends(w, n, "sion")))
+    if (n >= 6 && (ENDS(w, n, "tion") || ENDS(w, n, "sion")))
         return n - 3;
-    if (n >= 6 && ends(w, n, "ing") && has_vowel(w, n - 3))
+    if (n >= 6 && ENDS(w, n, "ing") && has_vowel(w, n - 3))
         return undouble(w, n - 3);
-    if (n >= 5 && ends(w, n, "ed") && has_vowel(w, n - 2))
+    if (n >= 5 && ENDS(w, n, "ed") && has_vowel(w, n - 2))
         return undouble(w, n - 2);
-    if (n >= 6 && (ends(w, n, "en") || ends(w, n, "ly")))
+    if (n >= 6 && (ENDS(w, n, "en") || ENDS(w, n, "ly")))
         return n - 2;
     return n;
 }
@@ -197,23 +196,23 @@ static size_t strip_verb(char *w, size_t n)
 size_t word_stem(char *w, size_t n)
 {
     for (size_t i = 0; i < COUNT(irregular); i++) {
-        if (strlen(irregular[i].form) == n && memcmp(w, irregular[i].form, n) == 0) {
+        if (irregular[i].form[0] == w[0] && strcmp(irregular[i].form, w) == 0) {
             n = strlen(irregular[i].base);
             memcpy(w, irregular[i].base, n);
             break;
         }
     }
-    if (n > 2 && ends(w, n, "'s"))
+    if (n > 2 && ENDS(w, n, "'s"))
         n -= 2;
     n = strip_plural(w, n);
     n = strip_verb(w, n);
     if (n > 3 && w[n - 1] == 'e')
         n--;
-    if (n > 5 && ends(w, n, "at"))
+    if (n > 5 && ENDS(w, n, "at"))
         n -= 2;
     if (n > 4 && w[n - 1] == w[n - 2] && strchr("bcdfglmnprstz", w[n - 1]))
         n--;
-    if (n > 5 && ends(w, n, "ify"))
+    if (n > 5 && ENDS(w, n, "ify"))
         n--; /* notify, notification */
     if (n > 2 && w[n - 1] == 'y')
         w[n - 1] = 'i';

@@ -42,8 +42,16 @@ enum {
 };
 const struct unit *unit_find(const char *low);
 
-/* The stops of a language as low hashes, sorted. LANG_NONE and beyond: empty. */
-struct word_set words_stops(struct arena *a, enum words_lang lang);
+/* What a lower-case word is in each language; bit 0 is the first language after LANG_NONE. The table
+ * is made from words.def by the build. */
+enum { LEXEME_SLOTS = 2048 };
+struct lexeme {
+    uint64_t key; /* the word's low hash; 0: nothing */
+    uint8_t stops, numbers;
+    uint16_t value; /* of a number word */
+};
+const struct lexeme *lexeme_find(uint64_t low); /* never NULL: {0} where nothing is known */
+bool words_stop(enum words_lang lang, uint64_t low);
 /* The value of a number word; 0: it is none. */
-double words_number(enum words_lang lang, struct str low);
+double words_number(enum words_lang lang, uint64_t low);
 #endif

@@ -9,7 +9,6 @@ struct scan {
     struct str s;
     size_t i;
     struct word_list *out;
-    struct word_set stops;
     size_t began; /* byte where the sentence begins */
     size_t first; /* its first word */
     bool heading, item;
@@ -230,7 +229,7 @@ static void scan_word(struct scan *c)
         return;
     }
     w->low = hash_bytes(low, n);
-    double number = words_number(c->out->lang, (struct str){ low, n });
+    double number = words_number(c->out->lang, w->low);
     if (number > 0) {
         w->value = number;
         w->key = figure_key(number, DIM_NONE);
@@ -245,7 +244,7 @@ static void scan_word(struct scan *c)
     if (!keyword(low) && ((capital && !sentence_start) || all_capitals(w->text) ||
                           memchr(w->text.p, '_', w->text.n)))
         w->flags |= WORD_NAME;
-    if (words_in(&c->stops, w->low) || (n == 1 && !(w->flags & WORD_NAME)))
+    if (words_stop(c->out->lang, w->low) || (n == 1 && !(w->flags & WORD_NAME)))
         w->flags |= WORD_STOP;
     if (keyword(low))
         w->flags |= WORD_STOP;
@@ -403,7 +402,7 @@ enum status words_scan(struct arena *a, struct str text, enum words_lang lang,
     if (text.n == 0)
         text = str_of(""); /* a view of nothing may point nowhere */
     *out = (struct word_list){ .lang = lang ? lang : words_lang_of(text) };
-    struct scan c = { .a = a, .s = text, .out = out, .stops = words_stops(a, out->lang) };
+    struct scan c = { .a = a, .s = text, .out = out };
     walk(&c);
-    return c.failed || c.stops.failed ? ERR_LIMIT : OK;
+    return c.failed ? ERR_LIMIT : OK;
 }
