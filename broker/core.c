@@ -230,6 +230,7 @@ void core_loaded(struct core *c, int64_t now_ms, int64_t wall_ms)
 {
     c->now_ms = now_ms;
     c->wall_ms = wall_ms;
+    c->stall_ms = INT64_MIN;
     size_t at = 0;
     struct job *j;
     while ((j = idmap_next(&c->jobs, &at)) != NULL)
@@ -242,7 +243,16 @@ struct str core_pipeline(const struct core *c, uint64_t *id)
     return c->conf.pipeline;
 }
 
+enum { STALL_BEATS = 2 }; /* the shell ticks more often than that */
+
 /* ---- the step ----------------------------------------------------------------------------- */
+
+/* Nobody was silent while nobody listened: what came due during a stall of the broker, or will
+ * before it has read what waits, begins anew. */
+static bool unheard(const struct core *c, const struct timer *t)
+{
+    return t->at_ms <= c->stall_ms;
+}
 
 static void on_lease_due(struct core *c, struct task *t, struct effects *fx)
 {
@@ -270,10 +280,26 @@ static void on_wall_over(struct core *c, struct job *j, struct effects *fx)
     job_end(c, j, policy_end_state(j), "the wall time is spent", fx);
 }
 
+static void renew(struct core *c, struct timer *t)
+{
+    if (t->kind == TIMER_PEER) {
+        timer_set(&c->timers, t, TIMER_PEER, c->now_ms + c->conf.silence_ms);
+        return;
+    }
+    struct task *task = t->owner;
+    if (task->until_ms <= c->stall_ms)
+        task->until_ms = c->now_ms + task->def->silence_ms;
+    lease_extend(c, task);
+}
+
 static void expire(struct core *c, struct effects *fx)
 {
     struct timer *t;
     while ((t = heap_top(&c->timers)) != NULL && t->at_ms <= c->now_ms) {
+        if ((t->kind == TIMER_LEASE || t->kind == TIMER_PEER) && unheard(c, t)) {
+            renew(c, t);
+            continue;
+        }
         heap_remove(&c->timers, t);
         switch (t->kind) {
         case TIMER_LEASE: on_lease_due(c, t->owner, fx); break;
@@ -378,6 +404,8 @@ static void on_unsent(struct core *c, const struct event *ev, struct effects *fx
 void core_step(struct core *c, const struct event *ev, struct effects *fx)
 {
     assert(ev->now_ms >= c->now_ms);
+    if (ev->now_ms - c->now_ms > STALL_BEATS * c->conf.heartbeat_ms)
+        c->stall_ms = ev->now_ms + c->conf.heartbeat_ms;
     c->now_ms = ev->now_ms;
     c->wall_ms = ev->wall_ms > c->wall_ms ? ev->wall_ms : c->wall_ms;
     switch (ev->kind) {

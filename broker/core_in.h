@@ -57,6 +57,7 @@ struct core {
     struct heap timers; /* struct timer */
     struct heap ended;  /* job->wall by ended_ms */
     int64_t now_ms, wall_ms;
+    int64_t stall_ms; /* deadlines up to here were not listened for */
     uint64_t fences, ages, picks, events;
     uint64_t running_calls;
     struct job **dirty;

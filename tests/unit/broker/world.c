@@ -158,6 +158,19 @@ void world_step(struct world *w, struct event *ev)
 
 void world_pass(struct world *w, int64_t ms)
 {
+    enum { TICK_MS = 1000 };
+    do {
+        struct event ev = { .kind = EV_TICK };
+        int64_t part = ms < TICK_MS ? ms : TICK_MS;
+        w->now_ms += part;
+        w->wall_ms += part;
+        world_step(w, &ev);
+        ms -= part;
+    } while (ms > 0);
+}
+
+void world_stall(struct world *w, int64_t ms)
+{
     struct event ev = { .kind = EV_TICK };
     w->now_ms += ms;
     w->wall_ms += ms;

@@ -38,6 +38,7 @@ void world_close(struct world *w);
 void world_restart(struct world *w);
 void world_step(struct world *w, struct event *ev);
 void world_pass(struct world *w, int64_t ms); /* time goes by */
+void world_stall(struct world *w, int64_t ms); /* … while the broker does not run */
 void world_say(struct world *w, uint64_t peer, struct msg *m);
 /* The oldest unread letter of that type to that peer; NULL: none. */
 const struct letter *world_read(struct world *w, uint64_t peer, enum msg_type type);
