@@ -10,7 +10,7 @@
  * places a new one into the other's capability. */
 static const double near_from = 0.34, near_from_small = 0.5, same_from = 0.8, place_from = 0.3;
 /* The same among a draft's own requirements; and what may be a new figure for an old rule. */
-static const double own_same_from = 0.65, contradicts_from = 0.5, nothing_else = 0.6;
+static const double own_same_from = 0.65, all_of_it = 0.85, contradicts_from = 0.5, nothing_else = 0.6;
 
 enum { KNOWN_MAX = 5000 };
 
@@ -96,11 +96,12 @@ static struct words meant(const struct gen *g, const struct item *it)
     return words_of(g, str_of(all ? all : it->text));
 }
 
-/* One draft's own requirements are about one thing: less likeness is enough to be a repetition. */
-static bool within(const struct words *mine, const struct words *other)
+/* One draft's own requirements are about one thing: less likeness is enough to be a repetition, but not
+ * for two statements of the problem. */
+static bool within(const struct words *mine, const struct words *other, bool two)
 {
     const struct words *sets[] = { other };
-    return mine->n >= 3 && words_share(mine, other) >= own_same_from &&
+    return mine->n >= 3 && words_share(mine, other) >= (two ? all_of_it : own_same_from) &&
            words_figures_missing(mine, sets, 1, NULL) == 0;
 }
 
@@ -116,12 +117,13 @@ void place_dedupe(struct gen *g)
             if (k == i || o->state != ITEM_READY || !o->text)
                 continue;
             struct words other = words_of(g, str_of(o->text));
-            if (!within(&mine, &other))
+            bool two = it->about && o->about && it->about != o->about;
+            if (!within(&mine, &other, two))
                 continue;
             /* Either says the other: the one that is closer to the problem stays, then the earlier. */
             size_t near = words_common(&mine, &g->problem_words),
                    far = words_common(&other, &g->problem_words);
-            if (!within(&other, &mine) || far > near || (far == near && k < i))
+            if (!within(&other, &mine, two) || far > near || (far == near && k < i))
                 it->state = ITEM_OUT;
         }
     }
