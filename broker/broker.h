@@ -21,7 +21,8 @@ struct conn {
     size_t routing_n;
     char role[PAWL_NAME_MAX + 1]; /* of its key, "" without CURVE */
     bool worker, client;          /* as it said HELLO */
-    bool gone;                    /* unreachable: forgotten at the end of the turn */
+    bool gone;                    /* unreachable: forgotten at the end of the turn … */
+    uint32_t tasks;               /* … but after these TASKs, which are still to be sent */
     char name[PAWL_NAME_MAX + 1], version[PAWL_NAME_MAX + 1];
     int64_t heard_ms;
     struct conn *chain; /* same hash of the routing id */
@@ -169,6 +170,10 @@ struct conn *conn_of(struct broker *b,
                      const struct peer_in *in); /* made on first use; NULL: full */
 struct conn *conn_find(const struct broker *b, uint64_t id);
 void conn_forget(struct broker *b, uint64_t id);
+/* TASKs on their way to it. A worker that is gone has not lost what it never got: UNSENT says so,
+ * and has to come before GONE. */
+void conn_tasks(struct broker *b, uint64_t id, int more);
+void conns_no_tasks(struct broker *b); /* a new epoch: nothing is on its way */
 void conns_bury(struct broker *b);  /* forget those that are gone: outside of every callback */
 void conns_sweep(struct broker *b); /* probe silent ones, forget unknown ones */
 void conns_greet(struct broker *b); /* after a recovery: everybody is to say HELLO again */

@@ -70,6 +70,35 @@ static uint64_t *all_ids(const struct broker *b, size_t *n)
     return ids;
 }
 
+void conn_tasks(struct broker *b, uint64_t id, int more)
+{
+    struct conn *c = conn_find(b, id);
+    if (!c)
+        return;
+    c->tasks = (uint32_t)((int)c->tasks + more);
+    b->some_gone = b->some_gone || (c->gone && c->tasks == 0);
+}
+
+void conns_no_tasks(struct broker *b)
+{
+    struct conn *c;
+    size_t at = 0;
+    while ((c = idmap_next(&b->conns_by_id, &at)) != NULL) {
+        c->tasks = 0;
+        b->some_gone = b->some_gone || c->gone;
+    }
+}
+
+/* Is there a TASK for it in the turn that is being made? */
+static bool task_now(const struct broker *b, uint64_t id)
+{
+    for (uint32_t i = 0; i < b->fx.n; i++) {
+        if (b->fx.v[i].kind == FX_TASK && b->fx.v[i].peer == id)
+            return true;
+    }
+    return false;
+}
+
 void conns_bury(struct broker *b)
 {
     size_t n;
@@ -81,8 +110,12 @@ void conns_bury(struct broker *b)
         struct conn *c = conn_find(b, ids[i]);
         struct event ev = broker_event(b, EV_GONE);
         ev.peer = ids[i];
-        if (!c || !c->gone)
+        if (!c || !c->gone || c->tasks)
             continue;
+        if (task_now(b, c->id)) {
+            b->some_gone = true; /* in the next turn */
+            continue;
+        }
         if (b->core && !b->broken && core_peer_known(b->core, c->id))
             broker_step(b, &ev); /* the core's FX_GONE forgets it */
         else

@@ -191,6 +191,8 @@ static void fill_turn(struct broker *b, struct turn *t, struct batch *batch)
             add_told(t, id, f);
         if ((f->kind == FX_SEND && f->guarded) || f->kind == FX_TASK)
             turn_add_out(t, out_new(f));
+        if (f->kind == FX_TASK)
+            conn_tasks(b, f->peer, 1);
     }
     batch->n += b->extra.n;
     buf_view(&batch->ops, buf_get(&b->extra.ops));
@@ -325,6 +327,8 @@ static void on_docs(void *ctx, enum status st, struct buf *frames, uint32_t n)
             loop_send(b, s->out->peer, (struct str){ s->out->header, s->out->header_n }, frames, n);
     if (same && st != OK)
         unsent(b, s->out);
+    if (same)
+        conn_tasks(b, s->out->peer, -1);
     out_free(s->out);
     free(s);
 }
@@ -399,4 +403,5 @@ void loop_drop_turns(struct broker *b, const char *why)
         turn_free(t);
     }
     assert(b->flying_n == 0);
+    conns_no_tasks(b);
 }
