@@ -94,6 +94,7 @@ void job_enter_stage(struct core *c, struct job *j)
     t->round = j->round;
     t->pass = 0;
     t->attempts = t->crashes = t->overloads = 0;
+    t->lost = false;
     t->due_ms = 0;
     t->since_ms = 0;
     t->worker[0] = '\0';

@@ -64,7 +64,7 @@ static void check_job(const struct core *c, const struct job *j, struct sums *s)
     assert((j->ended_ms != 0) == ended);
     assert(!j->has_best || j->best.gates);
     assert(j->state != JOB_ACCEPTED || j->has_best || !j->has_last);
-    assert(!ended || !j->hold);
+    assert(!j->hold || j->state == JOB_RUNNING || j->state == JOB_WAITING);
     if (ended)
         s->ended++;
     else

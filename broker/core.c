@@ -394,10 +394,15 @@ static void on_unsent(struct core *c, const struct event *ev, struct effects *fx
         return;
     calls_cancel(c, t, fx);
     task_idle(c, t);
-    if (t->kind == TASK_STAGE)
-        job_move(c, j, JOB_QUEUED, "it could not be sent", fx);
     if (t->kind != TASK_CALL)
         job_touch(c, j);
+    if (t->kind == TASK_STAGE && j->hold) {
+        j->hold = false;
+        job_move(c, j, JOB_PAUSED, "paused", fx);
+        return;
+    }
+    if (t->kind == TASK_STAGE)
+        job_move(c, j, JOB_QUEUED, "it could not be sent", fx);
     task_ready(c, t);
 }
 

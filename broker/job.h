@@ -100,6 +100,7 @@ struct task {
     /* lease */
     struct fence fence; /* of the lease, or of the last one */
     struct fence spent; /* of the last lease that its worker ended by FAIL or RELEASE */
+    bool lost;          /* this lease was lost, and that was counted */
     uint64_t peer;      /* 0: nobody is connected for it */
     char worker[PAWL_NAME_MAX + 1];
     int64_t since_ms;                     /* wall clock */

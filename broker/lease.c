@@ -157,7 +157,8 @@ void lease_lost(struct core *c, struct task *t, const char *how, struct effects 
     tell_end(c, t, "lost", str_of(how), (struct task_cost){ 0 }, fx);
     task_drop(c, t, "expired", fx);
     c->counts.lost++;
-    t->crashes++;
+    t->crashes += !t->lost; /* a worker that comes back and goes again is one worker */
+    t->lost = true;
     if (t->kind != TASK_CALL)
         job_touch(c, t->job);
     if (t->crashes >= CRASHES_MAX) {
@@ -357,6 +358,7 @@ static void grant(struct core *c, struct task *t, struct peer_state *p, struct e
     t->since_ms = c->wall_ms;
     t->base_in = t->steps_in;
     t->base_out = t->steps_out;
+    t->lost = false;
     lease_attach(c, t, p, (struct fence){ c->conf.incarnation, ++c->fences });
     p->seq++;
     p->picked = ++c->picks;

@@ -270,7 +270,7 @@ static void say_all_now(struct broker *b)
 
 static void set_due(struct broker *b)
 {
-    int64_t at = b->core ? core_deadline(b->core) : INT64_MAX;
+    int64_t at = b->core && !b->broken ? core_deadline(b->core) : INT64_MAX;
     if (b->some_gone)
         at = 0; /* in the next turn, which is now */
     if (at == INT64_MAX)

@@ -47,6 +47,11 @@ void job_resume_if_answered(struct core *c, struct job *j, struct effects *fx)
     if (j->state != JOB_WAITING || first_due(j))
         return;
     timer_stop(&c->timers, &j->main.timer);
+    if (j->hold) { /* paused while the stage that asked was running */
+        j->hold = false;
+        job_move(c, j, JOB_PAUSED, "paused", fx);
+        return;
+    }
     job_move(c, j, JOB_QUEUED, "answered", fx);
     job_queue_stage(c, j);
 }

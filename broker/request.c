@@ -407,13 +407,14 @@ static void hold(struct core *c, struct job *j, struct effects *fx)
     } else if (j->state != JOB_PAUSED) {
         task_idle(c, &j->main);
         timer_stop(&c->timers, &j->main.timer);
+        j->hold = false;
         job_move(c, j, JOB_PAUSED, "paused by the user", fx);
     }
 }
 
 static void resume(struct core *c, struct job *j, struct effects *fx)
 {
-    if (j->state == JOB_RUNNING && j->hold) {
+    if (j->hold) {
         j->hold = false;
         job_touch(c, j);
     } else if (j->state == JOB_PAUSED && open_questions(j)) {

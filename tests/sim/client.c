@@ -153,7 +153,7 @@ static void wish(struct world *w, void *ctx, uint64_t arg)
         submit(c, chance_below(w, c->keys));
     else
         about_a_job(c);
-    int64_t most = c->keys < w->conf.jobs ? 300000 : 4000000;
+    int64_t most = c->keys < w->conf.jobs ? 100000 : 600000;
     world_in(w, chance_between(w, 1000, most), wish, c, 0);
 }
 

@@ -54,10 +54,13 @@ struct request { /* a commit on its way, then its answer */
 
 static void turn(struct world *w, void *ctx, uint64_t arg);
 
+/* A turn of the loop takes its time. */
+enum { TURN_US = 20 };
+
 static void wake(struct host *h, int64_t at_us)
 {
-    if (at_us < h->w->now_us)
-        at_us = h->w->now_us;
+    if (at_us < h->w->now_us + TURN_US)
+        at_us = h->w->now_us + TURN_US;
     if (!h->b || at_us >= h->wake_us)
         return;
     h->wake_us = at_us;

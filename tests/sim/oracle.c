@@ -65,6 +65,7 @@ struct job {
     struct record r;
     uint64_t at_commit;       /* of its last change */
     bool granted;             /* in that commit */
+    uint64_t grant_commit;    /* the one that wrote its fence */
     struct record before;     /* … and as it was before */
     uint32_t indexes;         /* bit per index that it is in */
     uint64_t executed_in, acked_in;
@@ -75,6 +76,7 @@ struct job {
 
 struct step { /* acknowledged */
     uint64_t job, key, hash;
+    uint64_t at; /* commits so far */
 };
 
 struct lease {
@@ -527,6 +529,7 @@ static void cell_record(struct oracle *o, uint64_t id, struct str bytes)
         j->executed_in = j->acked_in = 0;
     bool fresh = now.phase == 2 && !fence_eq(now.fence, j->r.fence);
     j->granted = j->granted || fresh;
+    j->grant_commit = fresh ? o->commits + 1 : j->grant_commit;
     j->exists = true;
     j->project = (uint32_t)(project.n ? project.p[project.n - 1] - '0' : 0) % PROJECTS;
     j->r = now;
@@ -880,10 +883,11 @@ static void said_task_docs(struct oracle *o, const struct msg_TASK *m, const str
     if ((str_is(k->stage, "parse") && !problem) || (str_is(k->stage, "analyze") && !brief) ||
         (str_is(k->stage, "review") && !draft))
         broken(o, "task %.*s was given without what it works on", STR_ARG(m->task));
-    (void)j;
-    for (size_t i = 0; i < o->steps_n; i++) {
+    /* What a slow worker adds after the task was given to another one comes too late. */
+    bool known = fence_eq(j->r.fence, m->fence);
+    for (size_t i = 0; known && i < o->steps_n; i++) {
         char hex[HASH_HEX + 1];
-        if (o->steps[i].key != key)
+        if (o->steps[i].key != key || o->steps[i].at >= j->grant_commit)
             continue;
         snprintf(hex, sizeof hex, "%016llx", (unsigned long long)o->steps[i].hash);
         if (!holds_text(steps, hex))
@@ -946,7 +950,7 @@ static void said_stepped(struct oracle *o, const struct msg_STEPPED *m)
             return;
     }
     o->steps = more(o->steps, o->steps_n, &o->steps_cap, sizeof *o->steps);
-    o->steps[o->steps_n++] = (struct step){ j->id, key, hash };
+    o->steps[o->steps_n++] = (struct step){ j->id, key, hash, o->commits };
 }
 
 static const struct result *result_of(const struct oracle *o, uint64_t peer, uint64_t key,
@@ -974,7 +978,7 @@ static void said_taken(struct oracle *o, uint64_t peer, const struct msg_TAKEN *
     struct str doc = field_of(o, k.job, "%u/%u/%s", k.run, k.round, docs[stage]);
     if (str_is(m->outcome, "committed") && !r->malformed && digest(doc) != r->doc)
         broken(o, "the result of %.*s was acknowledged and is not stored", STR_ARG(m->task));
-    if (str_is(m->outcome, "already") && !doc.p && o->fell == 0)
+    if (str_is(m->outcome, "already") && !r->malformed && !doc.p && o->fell == 0)
         broken(o, "a result of %.*s was refused for one that does not exist", STR_ARG(m->task));
     bool refused = str_is(m->outcome, "stale") || str_is(m->outcome, "gone");
     if (refused && !r->malformed && at_position(o, m->task, &k) && kinds[j->r.state] == OPEN &&
@@ -1043,7 +1047,7 @@ static void said_okay(struct oracle *o, uint64_t peer, const struct msg_OKAY *m)
         okay_list(o, r, j->id, "ask/a", m->id);
     if (r->type == MSG_PAUSE && r->hold && r->pauses == j->pauses && j->r.run == r->run &&
         kinds[j->r.state] == OPEN && j->r.state != S_PAUSED &&
-        !(j->r.state == S_RUNNING && j->r.hold))
+        !((j->r.state == S_RUNNING || j->r.state == S_WAITING) && j->r.hold))
         broken(o, "job %s was paused and is not", r->job);
 }
 

@@ -25,23 +25,23 @@ bool chance_of(struct world *w, uint32_t per_100k);
 
 /* Faults, each with a rate per 100,000 occasions. */
 #define FAULTS(X)                                                                                  \
-    X(CUT, "cut", 150, "a message breaks its connection, and what is behind it is lost")           \
-    X(BUSY, "busy", 60, "a socket's queue is full: the message is not sent")                       \
-    X(SLOW_WIRE, "slow-wire", 300, "a message takes up to a second")                               \
-    X(CRASH, "crash", 25, "the broker dies before or after an effect")                             \
-    X(STOP, "stop", 4, "the broker is suspended for up to 20 seconds")                             \
-    X(REQUEST_LOST, "request-lost", 15, "the store's connection breaks before a commit arrives")   \
-    X(REPLY_LOST, "reply-lost", 15, "… after a commit is made, before its reply")                  \
-    X(STORE_ERROR, "store-error", 10, "the store refuses a commit")                                \
+    X(CUT, "cut", 400, "a message breaks its connection, and what is behind it is lost")           \
+    X(BUSY, "busy", 100, "a socket's queue is full: the message is not sent")                       \
+    X(SLOW_WIRE, "slow-wire", 500, "a message takes up to a second")                               \
+    X(CRASH, "crash", 40, "the broker dies before or after an effect")                             \
+    X(STOP, "stop", 30, "the broker is suspended for up to 20 seconds")                             \
+    X(REQUEST_LOST, "request-lost", 60, "the store's connection breaks before a commit arrives")   \
+    X(REPLY_LOST, "reply-lost", 60, "… after a commit is made, before its reply")                  \
+    X(STORE_ERROR, "store-error", 30, "the store refuses a commit")                                \
     X(STORE_DUP, "store-dup", 100, "a commit arrives twice")                                       \
-    X(STORE_DOWN, "store-down", 5, "the store is away for up to 5 seconds")                        \
-    X(READ_FAIL, "read-fail", 30, "a read fails, or a load")                                       \
-    X(FAILOVER, "failover", 6, "the store's newest writes are lost")                               \
-    X(CLOCK, "clock", 10, "the wall clock jumps")                                                  \
-    X(DIE, "die", 100, "a worker dies")                                                            \
-    X(HANG, "hang", 60, "a worker hangs, and wakes up much later or never")                        \
-    X(AMNESIA, "amnesia", 60, "a worker forgets a task but lives on")                              \
-    X(LAZY, "lazy", 300, "a step takes longer than a lease may be silent; the worker beats on")    \
+    X(STORE_DOWN, "store-down", 20, "the store is away for up to 5 seconds")                        \
+    X(READ_FAIL, "read-fail", 60, "a read fails, or a load")                                       \
+    X(FAILOVER, "failover", 30, "the store's newest writes are lost")                               \
+    X(CLOCK, "clock", 50, "the wall clock jumps")                                                  \
+    X(DIE, "die", 1500, "a worker dies")                                                            \
+    X(HANG, "hang", 800, "a worker hangs, and wakes up much later or never")                        \
+    X(AMNESIA, "amnesia", 1500, "a worker forgets a task but lives on")                              \
+    X(LAZY, "lazy", 600, "a step takes longer than a lease may be silent; the worker beats on")    \
     X(FAIL, "fail", 4000, "a task fails, overloads or is given back")                              \
     X(TWICE, "twice", 1000, "a peer says something twice")
 enum fault {

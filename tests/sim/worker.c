@@ -295,7 +295,7 @@ static int64_t pace_us(struct world *w)
 {
     if (world_fault(w, FAULT_LAZY))
         return chance_between(w, 16000000, 60000000);
-    return chance_between(w, 1000, chance_below(w, 10) ? 300000 : 5000000);
+    return chance_between(w, 1000, chance_below(w, 10) ? 40000 : 3000000);
 }
 
 static void act(struct world *w, void *ctx, uint64_t serial)
@@ -391,8 +391,13 @@ static void on_task(struct worker *k, const struct msg_TASK *m, const struct str
     struct world *w = k->end.w;
     k->seen = m->seq;
     struct held *h = find(k, m->task);
+    if (h && (h->ending == FAILED || h->ending == RELEASED)) {
+        h->serial = 0; /* the broker has taken that, and wants another try */
+        h = NULL;
+    }
     if (h) {
         h->fence = m->fence; /* given to us again: go on under the new number */
+        h->tokens_in = h->tokens_out = 0;
         world_in(w, 1000, act, k, h->serial);
         return;
     }
