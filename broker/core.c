@@ -524,6 +524,14 @@ const struct job *core_job(const struct core *c, uint64_t id)
     return idmap_get(&c->jobs, id);
 }
 
+bool core_leased(struct core *c, struct str task, struct fence fence)
+{
+    struct task_key k;
+    struct job *j;
+    const struct task *t = core_task(c, task, &k, &j);
+    return t && t->phase == PHASE_LEASED && fence_eq(t->fence, fence);
+}
+
 bool core_peer_known(const struct core *c, uint64_t peer)
 {
     return roster_find(c, peer) != NULL;

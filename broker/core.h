@@ -96,6 +96,8 @@ enum status core_find(const struct core *c, struct str prefix, struct str access
                       uint64_t *id) MUST_USE;
 /* The job, for reading only, valid until the next step. NULL: unknown. */
 const struct job *core_job(const struct core *c, uint64_t id);
+/* Is the task held under this fence? */
+bool core_leased(struct core *c, struct str task, struct fence fence);
 bool core_peer_known(const struct core *c, uint64_t peer);
 /* A sign of life that the core has nothing else to do with. */
 void core_peer_heard(struct core *c, uint64_t peer, int64_t now_ms);

@@ -322,7 +322,10 @@ static void on_docs(void *ctx, enum status st, struct buf *frames, uint32_t n)
     struct broker *b = s->b;
     bool same =
         s->epoch == b->epoch.incarnation; /* a lease of an earlier epoch is nobody's promise */
-    if (same && st == OK)
+    struct str key = { s->out->task, strlen(s->out->task) };
+    if (same && b->core && !b->broken && !core_leased(b->core, key, s->out->fence))
+        st = OK; /* it ended while its documents were read, and its DROP went ahead of it */
+    else if (same && st == OK)
         st =
             loop_send(b, s->out->peer, (struct str){ s->out->header, s->out->header_n }, frames, n);
     if (same && st != OK)

@@ -135,14 +135,12 @@ static void set_conf(struct host *h)
     };
 }
 
+static struct packet *inbox_take(struct host *h);
+
 static void inbox_clear(struct host *h)
 {
-    while (h->inbox) {
-        struct packet *p = h->inbox;
-        h->inbox = p->next;
-        packet_free(p);
-    }
-    h->inbox_end = &h->inbox;
+    while (h->inbox)
+        packet_free(inbox_take(h));
 }
 
 void host_kill(struct host *h)
@@ -192,11 +190,6 @@ void host_stop(struct host *h, int64_t ms)
         h->stopped_us = h->w->now_us + ms * 1000;
 }
 
-bool host_listens(const struct host *h)
-{
-    return h->listens;
-}
-
 void host_check(const struct host *h)
 {
     if (h->b && h->b->core && !h->b->broken)
@@ -206,6 +199,7 @@ void host_check(const struct host *h)
 void host_deliver(struct host *h, struct packet *p)
 {
     p->next = NULL;
+    p->early = !h->listens;
     *h->inbox_end = p;
     h->inbox_end = &p->next;
     wake(h, h->w->now_us + chance_below(h->w, 100));
@@ -615,17 +609,30 @@ static void trace(struct host *h, const char *way, uint64_t link, const struct m
                 (unsigned long long)(link >> 16), msg_name(m->type), STR_ARG(key));
 }
 
+static struct packet *inbox_take(struct host *h)
+{
+    struct packet *p = h->inbox;
+    if (p)
+        h->inbox = p->next;
+    if (!h->inbox)
+        h->inbox_end = &h->inbox;
+    return p;
+}
+
 enum status peer_recv(struct peer *peer, struct peer_in *in)
 {
     struct host *h = host_of(peer);
-    struct packet *p = h->inbox;
     struct msg m;
-    if (!p || h->batch == 0)
+    if (!h->inbox || h->batch == 0)
+        return ERR_BUSY;
+    struct packet *p = inbox_take(h);
+    while (p && p->early && wire_end(h->w, p->link)->link != p->link) {
+        packet_free(p); /* its sender has gone elsewhere meanwhile */
+        p = inbox_take(h);
+    }
+    if (!p)
         return ERR_BUSY;
     h->batch--;
-    h->inbox = p->next;
-    if (!h->inbox)
-        h->inbox_end = &h->inbox;
     in->frames = p;
     in->n = p->n;
     in->role[0] = '\0';

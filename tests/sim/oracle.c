@@ -68,7 +68,7 @@ struct job {
     uint64_t grant_commit;    /* the one that wrote its fence */
     struct record before;     /* … and as it was before */
     uint32_t indexes;         /* bit per index that it is in */
-    uint64_t executed_in, acked_in;
+    uint64_t executed_in; /* also in an earlier life under the same key */
     /* of the task at its position */
     uint32_t fails, permanents, grants;
     uint64_t pauses; /* heard */
@@ -525,8 +525,6 @@ static void cell_record(struct oracle *o, uint64_t id, struct str bytes)
         j->fails = j->permanents = j->grants = 0;
         j->blur = false;
     }
-    if (!j->exists && !o->loading)
-        j->executed_in = j->acked_in = 0;
     bool fresh = now.phase == 2 && !fence_eq(now.fence, j->r.fence);
     j->granted = j->granted || fresh;
     j->grant_commit = fresh ? o->commits + 1 : j->grant_commit;
@@ -816,7 +814,10 @@ static void heard_request(struct oracle *o, uint64_t peer, const struct msg *m,
 void oracle_heard(struct oracle *o, uint64_t peer, const struct msg *m, const struct str *frames,
                   uint32_t n, int64_t at_ms)
 {
-    *slot(&o->heard, peer) = (uint64_t)at_ms;
+    uint64_t *heard = slot(&o->heard, peer);
+    if (at_ms - (int64_t)*heard > SILENCE_MS - NEAR_MS)
+        oracle_peer_lost(o, peer); /* silent for so long that it was given up, perhaps */
+    *heard = (uint64_t)at_ms;
     if (m->type == MSG_BEAT) {
         heard_holds(o, peer, &m->BEAT.holds, at_ms);
     } else if (m->type == MSG_HELLO) {
@@ -1056,7 +1057,8 @@ static void said_drop(struct oracle *o, uint64_t peer, const struct msg_DROP *m,
     struct lease *l = lease_of(o, digest(m->task));
     if (!l || !fence_eq(l->fence, m->fence) || l->peer != peer)
         return;
-    if (str_is(m->reason, "expired") && living(o, l, at_ms))
+    struct task_key k;
+    if (str_is(m->reason, "expired") && living(o, l, at_ms) && at_position(o, m->task, &k))
         broken(o, "the lease of %.*s expired while its worker lives", STR_ARG(m->task));
     l->over = true;
 }

@@ -76,6 +76,7 @@ enum { PACKET_FRAMES = 12 };
 struct packet {
     struct packet *next;
     uint64_t link; /* by which it travels */
+    bool early;    /* nobody listened: it is in its sender's queue */
     uint32_t n;
     struct str frame[PACKET_FRAMES]; /* header first */
 };
@@ -113,7 +114,6 @@ struct host *host_new(struct world *w, uint32_t no);
 void host_free(struct host *h);
 void host_start(struct host *h); /* if it does not run */
 void host_deliver(struct host *h, struct packet *p); /* takes the packet */
-bool host_listens(const struct host *h);
 void host_check(const struct host *h); /* core_check */
 void host_kill(struct host *h);
 void host_stop(struct host *h, int64_t ms);

@@ -315,6 +315,10 @@ static void act(struct world *w, void *ctx, uint64_t serial)
     }
     int64_t next = pace_us(w);
     if (h->ending != GOING_ON) {
+        for (uint32_t i = 0; i < h->step; i++) { /* first what belongs to it */
+            if (h->s[i].made && !h->s[i].acked)
+                say_step(k, h, i);
+        }
         say_ending(k, h);
         next = 3000000;
     } else if (h->call) {
@@ -326,10 +330,6 @@ static void act(struct world *w, void *ctx, uint64_t serial)
         finish(k, h);
         say_ending(k, h);
         next = 3000000;
-    }
-    for (uint32_t i = 0; next == 3000000 && h->ending == DONE && i < h->step; i++) {
-        if (!h->s[i].acked && chance_below(w, 2))
-            say_step(k, h, i);
     }
     world_in(w, next, act, k, serial);
 }

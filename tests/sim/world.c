@@ -233,10 +233,6 @@ static void at_broker(struct world *w, void *ctx, uint64_t arg)
         packet_free(p); /* its connection is gone */
         return;
     }
-    if (!host_listens(h)) { /* waits in the sender's queue until somebody accepts */
-        world_in(w, 100000, at_broker, p, 0);
-        return;
-    }
     host_deliver(h, p);
 }
 
