@@ -29,6 +29,7 @@ struct host {
     bool listens, socket_on, dying, ended;
     int64_t stopped_us; /* suspended until then */
     bool lost;          /* its store connection broke while it was suspended */
+    bool durable, reads; /* it is being told that a turn is durable, or what it has read */
     int64_t wake_us;
     struct mux_timer *timers[TIMERS_MAX];
     uint32_t timers_n, batch; /* messages that this turn may still take */
@@ -334,10 +335,12 @@ static void told(struct world *w, void *ctx, uint64_t arg)
     }
     if (suspended(h, told, r, 0))
         return;
+    h->durable = !r->renew && r->st == OK;
     if (!r->renew)
         loop_committed(h->b, r->st, &r->err);
     else if (r->st != OK)
         broker_lost(h->b, r->st, &r->err);
+    h->durable = false;
     request_free(r);
     turn_over(h);
 }
@@ -419,7 +422,9 @@ static void read_now(struct world *w, void *ctx, uint64_t arg)
         g = g->next;
     if (!g || suspended(h, read_now, h, arg))
         return;
+    h->reads = true;
     get_end(h, g, world_fault(w, FAULT_READ_FAIL) ? ERR_UNAVAILABLE : OK);
+    h->reads = false;
     turn_over(h);
 }
 
@@ -645,6 +650,14 @@ enum status peer_recv(struct peer *peer, struct peer_in *in)
     return OK;
 }
 
+/* Abandon, cancel and acknowledge: only what the store has taken under the broker's epoch. */
+static bool promises(const struct msg *m)
+{
+    return m->type == MSG_TASK || m->type == MSG_TAKEN || m->type == MSG_DROP ||
+           m->type == MSG_STEPPED || m->type == MSG_CALLED || m->type == MSG_SUBMITTED ||
+           m->type == MSG_OKAY;
+}
+
 static enum status say_it(struct host *h, struct str to, struct str header, const struct str *frames,
                           uint32_t n)
 {
@@ -657,6 +670,8 @@ static enum status say_it(struct host *h, struct str to, struct str header, cons
     if (msg_decode(header, &m, NULL) != OK)
         world_broken(h->w, "the broker said something malformed");
     trace(h, ">", link, &m);
+    if (promises(&m) && !h->durable && !(m.type == MSG_TASK && h->reads))
+        world_broken(h->w, "%s was said before its turn was durable", msg_name(m.type));
     enum status st = wire_to_end(h->w, link, header, frames, n);
     if (st == OK)
         oracle_said(h->w->oracle, h->b->epoch.incarnation, link, &m, frames, n,

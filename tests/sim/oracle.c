@@ -55,6 +55,7 @@ struct record {
     uint64_t phase, attempts, crashes, age;
     struct fence fence;
     uint64_t questions, open_asks, asks, comments;
+    char workspace[HASH_HEX + 1];
 };
 
 struct job {
@@ -70,8 +71,9 @@ struct job {
     uint32_t indexes;         /* bit per index that it is in */
     uint64_t executed_in; /* also in an earlier life under the same key */
     /* of the task at its position */
-    uint32_t fails, permanents, grants;
-    uint64_t pauses; /* heard */
+    uint32_t fails, permanents, given_back, grants;
+    uint64_t pauses, resumes; /* heard; pauses counts both */
+    uint64_t held_at;         /* resumes when its pause was stored */
 };
 
 struct step { /* acknowledged */
@@ -82,9 +84,10 @@ struct step { /* acknowledged */
 struct lease {
     uint64_t key; /* digest of the task key; 0: free */
     struct fence fence;
-    uint64_t peer;
+    uint64_t peer, job;
     int64_t since_ms, beat_ms, total_ms;
-    bool over;
+    int64_t grace_ms; /* until then it is its worker's, after a recovery; 0: no recovery since */
+    bool over, ended; /* ended: by its worker */
 };
 
 struct request {
@@ -101,9 +104,10 @@ struct result { /* a DONE that the broker has read */
     bool malformed;
 };
 
-struct used { /* a fence that was given */
-    struct fence fence;
-    uint64_t key, peer;
+enum { READIES = 8, PEERS = 256 };
+struct credit { /* what a worker said last */
+    uint64_t peer, credit[READIES], seen[READIES];
+    uint32_t n;
 };
 
 struct table { /* digests to numbers */
@@ -126,9 +130,13 @@ struct oracle {
     size_t requests_n, results_n;
     uint64_t commits, leader, fell; /* fell: how often the store fell back */
     bool loading;
+    uint64_t written; /* cells since the last commit */
+    int64_t now_ms;   /* of the last message */
     uint32_t *touched;
     size_t touched_n, touched_cap;
     uint32_t skipped[STAGES][PROJECTS][PROJECTS];
+    struct credit credits[PEERS];
+    uint32_t credits_n;
     struct oracle_counts n;
 };
 
@@ -333,7 +341,10 @@ static bool read_record(struct str bytes, struct record *out, uint64_t *id, stru
     out->budget_judge = (int64_t)number(&r);
     out->budget_tokens = number(&r);
     out->budget_wall = (int64_t)number(&r);
-    pass(&r, 1 + 1 + 1 + 2);
+    pass(&r, 2);
+    struct str workspace = value(&r).str;
+    snprintf(out->workspace, sizeof out->workspace, "%.*s", STR_ARG(workspace));
+    pass(&r, 2);
     out->ended_ms = (int64_t)number(&r);
     uint64_t state = number(&r);
     out->state = (enum state)(state < S_COUNT ? state : 0);
@@ -405,7 +416,7 @@ static void judge_ended(struct oracle *o, const struct job *j, const struct reco
             now->questions != was->questions)
             broken(o, "job %s: its run %llu had ended and was changed", name_of(j, id),
                    (unsigned long long)was->run);
-    } else if (now->run != was->run + 1) {
+    } else if (now->run < was->run) {
         broken(o, "job %s: run %llu follows run %llu", name_of(j, id),
                (unsigned long long)now->run, (unsigned long long)was->run);
     }
@@ -417,7 +428,7 @@ static void judge_failed(struct oracle *o, const struct job *j, const struct rec
     bool spent = now->tokens_in + now->tokens_out >= now->budget_tokens ||
                  now->wall_used >= now->budget_wall;
     bool policy = now->stage == STAGES || now->round >= now->rounds;
-    bool crashes = j->grants >= j->fails + CRASHES && now->crashes >= CRASHES;
+    bool crashes = j->grants + j->given_back >= j->fails + CRASHES && now->crashes >= CRASHES;
     bool fails = j->fails >= ATTEMPTS_LEAST && now->attempts >= ATTEMPTS_LEAST;
     if (j->blur || spent || policy || j->permanents || crashes || fails)
         return;
@@ -464,12 +475,17 @@ static void judge_change(struct oracle *o, struct job *j, const struct record *n
                (unsigned long long)now->total_in, (unsigned long long)j->executed_in);
     if (now->has_best && !now->best.gates)
         broken(o, "job %s: the gates of its best do not hold", id);
-    if (was->has_best && !was->stale && !now->stale &&
+    if (was->has_best && !was->stale && !now->stale && was->comments == now->comments &&
         (!now->has_best || compare(&now->best, &was->best) < 0))
         broken(o, "job %s: its best became worse", id);
     if (was->run == now->run && now->round > was->round &&
         was->tokens_in + was->tokens_out >= was->budget_tokens)
         broken(o, "job %s: another round after all tokens were spent", id);
+    if (now->hold && !was->hold)
+        j->held_at = j->resumes;
+    if (was->hold && !now->hold && now->run == was->run && now->state != S_PAUSED &&
+        kinds[now->state] == OPEN && j->resumes == j->held_at)
+        broken(o, "job %s is paused and goes on", id);
     if (kinds[was->state] == ENDED)
         judge_ended(o, j, now);
     if (kinds[now->state] == ENDED && (kinds[was->state] != ENDED || now->run != was->run))
@@ -522,7 +538,7 @@ static void cell_record(struct oracle *o, uint64_t id, struct str bytes)
     else if (!o->loading && now.version != 1)
         broken(o, "job %s begins with version %llu", text, (unsigned long long)now.version);
     if (!j->exists || !same_position(&now, &j->r)) {
-        j->fails = j->permanents = j->grants = 0;
+        j->fails = j->permanents = j->given_back = j->grants = 0;
         j->blur = false;
     }
     bool fresh = now.phase == 2 && !fence_eq(now.fence, j->r.fence);
@@ -601,6 +617,7 @@ static void cell_index(struct oracle *o, const char *index, const char *id, bool
 void oracle_cell(struct oracle *o, const char *key, const char *field, struct str v)
 {
     uint64_t id;
+    o->written++;
     if ((key[0] == 'j' || key[0] == 'd') && key[1] == ':' && id_parse(str_of(key + 2), &id)) {
         if (key[0] == 'j')
             cell_record(o, id, v);
@@ -645,7 +662,9 @@ static void judge_order(struct oracle *o, const struct job *j)
     uint64_t stage = j->before.stage;
     char a[16], b[16];
     bool waiting[PROJECTS] = { false };
-    if (j->before.state != S_QUEUED || stage >= STAGES)
+    if (j->r.stage < STAGES)
+        memset(o->skipped[j->r.stage][j->project], 0, sizeof o->skipped[0][0]);
+    if (j->before.state != S_QUEUED || stage >= STAGES || !same_position(&j->r, &j->before))
         return;
     for (uint32_t i = 0; i < o->jobs_n; i++) {
         const struct job *q = &o->jobs[i];
@@ -674,18 +693,30 @@ void oracle_committed(struct oracle *o, uint64_t incarnation)
     for (size_t i = 0; i < o->touched_n; i++) {
         const struct job *j = &o->jobs[o->touched[i]];
         judge_indexes(o, j);
+        if (j->before.state == S_QUEUED && j->before.stage < STAGES &&
+            (j->r.state != S_QUEUED || !same_position(&j->r, &j->before)))
+            memset(o->skipped[j->before.stage][j->project], 0, sizeof o->skipped[0][0]);
         if (j->granted && j->before.version)
             judge_order(o, j);
     }
     o->touched_n = 0;
+    o->written = 0;
+}
+
+void oracle_refused(struct oracle *o)
+{
+    if (o->touched_n || o->written)
+        broken(o, "a batch that was refused has been written in part");
 }
 
 void oracle_restart(struct oracle *o)
 {
     for (uint32_t i = 0; i < o->jobs_n; i++)
         o->jobs[i].blur = true;
-    for (size_t i = 0; i < o->leases_n; i++)
+    for (size_t i = 0; i < o->leases_n; i++) {
         o->leases[i].over = true;
+        o->leases[i].grace_ms = 0;
+    }
     memset(o->skipped, 0, sizeof o->skipped);
 }
 
@@ -693,6 +724,12 @@ void oracle_led(struct oracle *o, uint64_t incarnation)
 {
     o->leader = incarnation;
     oracle_restart(o);
+    for (size_t i = 0; i < o->leases_n; i++) {
+        struct lease *l = &o->leases[i];
+        const struct job *j = job_of(o, l->job, false);
+        if (j && j->exists && j->r.phase == 2 && fence_eq(j->r.fence, l->fence))
+            l->grace_ms = o->now_ms + SILENCE_MS - NEAR_MS;
+    }
 }
 
 void oracle_before_reload(struct oracle *o)
@@ -716,6 +753,7 @@ void oracle_reloaded(struct oracle *o)
 {
     o->loading = false;
     o->touched_n = 0;
+    o->written = 0;
     oracle_restart(o);
 }
 
@@ -734,7 +772,7 @@ static void lease_over(struct oracle *o, struct str task)
 {
     struct lease *l = lease_of(o, digest(task));
     if (l)
-        l->over = true;
+        l->over = l->ended = true;
 }
 
 static void heard_holds(struct oracle *o, uint64_t peer, const struct task_list *list, int64_t at)
@@ -745,7 +783,41 @@ static void heard_holds(struct oracle *o, uint64_t peer, const struct task_list 
         struct lease *l = lease_of(o, digest(ref.task));
         if (l && fence_eq(l->fence, ref.fence) && l->peer == peer)
             l->beat_ms = at;
+        if (l && fence_eq(l->fence, ref.fence) && l->grace_ms) /* it is held on from elsewhere */
+            l->grace_ms = 0;
     }
+}
+
+static struct credit *credit_of(struct oracle *o, uint64_t peer)
+{
+    for (uint32_t i = 0; i < PEERS; i++) {
+        if (o->credits[i].peer == peer)
+            return &o->credits[i];
+    }
+    return NULL;
+}
+
+static void heard_ready(struct oracle *o, uint64_t peer, const struct msg_READY *m)
+{
+    struct credit *c = credit_of(o, peer);
+    if (!c) {
+        c = &o->credits[o->credits_n++ % PEERS];
+        *c = (struct credit){ .peer = peer };
+    }
+    c->credit[c->n % READIES] = m->credit;
+    c->seen[c->n++ % READIES] = m->seen;
+}
+
+/* Some READY allowed for it. */
+static void judge_credit(struct oracle *o, uint64_t peer, const struct msg_TASK *m)
+{
+    const struct credit *c = credit_of(o, peer);
+    for (uint32_t i = 0; c && i < READIES && i < c->n; i++) {
+        if (m->seq <= c->seen[i] + c->credit[i])
+            return;
+    }
+    if (c)
+        broken(o, "a worker was given task %.*s beyond its credit", STR_ARG(m->task));
 }
 
 /* The job of a task key, if the key is its position now. */
@@ -766,7 +838,8 @@ static void heard_end(struct oracle *o, struct str task, struct str fault)
     if (!j)
         return;
     j->permanents += str_is(fault, "permanent");
-    j->fails++;
+    j->fails += !str_is(fault, "overloaded") && !str_is(fault, "cancelled");
+    j->given_back += str_is(fault, "overloaded") || str_is(fault, "cancelled");
 }
 
 static void keep_request(struct oracle *o, uint64_t peer, const struct msg *m, struct str job,
@@ -781,6 +854,8 @@ static void keep_request(struct oracle *o, uint64_t peer, const struct msg *m, s
     if (m->type == MSG_PAUSE) {
         r->hold = m->PAUSE.hold;
         r->pauses = j ? ++j->pauses : 0;
+        if (j && !m->PAUSE.hold)
+            j->resumes++;
     }
 }
 
@@ -815,6 +890,7 @@ void oracle_heard(struct oracle *o, uint64_t peer, const struct msg *m, const st
                   uint32_t n, int64_t at_ms)
 {
     uint64_t *heard = slot(&o->heard, peer);
+    o->now_ms = at_ms;
     if (at_ms - (int64_t)*heard > SILENCE_MS - NEAR_MS)
         oracle_peer_lost(o, peer); /* silent for so long that it was given up, perhaps */
     *heard = (uint64_t)at_ms;
@@ -828,6 +904,8 @@ void oracle_heard(struct oracle *o, uint64_t peer, const struct msg *m, const st
         lease_over(o, m->RELEASE.task);
     } else if (m->type == MSG_BYE) {
         oracle_peer_lost(o, peer);
+    } else if (m->type == MSG_READY) {
+        heard_ready(o, peer, &m->READY);
     } else if (m->type == MSG_DONE) {
         struct task_key k;
         bool review = task_key_parse(m->DONE.task, &k) && str_is(k.stage, "review");
@@ -912,14 +990,24 @@ static void said_task(struct oracle *o, uint64_t peer, const struct msg_TASK *m,
     struct job *j = job_of(o, k.job, false);
     if (!j)
         broken(o, "a task of an unknown job was given");
+    judge_credit(o, peer, m);
     struct lease *l = lease_of(o, key);
     if (l && living(o, l, at_ms) && !fence_eq(l->fence, m->fence))
         broken(o, "task %.*s was given away while its worker lives", STR_ARG(m->task));
+    if (l && !l->ended && at_ms < l->grace_ms && !fence_eq(l->fence, m->fence) &&
+        l->since_ms + l->total_ms > at_ms + NEAR_MS)
+        broken(o, "task %.*s was given away before its worker could come back", STR_ARG(m->task));
     if (!l) {
         o->leases = more(o->leases, o->leases_n, &o->leases_cap, sizeof *o->leases);
         l = &o->leases[o->leases_n++];
     }
-    *l = (struct lease){ key, m->fence, peer, at_ms, at_ms, (int64_t)m->total_ms, false };
+    *l = (struct lease){ .key = key,
+                         .fence = m->fence,
+                         .peer = peer,
+                         .job = k.job,
+                         .since_ms = at_ms,
+                         .beat_ms = at_ms,
+                         .total_ms = (int64_t)m->total_ms };
     if (at_position(o, m->task, &k))
         j->grants++;
     said_task_docs(o, m, j, &k, frames, n);
@@ -982,6 +1070,8 @@ static void said_taken(struct oracle *o, uint64_t peer, const struct msg_TAKEN *
     if (str_is(m->outcome, "already") && !r->malformed && !doc.p && o->fell == 0)
         broken(o, "a result of %.*s was refused for one that does not exist", STR_ARG(m->task));
     bool refused = str_is(m->outcome, "stale") || str_is(m->outcome, "gone");
+    if (refused && doc.p && digest(doc) == r->doc)
+        broken(o, "the result of %.*s was committed and is denied", STR_ARG(m->task));
     if (refused && !r->malformed && at_position(o, m->task, &k) && kinds[j->r.state] == OPEN &&
         j->r.state != S_WAITING && o->fell == 0)
         broken(o, "the finished result of %.*s was thrown away", STR_ARG(m->task));
@@ -1010,6 +1100,10 @@ static void said_submitted(struct oracle *o, uint64_t peer, const struct msg_SUB
         broken(o, "job %.*s is not what was submitted", STR_ARG(m->job));
     if (digest(problem) != r->doc)
         broken(o, "the problem of job %.*s is not what was submitted", STR_ARG(m->job));
+    char blob[80];
+    snprintf(blob, sizeof blob, "b:%s", j->r.workspace);
+    if (j->r.workspace[0] && !o->conf.look(o->conf.ctx, blob, "").p)
+        broken(o, "job %.*s was taken without its workspace", STR_ARG(m->job));
     if (!m->existing && j->submitted)
         broken(o, "job %.*s was made twice", STR_ARG(m->job));
     j->submitted = true;
@@ -1080,6 +1174,7 @@ void oracle_said(struct oracle *o, uint64_t incarnation, uint64_t peer, const st
 {
     if (m->epoch != incarnation && m->type != MSG_REFUSED)
         broken(o, "%s does not carry its broker's epoch", msg_name(m->type));
+    o->now_ms = at_ms;
     if (m->type == MSG_CALLED)
         said_called(o, &m->CALLED, frames, n);
     if (incarnation != o->leader)

@@ -203,15 +203,42 @@ enum status server_renew(struct server *s, const struct epoch *epoch, struct err
     return OK;
 }
 
+/* The same batch and one operation that cannot be done: nothing of it may be written. */
+static enum status commit_bad(struct server *s, const struct epoch *epoch, uint64_t turn,
+                              struct str bytes, struct err *err)
+{
+    struct buf b;
+    struct mp in;
+    struct mp_value head;
+    mp_init(&in, bytes);
+    if (mp_want(&in, MP_ARRAY, &head) != OK)
+        return err_set(err, ERR_DATA, "malformed batch");
+    buf_init(&b, BATCH_MAX);
+    mp_array(&b, head.n + 1);
+    buf_view(&b, (struct str){ bytes.p + in.at, bytes.n - in.at });
+    mp_array(&b, 2);
+    mp_z(&b, "?");
+    mp_z(&b, "x");
+    enum status st = store_fake_commit(&s->store, epoch, turn, buf_get(&b), err);
+    if (st == OK)
+        world_broken(s->w, "the store takes an operation that it does not know");
+    oracle_refused(s->w->oracle);
+    buf_fini(&b);
+    return st;
+}
+
 enum status server_commit(struct server *s, const struct epoch *epoch, uint64_t turn,
                           struct str bytes, struct err *err)
 {
     if (world_fault(s->w, FAULT_STORE_ERROR))
         return err_set(err, ERR_UNAVAILABLE, "OOM command not allowed");
+    if (world_fault(s->w, FAULT_STORE_BAD))
+        return commit_bad(s, epoch, turn, bytes, err);
     uint64_t before = s->store.turn;
     enum status st = store_fake_commit(&s->store, epoch, turn, bytes, err);
     if (st != OK) {
         world_trace(s->w, "turn refused: %s", err->text);
+        oracle_refused(s->w->oracle);
         return st;
     }
     if (s->store.turn == before)

@@ -33,6 +33,7 @@ bool chance_of(struct world *w, uint32_t per_100k);
     X(REQUEST_LOST, "request-lost", 60, "the store's connection breaks before a commit arrives")   \
     X(REPLY_LOST, "reply-lost", 60, "… after a commit is made, before its reply")                  \
     X(STORE_ERROR, "store-error", 30, "the store refuses a commit")                                \
+    X(STORE_BAD, "store-bad", 20, "the store cannot make one operation of a batch")                \
     X(STORE_DUP, "store-dup", 100, "a commit arrives twice")                                       \
     X(STORE_DOWN, "store-down", 20, "the store is away for up to 5 seconds")                        \
     X(READ_FAIL, "read-fail", 60, "a read fails, or a load")                                       \
