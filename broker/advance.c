@@ -87,8 +87,9 @@ void job_enter_stage(struct core *c, struct job *j)
 {
     assert(j->stage < j->pipe->stages_n);
     assert(j->main.phase == PHASE_IDLE);
-    (void)c;
     struct task *t = &j->main;
+    t->made = (struct fence){ c->conf.incarnation, c->fences };
+    t->given[0] = t->given[1] = 0;
     t->def = &j->pipe->stages[j->stage];
     t->run = j->run;
     t->round = j->round;

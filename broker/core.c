@@ -2,6 +2,7 @@
 #include "broker/core_in.h"
 
 #include "broker/policy.h"
+#include "broker/retry.h"
 #include "common/mp.h"
 
 #include <assert.h>
@@ -200,7 +201,8 @@ static void arm_task(struct core *c, struct task *t)
     } else if (phase == PHASE_LEASED) {
         lease_attach(c, t, NULL, t->fence);
     } else if (phase == PHASE_DELAYED) {
-        task_delay(c, t, due > c->wall_ms ? due - c->wall_ms : 0);
+        int64_t left = due > c->wall_ms ? due - c->wall_ms : 0;
+        task_delay(c, t, left < DELAY_MAX_MS ? left : DELAY_MAX_MS); /* the clock may have jumped */
     }
 }
 
@@ -388,8 +390,11 @@ static void on_unsent(struct core *c, const struct event *ev, struct effects *fx
     struct job *j;
     struct task *t = core_task(c, ev->task, &k, &j);
     struct peer_state *p = roster_find(c, ev->peer);
-    if (p)
+    if (p) {
         p->credit = 0; /* until it says otherwise */
+        p->unsent++;
+        p->unsent_seq = p->seq;
+    }
     if (!t || t->phase != PHASE_LEASED || !fence_eq(t->fence, ev->fence))
         return;
     calls_cancel(c, t, fx);

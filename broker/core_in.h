@@ -27,6 +27,7 @@ struct peer_state {
     uint64_t credit_seq; /* … when this many TASKs had been seen */
     uint64_t seq;        /* TASKs sent on this connection */
     uint64_t base_seq;   /* … before its last HELLO */
+    uint64_t unsent, unsent_seq; /* TASKs up to this number that never went out */
     uint64_t picked;     /* order of the last TASK: the longest idle is next */
     int64_t heard_ms, since_wall_ms;
     struct task *leases;

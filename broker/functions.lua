@@ -121,6 +121,10 @@ function write.p(p, op)
 end
 
 -- {'r', id, indexes {name...}, blob}: remove a job and what only it needs
+function check.r(_, op, seen)
+  seen[op[2]] = ''
+end
+
 function write.r(p, op)
   redis.call('UNLINK', p .. 'j:' .. op[2], p .. 'd:' .. op[2])
   for k = 1, #op[3] do

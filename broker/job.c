@@ -216,6 +216,23 @@ void task_steps_clear(struct task *t)
     t->steps_in = t->steps_out = t->base_in = t->base_out = 0;
 }
 
+bool task_gave(const struct task *t, struct fence f)
+{
+    if (t->made.incarnation == 0)
+        return true;
+    if (f.incarnation == t->made.incarnation)
+        return f.counter > t->made.counter;
+    return f.incarnation == t->given[0] || f.incarnation == t->given[1];
+}
+
+void task_note_given(struct task *t, uint64_t incarnation)
+{
+    if (incarnation == t->made.incarnation || incarnation == t->given[0])
+        return;
+    t->given[1] = t->given[0];
+    t->given[0] = incarnation;
+}
+
 void task_key_write(const struct task *t, char out[PAWL_KEY_MAX + 1])
 {
     struct task_key k = { .job = t->job->id,

@@ -101,6 +101,8 @@ struct task {
     struct fence fence; /* of the lease, or of the last one */
     struct fence spent; /* of the last lease that its worker ended by FAIL or RELEASE */
     bool lost;          /* this lease was lost, and that was counted */
+    struct fence made;  /* incarnation and last counter when the task came to be; 0: unknown */
+    uint64_t given[2];  /* later incarnations that gave it to a worker, newest first */
     uint64_t peer;      /* 0: nobody is connected for it */
     char worker[PAWL_NAME_MAX + 1];
     int64_t since_ms;                     /* wall clock */
@@ -177,10 +179,13 @@ uint64_t hash_prefix(struct str hash);
 /* False: it was there. */
 bool task_step_note(struct task *t, uint64_t prefix);
 void task_steps_clear(struct task *t);
+/* Was this fence given to this very task? After a failover another one may bear the same key. */
+bool task_gave(const struct task *t, struct fence f);
+void task_note_given(struct task *t, uint64_t incarnation);
 void task_key_write(const struct task *t, char out[PAWL_KEY_MAX + 1]);
 
 /* The stored record, msgpack. Decoding checks everything; pipelines are found through `find`. */
-enum { RECORD_VERSION = 1, RECORD_MAX = 4 * 1024 * 1024 };
+enum { RECORD_OLDEST = 1, RECORD_VERSION = 2, RECORD_MAX = 4 * 1024 * 1024 };
 void record_encode(const struct job *j, struct buf *out);
 typedef const struct pipeline *pipeline_find_fn(void *ctx, uint64_t id);
 struct job *record_decode(struct str bytes, pipeline_find_fn *find, void *ctx, struct err *err);

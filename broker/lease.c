@@ -359,6 +359,7 @@ static void grant(struct core *c, struct task *t, struct peer_state *p, struct e
     t->base_in = t->steps_in;
     t->base_out = t->steps_out;
     t->lost = false;
+    task_note_given(t, c->conf.incarnation);
     lease_attach(c, t, p, (struct fence){ c->conf.incarnation, ++c->fences });
     p->seq++;
     p->picked = ++c->picks;

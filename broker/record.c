@@ -14,6 +14,7 @@ struct rec {
     struct buf *out; /* writing when not NULL */
     struct mp in;
     enum status st; /* reading: the first failure, sticky */
+    uint64_t version;
 };
 
 static bool want(struct rec *r, enum mp_type type, struct mp_value *v)
@@ -242,6 +243,14 @@ static void visit_task(struct rec *r, struct task *t)
     u64(r, &t->age);
 }
 
+static void visit_origin(struct rec *r, struct task *t)
+{
+    u64(r, &t->made.incarnation);
+    u64(r, &t->made.counter);
+    u64(r, &t->given[0]);
+    u64(r, &t->given[1]);
+}
+
 static void visit_asks(struct rec *r, struct job *j)
 {
     uint32_t have = 0;
@@ -336,6 +345,11 @@ static void visit_job(struct rec *r, struct job *j, uint64_t *pipe)
     visit_failures(r, j);
     visit_task(r, &j->main);
     visit_asks(r, j);
+    if (!r->out && r->version < 2)
+        return; /* not kept then */
+    visit_origin(r, &j->main);
+    for (struct task *t = j->asks; t; t = t->next)
+        visit_origin(r, t);
 }
 
 void record_encode(const struct job *j, struct buf *out)
@@ -368,8 +382,9 @@ struct job *record_decode(struct str raw, pipeline_find_fn *find, void *ctx, str
     }
     mp_init(&r.in, raw);
     u64(&r, &version);
-    if (r.st == OK && version != RECORD_VERSION)
+    if (r.st == OK && (version < RECORD_OLDEST || version > RECORD_VERSION))
         r.st = ERR_PROTOCOL;
+    r.version = version;
     if (r.st == OK)
         visit_job(&r, j, &pipe);
     j->pipe = r.st == OK ? find(ctx, pipe) : NULL;

@@ -320,6 +320,7 @@ static void make_ask(struct core *c, struct job *j, struct str text, struct effe
     struct buf frame;
     assert(t);
     task_init(t, TASK_ASK, j, &c->lanes_pipe->stages[1]);
+    t->made = (struct fence){ c->conf.incarnation, c->fences };
     t->pass = ++j->asks_n;
     struct task **end = &j->asks;
     while (*end)

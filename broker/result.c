@@ -327,6 +327,13 @@ static void commit(struct core *c, struct task *t, const struct event *ev, struc
     (void)m;
 }
 
+/* A late result of another task under the same key: of a past that a failover took away, or of a
+ * call of an earlier epoch, whose numbers begin anew. It was made of other things. */
+static bool of_this_task(const struct core *c, const struct task *t, struct fence f)
+{
+    return t->kind == TASK_CALL ? f.incarnation == c->conf.incarnation : task_gave(t, f);
+}
+
 void on_done(struct core *c, const struct event *ev, struct effects *fx)
 {
     const struct msg_DONE *m = &ev->msg->DONE;
@@ -336,8 +343,12 @@ void on_done(struct core *c, const struct event *ev, struct effects *fx)
     struct task *t = core_task(c, m->task, &k, &j);
     if (answer_unknown(ev, m->task, m->fence, t, j, &k, fx))
         return;
-    const char *why = malformed(t, ev);
     bool held = t->phase == PHASE_LEASED && fence_eq(t->fence, m->fence);
+    if (!held && !of_this_task(c, t, m->fence)) {
+        say_taken(fx, ev->peer, m->task, m->fence, "stale");
+        return;
+    }
+    const char *why = malformed(t, ev);
     say_taken(fx, ev->peer, m->task, m->fence, why ? "stale" : "committed");
     if (why && !held)
         return;

@@ -4,7 +4,7 @@
 /* retry: how long to wait before a task is tried again. Pure: chance comes from a seed. */
 #include <stdint.h>
 
-enum { RETRY_BASE_MS = 500, RETRY_CAP_MS = 60000, OVERLOAD_BASE_MS = 2000 };
+enum { DELAY_MAX_MS = 600000, RETRY_BASE_MS = 500, RETRY_CAP_MS = 60000, OVERLOAD_BASE_MS = 2000 };
 
 /* A well-mixed number of a seed; the same seed gives the same number. */
 uint64_t mix64(uint64_t seed);

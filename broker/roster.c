@@ -17,6 +17,8 @@ struct peer_state *roster_find(const struct core *c, uint64_t id)
 uint64_t roster_credit(const struct peer_state *p)
 {
     uint64_t since = p->seq > p->credit_seq ? p->seq - p->credit_seq : 0;
+    uint64_t unsent = p->credit_seq < p->unsent_seq ? p->unsent : 0;
+    since -= unsent < since ? unsent : since;
     return p->credit > since ? p->credit - since : 0;
 }
 
@@ -137,6 +139,7 @@ static void fill(struct core *c, struct peer_state *p, const struct event *ev)
     p->slots = m->slots < PAWL_SLOTS_MAX ? m->slots : PAWL_SLOTS_MAX;
     p->credit = 0;
     p->base_seq = p->credit_seq = p->seq;
+    p->unsent = 0;
 }
 
 static struct peer_state *peer_new(struct core *c, const struct event *ev, bool worker)
@@ -264,6 +267,8 @@ void on_ready(struct core *c, const struct event *ev, struct effects *fx)
     p->credit_seq = m->seen > p->base_seq ? m->seen : p->base_seq;
     if (p->credit_seq > p->seq)
         p->credit_seq = p->seq; /* nobody has seen what was not sent */
+    if (p->credit_seq >= p->unsent_seq)
+        p->unsent = 0;
 }
 
 static void take_note(struct core *c, struct str key, struct str text, struct peer_state *p,

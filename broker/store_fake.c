@@ -295,6 +295,8 @@ static enum status check_all(const struct store_fake *f, struct mp all, uint32_t
             st = err_set(err, ERR_UNAVAILABLE, "UNKNOWN operation");
         else if (op.kind == 'j')
             st = check_record(f, &op, &seen, err);
+        else if (op.kind == 'r')
+            note(&seen, op.id, (struct str){ 0 });
         else if (op.kind == 'b') {
             snprintf(key, sizeof key, "b:%s", op.id);
             note(&seen, key, (struct str){ 0 });

@@ -72,8 +72,8 @@ struct job {
     uint64_t executed_in; /* also in an earlier life under the same key */
     /* of the task at its position */
     uint32_t fails, permanents, given_back, grants;
-    uint64_t pauses, resumes; /* heard; pauses counts both */
-    uint64_t held_at;         /* resumes when its pause was stored */
+    uint64_t pauses;    /* and resumes, heard */
+    int64_t resumed_ms; /* when the last one that lets it go on was heard */
 };
 
 struct step { /* acknowledged */
@@ -104,10 +104,11 @@ struct result { /* a DONE that the broker has read */
     bool malformed;
 };
 
-enum { READIES = 8, PEERS = 256 };
+enum { READIES = 8, PEERS = 256, SAID = 32 };
 struct credit { /* what a worker said last */
-    uint64_t peer, credit[READIES], seen[READIES];
-    uint32_t n;
+    uint64_t peer, credit[READIES], seen[READIES], said[SAID]; /* said: numbers of TASKs */
+    uint32_t said_n;
+    uint32_t n, hellos; /* after another HELLO its count begins anew: not judged */
 };
 
 struct table { /* digests to numbers */
@@ -481,10 +482,8 @@ static void judge_change(struct oracle *o, struct job *j, const struct record *n
     if (was->run == now->run && now->round > was->round &&
         was->tokens_in + was->tokens_out >= was->budget_tokens)
         broken(o, "job %s: another round after all tokens were spent", id);
-    if (now->hold && !was->hold)
-        j->held_at = j->resumes;
     if (was->hold && !now->hold && now->run == was->run && now->state != S_PAUSED &&
-        kinds[now->state] == OPEN && j->resumes == j->held_at)
+        kinds[now->state] == OPEN && o->now_ms - j->resumed_ms > 2000)
         broken(o, "job %s is paused and goes on", id);
     if (kinds[was->state] == ENDED)
         judge_ended(o, j, now);
@@ -797,13 +796,21 @@ static struct credit *credit_of(struct oracle *o, uint64_t peer)
     return NULL;
 }
 
-static void heard_ready(struct oracle *o, uint64_t peer, const struct msg_READY *m)
+static void heard_hello(struct oracle *o, uint64_t peer)
 {
     struct credit *c = credit_of(o, peer);
     if (!c) {
         c = &o->credits[o->credits_n++ % PEERS];
         *c = (struct credit){ .peer = peer };
     }
+    c->hellos++;
+}
+
+static void heard_ready(struct oracle *o, uint64_t peer, const struct msg_READY *m)
+{
+    struct credit *c = credit_of(o, peer);
+    if (!c)
+        return;
     c->credit[c->n % READIES] = m->credit;
     c->seen[c->n++ % READIES] = m->seen;
 }
@@ -811,13 +818,18 @@ static void heard_ready(struct oracle *o, uint64_t peer, const struct msg_READY 
 /* Some READY allowed for it. */
 static void judge_credit(struct oracle *o, uint64_t peer, const struct msg_TASK *m)
 {
-    const struct credit *c = credit_of(o, peer);
-    for (uint32_t i = 0; c && i < READIES && i < c->n; i++) {
-        if (m->seq <= c->seen[i] + c->credit[i])
+    struct credit *c = credit_of(o, peer);
+    if (!c || c->hellos > 1)
+        return;
+    c->said[c->said_n++ % SAID] = m->seq;
+    for (uint32_t i = 0; i < READIES && i < c->n; i++) {
+        uint64_t since = 0;
+        for (uint32_t k = 0; k < SAID && k < c->said_n; k++)
+            since += c->said[k] > c->seen[i];
+        if (since <= c->credit[i])
             return;
     }
-    if (c)
-        broken(o, "a worker was given task %.*s beyond its credit", STR_ARG(m->task));
+    broken(o, "a worker was given task %.*s beyond its credit", STR_ARG(m->task));
 }
 
 /* The job of a task key, if the key is its position now. */
@@ -855,7 +867,7 @@ static void keep_request(struct oracle *o, uint64_t peer, const struct msg *m, s
         r->hold = m->PAUSE.hold;
         r->pauses = j ? ++j->pauses : 0;
         if (j && !m->PAUSE.hold)
-            j->resumes++;
+            j->resumed_ms = o->now_ms;
     }
 }
 
@@ -897,6 +909,7 @@ void oracle_heard(struct oracle *o, uint64_t peer, const struct msg *m, const st
     if (m->type == MSG_BEAT) {
         heard_holds(o, peer, &m->BEAT.holds, at_ms);
     } else if (m->type == MSG_HELLO) {
+        heard_hello(o, peer);
         heard_holds(o, peer, &m->HELLO.holds, at_ms);
     } else if (m->type == MSG_FAIL) {
         heard_end(o, m->FAIL.task, m->FAIL.fault);

@@ -582,7 +582,8 @@ static void beat(struct world *w, void *ctx, uint64_t arg)
     }
     struct held *h = &k->held[chance_below(w, SLOTS_MOST)];
     if (h->serial && world_fault(w, FAULT_AMNESIA))
-        h->serial = 0; /* its slot is lost too, until the worker greets again */
+        h->serial = 0;
+    ready(k);
     if (k->welcomed && w->now_us - k->heard_us > SILENT_US) {
         change_host(k);
         greet(k);
