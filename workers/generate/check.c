@@ -138,6 +138,11 @@ int check_sentence(const struct gen *g, const struct item *it, const char *text,
         faults += 1;
         *instruct = arena_printf(g->arena, "Say also: %s.", left_out(g, &intent, &w));
     }
+    if (it->about && it->about->remedy && find_word(z, "not")) {
+        faults += 2;
+        *instruct = arena_printf(g->arena, "Say what the software makes possible or does, without "
+                                           "\"not\": forbid nothing.");
+    }
     const struct fact *fact = unused_fact(g, it, &w);
     if (fact && words_figures(&intent) == 0) {
         faults += 2;

@@ -42,10 +42,11 @@ static const char task_sentence[] = "Write one requirement from this one sentenc
                                     "title of two to five words that names the behaviour.";
 
 static const char task_remedy[] = "This sentence tells what is wrong today. Write the requirement "
-                                  "that puts an end to it: one sentence in the form \"The system "
-                                  "SHALL …\" that says what the software does instead, so that "
-                                  "this does not happen any more. Then give it a title of two to "
-                                  "five words that names the new behaviour.";
+                                  "for the opposite, in the form \"The system SHALL …\": what "
+                                  "the software does so that it goes well. Who cannot do something "
+                                  "today is able to do it, what takes long is quick, what fails "
+                                  "works. Forbid nothing and do not write \"not\". Then give it "
+                                  "a title of two to five words that names the new behaviour.";
 
 static const char task_place[] =
     "Decide: is the new requirement an additional rule beside the existing ones, or does it change "
