@@ -124,7 +124,7 @@ static char *left_out(const struct gen *g, const struct words *intent, const str
 
 int check_sentence(const struct gen *g, const struct item *it, const char *text, char **instruct)
 {
-    const char *z = tidy(g, text);
+    char *z = tidy(g, text);
     struct words w = words_of(g, str_of(z)), intent = words_of(g, str_of(it->intent));
     struct words wish = words_of(g, str_of(it->wish ? it->wish : ""));
     const struct words *mine[] = { &w };
