@@ -73,7 +73,9 @@ void job_move(struct core *c, struct job *j, enum job_state to, const char *reas
     if (!ended)
         c->counts.by_state[to]++;
     set_reason(j, reason);
-    j->ended_ms = ended ? c->wall_ms : 0;
+    if (ended && c->ended_ms < c->wall_ms)
+        c->ended_ms = c->wall_ms;
+    j->ended_ms = ended ? c->ended_ms : 0;
     job_wall_check(c, j);
     if (ended) {
         timer_stop(&c->timers, &j->wall);

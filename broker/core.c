@@ -213,6 +213,7 @@ static void arm(struct core *c, struct job *j)
         arm_task(c, t);
     if (job_state_ended(j->state)) {
         timer_set(&c->ended, &j->wall, TIMER_WALL, j->ended_ms);
+        c->ended_ms = j->ended_ms > c->ended_ms ? j->ended_ms : c->ended_ms;
         return;
     }
     c->counts.by_state[j->state]++;
@@ -392,8 +393,8 @@ static void on_unsent(struct core *c, const struct event *ev, struct effects *fx
     struct peer_state *p = roster_find(c, ev->peer);
     if (p) {
         p->credit = 0; /* until it says otherwise */
-        p->unsent++;
-        p->unsent_seq = p->seq;
+        if (t && fence_eq(t->fence, ev->fence) && t->peer == p->id)
+            roster_unsent(p, t->seq);
     }
     if (!t || t->phase != PHASE_LEASED || !fence_eq(t->fence, ev->fence))
         return;

@@ -6,7 +6,7 @@
 #include "broker/idmap.h"
 #include "broker/queue.h"
 
-enum { LANES_MAX = 64, PROJECTS_MAX = 65536 };
+enum { LANES_MAX = 64, PROJECTS_MAX = 65536, UNSENT_MAX = 8 };
 
 /* A stage name, in whatever pipelines, or a lane: what workers serve. */
 struct lane {
@@ -27,7 +27,8 @@ struct peer_state {
     uint64_t credit_seq; /* … when this many TASKs had been seen */
     uint64_t seq;        /* TASKs sent on this connection */
     uint64_t base_seq;   /* … before its last HELLO */
-    uint64_t unsent, unsent_seq; /* TASKs up to this number that never went out */
+    uint64_t unsent[UNSENT_MAX]; /* numbers of TASKs that never went out, newest last */
+    uint32_t unsent_n;
     uint64_t picked;     /* order of the last TASK: the longest idle is next */
     int64_t heard_ms, since_wall_ms;
     struct task *leases;
@@ -58,6 +59,7 @@ struct core {
     struct heap timers; /* struct timer */
     struct heap ended;  /* job->wall by ended_ms */
     int64_t now_ms, wall_ms;
+    int64_t ended_ms; /* of the job that ended last: the next one is not older, whatever the clock */
     int64_t stall_ms; /* deadlines up to here were not listened for */
     uint64_t fences, ages, picks, events;
     uint64_t running_calls;
@@ -111,6 +113,7 @@ struct task *call_find(const struct task *caller, uint32_t number);
 struct peer_state *roster_find(const struct core *c, uint64_t id);
 struct peer_state *roster_pick(struct core *c, uint32_t lane); /* a worker with credit; NULL */
 uint64_t roster_credit(const struct peer_state *p);
+void roster_unsent(struct peer_state *p, uint64_t seq); /* nobody will ever have seen it */
 void roster_gone(struct core *c, struct peer_state *p, const char *why, struct effects *fx);
 uint32_t roster_serving(const struct core *c, uint32_t lane);
 void on_hello(struct core *c, const struct event *ev, struct effects *fx);

@@ -361,7 +361,7 @@ static void grant(struct core *c, struct task *t, struct peer_state *p, struct e
     t->lost = false;
     task_note_given(t, c->conf.incarnation);
     lease_attach(c, t, p, (struct fence){ c->conf.incarnation, ++c->fences });
-    p->seq++;
+    t->seq = ++p->seq;
     p->picked = ++c->picks;
     if (t->kind == TASK_STAGE) {
         /* A comment has been heard by the stage that makes the candidate, not by its reviewer. */

@@ -17,9 +17,16 @@ struct peer_state *roster_find(const struct core *c, uint64_t id)
 uint64_t roster_credit(const struct peer_state *p)
 {
     uint64_t since = p->seq > p->credit_seq ? p->seq - p->credit_seq : 0;
-    uint64_t unsent = p->credit_seq < p->unsent_seq ? p->unsent : 0;
-    since -= unsent < since ? unsent : since;
+    for (uint32_t i = 0; i < p->unsent_n; i++)
+        since -= p->unsent[i] > p->credit_seq && since > 0;
     return p->credit > since ? p->credit - since : 0;
+}
+
+void roster_unsent(struct peer_state *p, uint64_t seq)
+{
+    if (p->unsent_n == UNSENT_MAX)
+        memmove(p->unsent, p->unsent + 1, --p->unsent_n * sizeof *p->unsent);
+    p->unsent[p->unsent_n++] = seq;
 }
 
 /* The worker with most free slots; among equals the one that was idle longest. */
@@ -139,7 +146,7 @@ static void fill(struct core *c, struct peer_state *p, const struct event *ev)
     p->slots = m->slots < PAWL_SLOTS_MAX ? m->slots : PAWL_SLOTS_MAX;
     p->credit = 0;
     p->base_seq = p->credit_seq = p->seq;
-    p->unsent = 0;
+    p->unsent_n = 0;
 }
 
 static struct peer_state *peer_new(struct core *c, const struct event *ev, bool worker)
@@ -267,8 +274,6 @@ void on_ready(struct core *c, const struct event *ev, struct effects *fx)
     p->credit_seq = m->seen > p->base_seq ? m->seen : p->base_seq;
     if (p->credit_seq > p->seq)
         p->credit_seq = p->seq; /* nobody has seen what was not sent */
-    if (p->credit_seq >= p->unsent_seq)
-        p->unsent = 0;
 }
 
 static void take_note(struct core *c, struct str key, struct str text, struct peer_state *p,

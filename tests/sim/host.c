@@ -610,8 +610,11 @@ static void trace(struct host *h, const char *way, uint64_t link, const struct m
         key = m->STEP.task; /* all of them begin with it */
     else if (m->type == MSG_REFUSED)
         key = m->REFUSED.text;
-    world_trace(h->w, "%s %s %u/%llu %s %.*s", h->name, way, (unsigned)(link & 0xffff) - 1,
-                (unsigned long long)(link >> 16), msg_name(m->type), STR_ARG(key));
+    uint64_t a = m->type == MSG_READY ? m->READY.credit : m->type == MSG_TASK ? m->TASK.seq : 0;
+    uint64_t b = m->type == MSG_READY ? m->READY.seen : 0;
+    world_trace(h->w, "%s %s %u/%llu %s %.*s %llu %llu", h->name, way,
+                (unsigned)(link & 0xffff) - 1, (unsigned long long)(link >> 16),
+                msg_name(m->type), STR_ARG(key), (unsigned long long)a, (unsigned long long)b);
 }
 
 static struct packet *inbox_take(struct host *h)
