@@ -130,7 +130,7 @@ static void set_conf(struct host *h)
                     .question_ms = 60000 },
         .heartbeat_ms = 2000,
         .silence_ms = 15000,
-        .retain_jobs = s % 3 || large ? 10000 : 2 + (uint32_t)(s % 9),
+        .retain_jobs = s % 3 || large ? 10000 : 6 + (uint32_t)(s % 9),
         .retain_age_ms = s % 11 ? 86400000 : 300000,
         .open_jobs_max = s % 6 || large ? 10000 : 8,
     };
