@@ -359,6 +359,7 @@ void job_forget(struct core *c, struct job *j, struct effects *fx)
     }
     heap_remove(&c->ended, &j->wall);
     idmap_remove(&c->jobs, j->id);
+    prefix_remove(&c->by_prefix, j);
     job_free(j);
 }
 

@@ -20,23 +20,24 @@ uint32_t lane_of(struct core *c, const char *name)
     if (c->lanes_n == LANES_MAX)
         return LANES_MAX;
     memcpy(c->lanes[c->lanes_n].name, name, strlen(name) + 1);
+    roster_init_lane(&c->lanes[c->lanes_n]);
     return c->lanes_n++;
 }
 
 uint32_t project_of(struct core *c, const char *name)
 {
-    for (uint32_t i = 0; i < c->projects_n; i++) {
-        if (strcmp(c->projects[i], name) == 0)
-            return i;
-    }
+    uint64_t hash = hash_prefix(str_of(name));
+    struct project *p = idmap_get(&c->by_project, hash);
+    if (p)
+        return p->no; /* two names of one hash share a place in the queue */
     if (c->projects_n == PROJECTS_MAX)
-        return 0; /* beyond that many, projects share a place in the queue */
-    char **more = realloc(c->projects, (c->projects_n + 1) * sizeof *more);
-    char *copy = strdup(name);
-    assert(more && copy);
-    c->projects = more;
-    c->projects[c->projects_n] = copy;
-    return c->projects_n++;
+        return 0; /* and so do those beyond that many */
+    p = malloc(sizeof *p);
+    bool put = p && idmap_put(&c->by_project, hash, p);
+    assert(put);
+    (void)put;
+    p->no = c->projects_n++;
+    return p->no;
 }
 
 static enum status take_pipeline(struct core *c, struct pipeline *p, struct err *err)
@@ -140,11 +141,16 @@ void core_free(struct core *c)
     while ((p = idmap_next(&c->pipelines, &at)) != NULL)
         pipeline_free(p);
     idmap_fini(&c->pipelines);
-    for (uint32_t i = 0; i < c->lanes_n; i++)
+    for (uint32_t i = 0; i < c->lanes_n; i++) {
         queue_fini(&c->lanes[i].ready);
-    for (uint32_t i = 0; i < c->projects_n; i++)
-        free(c->projects[i]);
-    free(c->projects);
+        heap_fini(&c->lanes[i].seats);
+    }
+    idmap_fini(&c->by_project);
+    prefix_fini(&c->by_prefix);
+    at = 0;
+    struct project *known;
+    while ((known = idmap_next(&c->by_project, &at)) != NULL)
+        free(known);
     free(c->dirty);
     heap_fini(&c->timers);
     heap_fini(&c->ended);
@@ -174,11 +180,16 @@ enum status core_load_job(struct core *c, struct str record, struct err *err)
         return err->status;
     bool whole = j->stage < j->pipe->stages_n;
     if (j->main.phase != phase_of(j->state) || (!whole && !job_state_ended(j->state)) ||
-        idmap_get(&c->jobs, j->id) || !idmap_put(&c->jobs, j->id, j)) {
+        idmap_get(&c->jobs, j->id) || j->id >> 60 || !idmap_put(&c->jobs, j->id, j)) {
         char id[ID_CHARS + 1];
         id_text(j->id, id);
         job_free(j);
         return err_set(err, ERR_DATA, "record of job %s: its parts do not fit together", id);
+    }
+    if (!prefix_put(&c->by_prefix, j)) {
+        idmap_remove(&c->jobs, j->id);
+        job_free(j);
+        return err_set(err, ERR_NOMEM, "out of memory");
     }
     j->project_no = project_of(c, j->project);
     j->main.def = &j->pipe->stages[whole ? j->stage : j->pipe->stages_n - 1];
@@ -395,6 +406,7 @@ static void on_unsent(struct core *c, const struct event *ev, struct effects *fx
         p->credit = 0; /* until it says otherwise */
         if (t && fence_eq(t->fence, ev->fence) && t->peer == p->id)
             roster_unsent(p, t->seq);
+        roster_sort(c, p);
     }
     if (!t || t->phase != PHASE_LEASED || !fence_eq(t->fence, ev->fence))
         return;
@@ -573,8 +585,12 @@ enum status core_find(const struct core *c, struct str prefix, struct str access
     }
     if (prefix.n < PREFIX_MIN || prefix.n > ID_CHARS)
         return ERR_NOT_FOUND;
-    size_t at = 0;
-    while ((j = idmap_next(&c->jobs, &at)) != NULL) {
+    char whole[ID_CHARS + 1] = "000000000000";
+    uint64_t first;
+    memcpy(whole, prefix.p, prefix.n);
+    if (!id_parse(str_of(whole), &first))
+        return ERR_NOT_FOUND;
+    for (j = prefix_chain(&c->by_prefix, first); j; j = j->alike) {
         char text[ID_CHARS + 1];
         id_text(j->id, text);
         if (memcmp(text, prefix.p, prefix.n) != 0 || !may_see(j, access))

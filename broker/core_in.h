@@ -4,6 +4,7 @@
 /* core_in: what the files of the core share. Nobody else includes it. */
 #include "broker/core.h"
 #include "broker/idmap.h"
+#include "broker/prefix.h"
 #include "broker/queue.h"
 
 enum { LANES_MAX = 64, PROJECTS_MAX = 65536, UNSENT_MAX = 8 };
@@ -12,7 +13,13 @@ enum { LANES_MAX = 64, PROJECTS_MAX = 65536, UNSENT_MAX = 8 };
 struct lane {
     char name[PAWL_NAME_MAX + 1];
     struct queue ready;
+    struct heap seats; /* of all workers that serve it: who gets the next task is on top */
     uint32_t running, delayed;
+};
+
+struct seat { /* a worker in a lane */
+    struct peer_state *peer;
+    uint32_t lane, slot;
 };
 
 struct peer_state {
@@ -21,7 +28,9 @@ struct peer_state {
     char name[PAWL_NAME_MAX + 1], version[PAWL_NAME_MAX + 1], role[PAWL_NAME_MAX + 1];
     char (*stages)[PAWL_NAME_MAX + 1], (*tags)[PAWL_NAME_MAX + 1];
     uint32_t stages_n, tags_n;
-    uint64_t serves; /* bit per lane */
+    uint64_t serves;    /* bit per lane … */
+    struct seat *seats; /* … and a seat in each */
+    uint32_t seats_n;
     uint64_t slots;
     uint64_t credit;     /* free slots as last said … */
     uint64_t credit_seq; /* … when this many TASKs had been seen */
@@ -46,16 +55,21 @@ struct call {
     size_t frame_n;
 };
 
+struct project {
+    uint32_t no;
+};
+
 struct core {
     struct core_conf conf;
     struct pipeline *pipe; /* of new submissions; also in pipelines */
     struct pipeline *lanes_pipe;
     struct idmap jobs, peers, pipelines;
+    struct prefixes by_prefix; /* of jobs */
     struct peer_state *workers, *clients; /* lists */
     struct lane lanes[LANES_MAX];
     uint32_t lanes_n;
-    char **projects;
     uint32_t projects_n;
+    struct idmap by_project; /* hash of the name -> struct project */
     struct heap timers; /* struct timer */
     struct heap ended;  /* job->wall by ended_ms */
     int64_t now_ms, wall_ms;
@@ -112,6 +126,8 @@ struct task *call_find(const struct task *caller, uint32_t number);
 /* ---- roster.c */
 struct peer_state *roster_find(const struct core *c, uint64_t id);
 struct peer_state *roster_pick(struct core *c, uint32_t lane); /* a worker with credit; NULL */
+void roster_sort(struct core *c, struct peer_state *p); /* after its credit or its turn changed */
+void roster_init_lane(struct lane *l);
 uint64_t roster_credit(const struct peer_state *p);
 void roster_unsent(struct peer_state *p, uint64_t seq); /* nobody will ever have seen it */
 void roster_gone(struct core *c, struct peer_state *p, const char *why, struct effects *fx);

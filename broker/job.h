@@ -121,6 +121,7 @@ struct task {
 
 struct job {
     uint64_t id;
+    struct job *alike; /* prefix.c */
     char *project, *key, *label;
     uint32_t project_no;
     int64_t priority;

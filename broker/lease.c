@@ -363,6 +363,7 @@ static void grant(struct core *c, struct task *t, struct peer_state *p, struct e
     lease_attach(c, t, p, (struct fence){ c->conf.incarnation, ++c->fences });
     t->seq = ++p->seq;
     p->picked = ++c->picks;
+    roster_sort(c, p);
     if (t->kind == TASK_STAGE) {
         /* A comment has been heard by the stage that makes the candidate, not by its reviewer. */
         if (reads(t->def, "comments") && !stage_writes(t->def, str_of("review")))

@@ -98,7 +98,7 @@ static void make_job(struct core *c, uint64_t id, struct str project, const stru
 {
     const struct msg_SUBMIT *m = &ev->msg->SUBMIT;
     struct job *j = job_new(id);
-    bool put = j && idmap_put(&c->jobs, id, j);
+    bool put = j && idmap_put(&c->jobs, id, j) && prefix_put(&c->by_prefix, j);
     assert(put);
     (void)put;
     j->project = dup_str(project, PAWL_NAME_MAX);

@@ -30,30 +30,74 @@ void roster_unsent(struct peer_state *p, uint64_t seq)
 }
 
 /* The worker with most free slots; among equals the one that was idle longest. */
+static bool seat_before(const void *va, const void *vb)
+{
+    const struct peer_state *a = ((const struct seat *)va)->peer,
+                            *b = ((const struct seat *)vb)->peer;
+    uint64_t x = roster_credit(a), y = roster_credit(b);
+    if (x != y)
+        return x > y;
+    return a->picked != b->picked ? a->picked < b->picked : a->id < b->id;
+}
+
+static uint32_t *seat_slot(void *seat)
+{
+    return &((struct seat *)seat)->slot;
+}
+
+void roster_init_lane(struct lane *l)
+{
+    heap_init(&l->seats, seat_before, seat_slot);
+}
+
 struct peer_state *roster_pick(struct core *c, uint32_t lane)
 {
-    struct peer_state *best = NULL;
-    uint64_t best_credit = 0;
-    for (struct peer_state *p = c->workers; p; p = p->next) {
-        uint64_t credit = p->serves >> lane & 1 ? roster_credit(p) : 0;
-        if (credit > best_credit || (credit && credit == best_credit && p->picked < best->picked)) {
-            best = p;
-            best_credit = credit;
-        }
-    }
-    return best;
+    const struct seat *s = heap_top(&c->lanes[lane].seats);
+    return s && roster_credit(s->peer) > 0 ? s->peer : NULL;
 }
 
 uint32_t roster_serving(const struct core *c, uint32_t lane)
 {
-    uint32_t n = 0;
-    for (const struct peer_state *p = c->workers; p; p = p->next)
-        n += (uint32_t)(p->serves >> lane & 1);
-    return n;
+    return c->lanes[lane].seats.len;
+}
+
+void roster_sort(struct core *c, struct peer_state *p)
+{
+    for (uint32_t i = 0; i < p->seats_n; i++) {
+        bool put = heap_put(&c->lanes[p->seats[i].lane].seats, &p->seats[i]);
+        assert(put); /* present ones need no memory, new ones were made room for by seat() */
+        (void)put;
+    }
+}
+
+static void unseat(struct core *c, struct peer_state *p)
+{
+    for (uint32_t i = 0; i < p->seats_n; i++)
+        heap_remove(&c->lanes[p->seats[i].lane].seats, &p->seats[i]);
+    free(p->seats);
+    p->seats = NULL;
+    p->seats_n = 0;
+}
+
+/* A seat in every lane that it serves. */
+static void seat(struct core *c, struct peer_state *p)
+{
+    uint32_t n = (uint32_t)__builtin_popcountll(p->serves);
+    unseat(c, p);
+    if (!p->worker || n == 0)
+        return;
+    p->seats = calloc(n, sizeof *p->seats);
+    assert(p->seats);
+    for (uint32_t i = 0; i < c->lanes_n; i++) {
+        if (p->serves >> i & 1)
+            p->seats[p->seats_n++] = (struct seat){ p, i, HEAP_NONE };
+    }
+    roster_sort(c, p);
 }
 
 static void peer_free(struct peer_state *p)
 {
+    free(p->seats);
     free(p->stages);
     free(p->tags);
     free(p);
@@ -103,6 +147,7 @@ void roster_gone(struct core *c, struct peer_state *p, const char *why, struct e
         assert(p->leases != t);
     }
     timer_stop(&c->timers, &p->timer);
+    unseat(c, p);
     list_remove(c, p);
     idmap_remove(&c->peers, p->id);
     effects_add(fx, FX_GONE)->peer = p->id;
@@ -147,6 +192,7 @@ static void fill(struct core *c, struct peer_state *p, const struct event *ev)
     p->credit = 0;
     p->base_seq = p->credit_seq = p->seq;
     p->unsent_n = 0;
+    seat(c, p);
 }
 
 static struct peer_state *peer_new(struct core *c, const struct event *ev, bool worker)
@@ -274,6 +320,7 @@ void on_ready(struct core *c, const struct event *ev, struct effects *fx)
     p->credit_seq = m->seen > p->base_seq ? m->seen : p->base_seq;
     if (p->credit_seq > p->seq)
         p->credit_seq = p->seq; /* nobody has seen what was not sent */
+    roster_sort(c, p);
 }
 
 static void take_note(struct core *c, struct str key, struct str text, struct peer_state *p,

@@ -832,6 +832,19 @@ static void judge_credit(struct oracle *o, uint64_t peer, const struct msg_TASK 
     broken(o, "a worker was given task %.*s beyond its credit", STR_ARG(m->task));
 }
 
+/* A worker that lives and does not name a lease has lost it. */
+static void judge_unnamed(struct oracle *o, uint64_t peer, int64_t at_ms)
+{
+    char id[16];
+    for (size_t i = 0; i < o->leases_n; i++) {
+        const struct lease *l = &o->leases[i];
+        const struct job *j = l->peer == peer && !l->over ? job_of(o, l->job, false) : NULL;
+        if (j && j->exists && j->r.phase == 2 && fence_eq(j->r.fence, l->fence) &&
+            at_ms - l->beat_ms > 3 * SILENCE_MS)
+            broken(o, "a lease of job %s is kept by a worker that does not name it", name_of(j, id));
+    }
+}
+
 /* The job of a task key, if the key is its position now. */
 static struct job *at_position(struct oracle *o, struct str task, struct task_key *k)
 {
@@ -908,6 +921,7 @@ void oracle_heard(struct oracle *o, uint64_t peer, const struct msg *m, const st
     *heard = (uint64_t)at_ms;
     if (m->type == MSG_BEAT) {
         heard_holds(o, peer, &m->BEAT.holds, at_ms);
+        judge_unnamed(o, peer, at_ms);
     } else if (m->type == MSG_HELLO) {
         heard_hello(o, peer);
         heard_holds(o, peer, &m->HELLO.holds, at_ms);

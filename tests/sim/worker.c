@@ -425,9 +425,10 @@ static void on_task(struct worker *k, const struct msg_TASK *m, const struct str
         if (h->stage == CALL && str_is(m->docs.v[i], "call") && sim_text(frames[i], &text))
             snprintf(h->given, sizeof h->given, "%.*s", STR_ARG(text));
     }
-    if ((h->stage == GENERATE || h->stage == REVIEW) && chance_below(w, 4) == 0)
+    if ((h->stage == GENERATE || h->stage == REVIEW) && chance_below(w, 2))
         h->call = ++w->names;
-    world_in(w, pace_us(w), act, k, h->serial);
+    bool slow = h->stage == CALL && chance_below(w, 3) == 0;
+    world_in(w, slow ? chance_between(w, 500000, 8000000) : pace_us(w), act, k, h->serial);
     ready(k);
 }
 
