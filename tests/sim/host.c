@@ -420,8 +420,8 @@ static void read_now(struct world *w, void *ctx, uint64_t arg)
     struct get *g = h->gets;
     while (g && g->number != arg)
         g = g->next;
-    if (!g || suspended(h, read_now, h, arg))
-        return;
+    if (!g || !h->conn || suspended(h, read_now, h, arg))
+        return; /* of a broken connection: it will be told so */
     h->reads = true;
     get_end(h, g, world_fault(w, FAULT_READ_FAIL) ? ERR_UNAVAILABLE : OK);
     h->reads = false;
