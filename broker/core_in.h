@@ -36,7 +36,9 @@ struct peer_state {
     uint64_t credit_seq; /* … when this many TASKs had been seen */
     uint64_t seq;        /* TASKs sent on this connection */
     uint64_t base_seq;   /* … before its last HELLO */
-    uint64_t unsent[UNSENT_MAX]; /* numbers of TASKs that never went out, newest last */
+    struct {
+        uint64_t from, to;
+    } unsent[UNSENT_MAX]; /* numbers of TASKs that never went out, newest last */
     uint32_t unsent_n;
     uint64_t picked;     /* order of the last TASK: the longest idle is next */
     int64_t heard_ms, since_wall_ms;

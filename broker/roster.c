@@ -17,16 +17,26 @@ struct peer_state *roster_find(const struct core *c, uint64_t id)
 uint64_t roster_credit(const struct peer_state *p)
 {
     uint64_t since = p->seq > p->credit_seq ? p->seq - p->credit_seq : 0;
-    for (uint32_t i = 0; i < p->unsent_n; i++)
-        since -= p->unsent[i] > p->credit_seq && since > 0;
+    for (uint32_t i = 0; i < p->unsent_n && since > 0; i++) {
+        uint64_t to = p->unsent[i].to, from = p->unsent[i].from;
+        if (from <= p->credit_seq)
+            from = p->credit_seq + 1;
+        uint64_t n = to >= from ? to - from + 1 : 0;
+        since -= n < since ? n : since;
+    }
     return p->credit > since ? p->credit - since : 0;
 }
 
 void roster_unsent(struct peer_state *p, uint64_t seq)
 {
+    if (p->unsent_n && p->unsent[p->unsent_n - 1].to + 1 == seq) {
+        p->unsent[p->unsent_n - 1].to = seq;
+        return;
+    }
     if (p->unsent_n == UNSENT_MAX)
         memmove(p->unsent, p->unsent + 1, --p->unsent_n * sizeof *p->unsent);
-    p->unsent[p->unsent_n++] = seq;
+    p->unsent[p->unsent_n].from = p->unsent[p->unsent_n].to = seq;
+    p->unsent_n++;
 }
 
 /* The worker with most free slots; among equals the one that was idle longest. */

@@ -469,6 +469,8 @@ static void on_welcome(struct worker *k, const struct msg *m)
         }
         if (h->serial && h->ending != GOING_ON)
             say_ending(k, h);
+        else if (h->serial && h->call)
+            say_call(k, h); /* calls are not durable: asked again */
     }
     ready(k);
 }

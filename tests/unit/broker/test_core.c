@@ -5,6 +5,7 @@
 #include "broker/policy.h"
 #include "broker/queue.h"
 #include "broker/retry.h"
+#include "common/mp.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -676,6 +677,191 @@ static void ended_jobs_are_kept_by_count_and_age(void **s)
     assert_null(core_job(w->core, id[2].id));
 }
 
+/* ---- what the simulator found ------------------------------------------------------------- */
+
+static void pause_job(struct world *w, struct job_id id, bool hold)
+{
+    struct msg m = { .type = MSG_PAUSE, .PAUSE = { ++w->req, str_of(id.text), hold } };
+    world_say(w, 99, &m);
+}
+
+static void a_call_of_an_earlier_epoch_is_not_answered_for_a_new_one(void **s)
+{
+    struct world *w = *s;
+    struct held h, old, new;
+    submit(w, "k");
+    hello(w, 1, "w", "parse");
+    hello(w, 2, "tools", "call");
+    assert_true(take(w, 1, &h));
+    say_call(w, 1, &h, "c-1");
+    assert_true(take(w, 2, &old));
+    world_restart(w);
+    struct buf raw;
+    struct msg m = { .type = MSG_HELLO };
+    buf_init(&raw, 1024);
+    mp_array(&raw, 1);
+    msg_task_put(&raw, str_of(h.task), h.fence);
+    m.HELLO = (struct msg_HELLO){ .role = str_of("worker"), .name = str_of("w"), .slots = 1 };
+    m.HELLO.stages.v[m.HELLO.stages.n++] = str_of("parse");
+    m.HELLO.holds = (struct task_list){ buf_get(&raw), 1 };
+    world_say(w, 1, &m);
+    buf_fini(&raw);
+    hello(w, 2, "tools", "call");
+    say_call(w, 1, &h, "c-2");
+    assert_true(take(w, 2, &new));
+    assert_string_equal(new.task, old.task); /* numbers of calls begin anew */
+    struct outcome o = { .docs = "result", .measures = -1 };
+    assert_string_equal(done(w, 2, &old, o), "stale");
+    assert_null(world_read(w, 1, MSG_CALLED));
+    assert_string_equal(done(w, 2, &new, o), "committed");
+    assert_non_null(world_read(w, 1, MSG_CALLED));
+}
+
+static void a_stalled_broker_keeps_its_leases(void **s)
+{
+    struct world *w = *s;
+    struct held h;
+    hello(w, 1, "w", all_stages);
+    struct job_id id = submit(w, "k");
+    assert_true(take(w, 1, &h));
+    world_stall(w, 60000);
+    assert_int_equal(state(w, id), JOB_RUNNING);
+    assert_true(core_peer_known(w->core, 1));
+    assert_int_equal(job(w, id)->main.crashes, 0);
+    world_pass(w, 14000);
+    assert_int_equal(state(w, id), JOB_RUNNING);
+    world_pass(w, 4000); /* now it was listened for */
+    assert_int_equal(job(w, id)->main.crashes, 1);
+}
+
+static void one_worker_that_comes_and_goes_is_one(void **s)
+{
+    struct world *w = *s;
+    struct held h;
+    hello(w, 1, "w", all_stages);
+    struct job_id id = submit(w, "k");
+    assert_true(take(w, 1, &h));
+    for (uint64_t peer = 1; peer <= 5; peer++) {
+        struct event gone = { .kind = EV_GONE, .peer = peer };
+        struct buf raw;
+        struct msg m = { .type = MSG_HELLO };
+        world_step(w, &gone);
+        buf_init(&raw, 1024);
+        mp_array(&raw, 1);
+        msg_task_put(&raw, str_of(h.task), h.fence);
+        m.HELLO = (struct msg_HELLO){ .role = str_of("worker"), .name = str_of("w"), .slots = 1 };
+        m.HELLO.stages.v[m.HELLO.stages.n++] = str_of("parse");
+        m.HELLO.holds = (struct task_list){ buf_get(&raw), 1 };
+        world_say(w, peer + 1, &m);
+        buf_fini(&raw);
+    }
+    assert_int_equal(state(w, id), JOB_RUNNING);
+    assert_int_equal(job(w, id)->main.crashes, 1);
+}
+
+static void an_unsent_task_costs_no_slot_and_heeds_a_pause(void **s)
+{
+    struct world *w = *s;
+    struct held h;
+    struct msg m = { .type = MSG_HELLO };
+    m.HELLO = (struct msg_HELLO){ .role = str_of("worker"), .name = str_of("w"), .slots = 1 };
+    m.HELLO.stages.v[m.HELLO.stages.n++] = str_of("parse");
+    world_say(w, 1, &m);
+    struct msg ready = { .type = MSG_READY, .READY = { 1, 0 } };
+    world_say(w, 1, &ready);
+    struct job_id id = submit(w, "k");
+    for (int i = 0; i < 20; i++) {
+        assert_true(take(w, 1, &h));
+        if (i == 19)
+            pause_job(w, id, true);
+        struct event unsent = {
+            .kind = EV_UNSENT, .peer = 1, .task = str_of(h.task), .fence = h.fence
+        };
+        world_step(w, &unsent);
+        world_say(w, 1, &ready); /* it has seen none of them */
+    }
+    assert_int_equal(state(w, id), JOB_PAUSED);
+}
+
+static void a_pause_outlasts_the_question_of_its_stage(void **s)
+{
+    struct world *w = *s;
+    struct held h;
+    struct asked q = { .id = str_of("q"), .text = str_of("?"), .otherwise = str_of("no"),
+                       .raw = { "\x80", 1 } };
+    hello(w, 1, "w", all_stages);
+    struct job_id id = submit(w, "k");
+    assert_true(take(w, 1, &h));
+    pause_job(w, id, true);
+    struct outcome o = { .docs = "brief questions", .measures = -1, .judge = -1 };
+    o.asked = &q;
+    o.asked_n = 1;
+    assert_string_equal(done(w, 1, &h, o), "committed");
+    assert_int_equal(state(w, id), JOB_WAITING);
+    answer(w, id, "q", "yes");
+    assert_int_equal(state(w, id), JOB_PAUSED);
+    pause_job(w, id, false);
+    assert_int_equal(state(w, id), JOB_RUNNING);
+}
+
+/* Its fence was given in a past that a failover took away: it was made of other things. */
+static void a_result_of_a_lost_past_is_not_taken(void **s)
+{
+    struct world *w = *s;
+    struct held h, lost;
+    hello(w, 1, "w", all_stages);
+    submit(w, "k");
+    assert_true(take(w, 1, &h));
+    lost = h;
+    lost.fence.incarnation ^= 0x5555;
+    struct outcome o = { .docs = "brief", .measures = -1, .judge = -1 };
+    assert_string_equal(done(w, 1, &lost, o), "stale");
+    world_restart(w); /* an older fence of this very task is good */
+    hello(w, 1, "w", all_stages);
+    assert_string_equal(done(w, 1, &h, o), "committed");
+}
+
+static void a_retry_does_not_wait_for_a_clock_that_was_set_back(void **s)
+{
+    struct world *w = *s;
+    struct held h;
+    hello(w, 1, "w", all_stages);
+    struct job_id id = submit(w, "k");
+    assert_true(take(w, 1, &h));
+    assert_string_equal(failed(w, 1, &h, "retryable", 0), "committed");
+    assert_int_equal(state(w, id), JOB_DELAYED);
+    w->wall_ms -= (int64_t)30 * 86400000;
+    world_restart(w);
+    world_pass(w, DELAY_MAX_MS + 1000);
+    assert_int_equal(state(w, id), JOB_QUEUED);
+}
+
+static void jobs_are_found_by_a_unique_prefix(void **s)
+{
+    struct world *w = *s;
+    struct job_id ids[300];
+    for (int i = 0; i < 300; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%d", i);
+        ids[i] = submit(w, key);
+    }
+    for (int i = 0; i < 300; i++) {
+        uint64_t found;
+        enum status st = core_find(w->core, (struct str){ ids[i].text, 8 }, (struct str){ 0 }, &found);
+        assert_int_equal(st, OK);
+        assert_true(found == ids[i].id);
+        for (int k = 0; k < 300; k++) {
+            bool alike = k != i && strncmp(ids[i].text, ids[k].text, 4) == 0;
+            if (alike)
+                assert_int_equal(core_find(w->core, (struct str){ ids[i].text, 4 },
+                                           (struct str){ 0 }, &found), ERR_DATA);
+        }
+    }
+    uint64_t none;
+    assert_int_equal(core_find(w->core, str_of("0000"), (struct str){ 0 }, &none), ERR_NOT_FOUND);
+    assert_int_equal(core_find(w->core, str_of("!!!!"), (struct str){ 0 }, &none), ERR_NOT_FOUND);
+}
+
 static void strangers_and_wrong_requests_are_refused(void **s)
 {
     struct world *w = *s;
@@ -722,6 +908,14 @@ int main(void)
         TEST(pause_waits_for_the_stage_and_resumes),
         TEST(cancel_drops_the_lease),
         TEST(ended_jobs_are_kept_by_count_and_age),
+        TEST(a_call_of_an_earlier_epoch_is_not_answered_for_a_new_one),
+        TEST(a_stalled_broker_keeps_its_leases),
+        TEST(one_worker_that_comes_and_goes_is_one),
+        TEST(an_unsent_task_costs_no_slot_and_heeds_a_pause),
+        TEST(a_pause_outlasts_the_question_of_its_stage),
+        TEST(a_result_of_a_lost_past_is_not_taken),
+        TEST(a_retry_does_not_wait_for_a_clock_that_was_set_back),
+        TEST(jobs_are_found_by_a_unique_prefix),
         TEST(strangers_and_wrong_requests_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
