@@ -234,11 +234,17 @@ static void on_shown(void *ctx, const struct link_reply *reply)
     }
     j->run = js_int(map, "run", 1);
     j->live.rounds_max = js_int(map, "rounds_max", 0);
+    /* The record may have been read before the end that an event has told already. */
+    bool told = j->live.ended && j->live.run >= j->run;
+    char state[sizeof j->live.state];
+    memcpy(state, j->live.state, sizeof state);
     if (j->f->live || j->loaded)
         live_load(&j->live, map);
     j->loaded = true;
     if (state_ended(js_str(map, "state")))
         end_job(j, js_str(map, "state"));
+    else if (told)
+        end_job(j, state);
     if (j->live.question)
         ask_user(j->f, j);
     json_decref(map);

@@ -329,6 +329,21 @@ static void an_old_end_is_not_the_end(void **state)
     wrote(s, "out", "\"kind\":\"Job\"");
 }
 
+/* The record was read while the job ran, and comes after the event that it has ended. */
+static void an_end_before_the_record_counts(void **state)
+{
+    struct stage *s = *state;
+    start(s, WORDS("watch", JOB_ID));
+    hear(s, MSG_WATCH);
+    uint64_t req = s->m.WATCH.req;
+    hear(s, MSG_SHOW);
+    event(s, req, "5-0", "job.state", "{'to':'accepted','run':1,'round':2,'reason':'target met'}");
+    answer_map(s, MSG_JOB, RUNNING);
+    hear(s, MSG_SHOW);
+    answer_map(s, MSG_JOB, ACCEPTED);
+    assert_int_equal(ended(s), 0);
+}
+
 static void ctrl_c_stops_the_watching_only(void **state)
 {
     struct stage *s = *state;
@@ -664,6 +679,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(watching_survives_another_broker, setup, teardown),
         cmocka_unit_test_setup_teardown(an_old_end_is_not_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_end_before_the_record_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(ctrl_c_stops_the_watching_only, setup, teardown),
         cmocka_unit_test_setup_teardown(time_runs_out, setup, teardown),
         cmocka_unit_test_setup_teardown(a_question_is_asked_on_the_terminal, setup, teardown),
