@@ -413,7 +413,9 @@ static bool real(const char *package, const char *arg, const char *env, char ent
         print_message("skipped: PAWL_NODE_MODULES has no @modelcontextprotocol/%s\n", package);
         return false;
     }
-    snprintf(entry, 1024, "{\"command\":\"node\",\"args\":[\"%s\"%s%s%s],\"env\":{%s}}", path,
+    const char *node = getenv("PAWL_NODE"); /* as tests/run.sh found it */
+    snprintf(entry, 1024, "{\"command\":\"%s\",\"args\":[\"%s\"%s%s%s],\"env\":{%s}}",
+             node && *node ? node : "node", path,
              arg ? ",\"" : "", arg ? arg : "", arg ? "\"" : "", env);
     return true;
 }
