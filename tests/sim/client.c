@@ -149,7 +149,7 @@ static void wish(struct world *w, void *ctx, uint64_t arg)
         return;
     if (c->keys < w->conf.jobs && chance_below(w, 3))
         submit(c, c->keys++);
-    else if (c->keys && chance_below(w, 8) == 0)
+    else if (c->keys && chance_below(w, 4) == 0)
         submit(c, chance_below(w, c->keys));
     else
         about_a_job(c);

@@ -120,6 +120,16 @@ static bool set_rate(struct sim_conf *c, const char *word)
     return false;
 }
 
+/* The next of the words that blanks separate, or NULL; cuts it off. */
+static char *next_word(char **at)
+{
+    char *word = *at + strspn(*at, " \n");
+    size_t n = strcspn(word, " \n");
+    *at = word + n + (word[n] != '\0');
+    word[n] = '\0';
+    return n ? word : NULL;
+}
+
 static int replay(const struct options *o)
 {
     FILE *file = fopen(o->seeds, "r");
@@ -131,13 +141,13 @@ static int replay(const struct options *o)
     }
     while (fgets(line, sizeof line, file)) {
         struct sim_conf c = o->conf;
-        char *rest, *word = strtok_r(line, " \n", &rest);
+        char *rest = line, *word = next_word(&rest);
         if (!word || word[0] == '#')
             continue;
         c.seed = strtoull(word, NULL, 10);
-        word = strtok_r(NULL, " \n", &rest);
+        word = next_word(&rest);
         c.steps = word ? strtoull(word, NULL, 10) : c.steps;
-        while (word && (word = strtok_r(NULL, " \n", &rest)) != NULL && word[0] != '#') {
+        while (word && (word = next_word(&rest)) != NULL && word[0] != '#') {
             if (!set_rate(&c, word))
                 fprintf(stderr, "%s: unknown fault %s\n", o->seeds, word);
         }

@@ -130,6 +130,7 @@ struct oracle {
     struct result results[RING];
     size_t requests_n, results_n;
     uint64_t commits, leader, fell; /* fell: how often the store fell back */
+    uint64_t turn; /* the newest of its leader */
     bool loading;
     uint64_t written; /* cells since the last commit */
     int64_t now_ms;   /* of the last message */
@@ -482,6 +483,9 @@ static void judge_change(struct oracle *o, struct job *j, const struct record *n
     if (was->run == now->run && now->round > was->round &&
         was->tokens_in + was->tokens_out >= was->budget_tokens)
         broken(o, "job %s: another round after all tokens were spent", id);
+    if (was->hold && was->state == S_WAITING && now->run == was->run &&
+        (now->state == S_QUEUED || now->state == S_RUNNING) && o->now_ms - j->resumed_ms > 2000)
+        broken(o, "job %s is paused and goes on after an answer", id);
     if (was->hold && !now->hold && now->run == was->run && now->state != S_PAUSED &&
         kinds[now->state] == OPEN && o->now_ms - j->resumed_ms > 2000)
         broken(o, "job %s is paused and goes on", id);
@@ -683,8 +687,12 @@ static void judge_order(struct oracle *o, const struct job *j)
     }
 }
 
-void oracle_committed(struct oracle *o, uint64_t incarnation)
+void oracle_committed(struct oracle *o, uint64_t incarnation, uint64_t turn)
 {
+    if (turn != o->turn + 1)
+        broken(o, "turn %llu was taken after turn %llu", (unsigned long long)turn,
+               (unsigned long long)o->turn);
+    o->turn = turn;
     if (o->leader != incarnation)
         broken(o, "a broker that does not lead has written");
     o->commits++;
@@ -722,6 +730,7 @@ void oracle_restart(struct oracle *o)
 void oracle_led(struct oracle *o, uint64_t incarnation)
 {
     o->leader = incarnation;
+    o->turn = 0;
     oracle_restart(o);
     for (size_t i = 0; i < o->leases_n; i++) {
         struct lease *l = &o->leases[i];

@@ -239,12 +239,14 @@ enum status server_commit(struct server *s, const struct epoch *epoch, uint64_t 
     if (st != OK) {
         world_trace(s->w, "turn refused: %s", err->text);
         oracle_refused(s->w->oracle);
+        if (strncmp(err->text, "CONFLICT", 8) == 0)
+            world_broken(s->w, "the leader and the store differ: %s", err->text);
         return st;
     }
     if (s->store.turn == before)
         return OK; /* it was there */
     keep(s, epoch, turn, bytes);
-    oracle_committed(s->w->oracle, epoch->incarnation);
+    oracle_committed(s->w->oracle, epoch->incarnation, turn);
     return OK;
 }
 

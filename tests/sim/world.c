@@ -335,7 +335,7 @@ static void sizes(struct world *w)
     if (!c->projects)
         c->projects = 1 + chance_below(w, 3);
     if (!c->jobs)
-        c->jobs = 3 + chance_below(w, chance_below(w, 4) ? 12 : 40);
+        c->jobs = chance_below(w, 6) ? 3 + chance_below(w, chance_below(w, 4) ? 12 : 40) : 1;
     if (!c->workers)
         c->workers = 4 + chance_below(w, 8);
     if (!c->hosts)
