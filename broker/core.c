@@ -145,12 +145,12 @@ void core_free(struct core *c)
         queue_fini(&c->lanes[i].ready);
         heap_fini(&c->lanes[i].seats);
     }
-    idmap_fini(&c->by_project);
     prefix_fini(&c->by_prefix);
     at = 0;
     struct project *known;
     while ((known = idmap_next(&c->by_project, &at)) != NULL)
         free(known);
+    idmap_fini(&c->by_project);
     free(c->dirty);
     heap_fini(&c->timers);
     heap_fini(&c->ended);
