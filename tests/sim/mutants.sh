@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # mutants.sh [worlds] [name …]: apply each patch of tests/sim/mutants to a copy of the tree, build the
 # simulator and show that it finds the bug. Prints one line a mutant; exit code 1 if one survives.
+# A line `# run: …` in a patch adds options: the weather in which that bug is not too rare.
 # Environment: RUN (a command before each command, such as nice), JOBS, WORK (directory, kept).
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -27,7 +28,7 @@ for name in $names; do
         survived=1
     else
         out=$($run timeout 300 "$work/build/bin/pawl-sim" --quiet --no-shrink --from 1 \
-            --worlds "$worlds" --steps 5000 2>&1)
+            --worlds "$worlds" --steps 5000 $(sed -n 's/^# run: //p' "$patch") 2>&1)
         if [ $? -eq 0 ]; then
             echo "SURVIVED  $name ($worlds worlds)"
             survived=1
