@@ -403,7 +403,7 @@ static void on_unsent(struct core *c, const struct event *ev, struct effects *fx
     struct task *t = core_task(c, ev->task, &k, &j);
     struct peer_state *p = roster_find(c, ev->peer);
     if (p) {
-        p->credit = 0; /* until it says otherwise */
+        p->full = true;
         if (t && fence_eq(t->fence, ev->fence) && t->peer == p->id)
             roster_unsent(p, t->seq);
         roster_sort(c, p);

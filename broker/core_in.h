@@ -40,6 +40,7 @@ struct peer_state {
         uint64_t from, to;
     } unsent[UNSENT_MAX]; /* numbers of TASKs that never went out, newest last */
     uint32_t unsent_n;
+    bool full; /* the last TASK could not be sent: none until it is heard of again */
     uint64_t picked;     /* order of the last TASK: the longest idle is next */
     int64_t heard_ms, since_wall_ms;
     struct task *leases;

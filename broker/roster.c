@@ -16,6 +16,8 @@ struct peer_state *roster_find(const struct core *c, uint64_t id)
 /* Absolute credit minus what was sent since: a READY may cross a TASK on the wire. */
 uint64_t roster_credit(const struct peer_state *p)
 {
+    if (p->full)
+        return 0;
     uint64_t since = p->seq > p->credit_seq ? p->seq - p->credit_seq : 0;
     for (uint32_t i = 0; i < p->unsent_n && since > 0; i++) {
         uint64_t to = p->unsent[i].to, from = p->unsent[i].from;
@@ -202,6 +204,7 @@ static void fill(struct core *c, struct peer_state *p, const struct event *ev)
     p->credit = 0;
     p->base_seq = p->credit_seq = p->seq;
     p->unsent_n = 0;
+    p->full = false;
     seat(c, p);
 }
 
@@ -330,6 +333,7 @@ void on_ready(struct core *c, const struct event *ev, struct effects *fx)
     p->credit_seq = m->seen > p->base_seq ? m->seen : p->base_seq;
     if (p->credit_seq > p->seq)
         p->credit_seq = p->seq; /* nobody has seen what was not sent */
+    p->full = false;
     roster_sort(c, p);
 }
 
@@ -369,6 +373,10 @@ static void on_notes(struct core *c, struct str raw, struct peer_state *p, struc
 void on_beat(struct core *c, const struct event *ev, struct effects *fx)
 {
     struct peer_state *p = roster_find(c, ev->peer);
+    if (p->full) { /* an idle worker has no other reason to speak */
+        p->full = false;
+        roster_sort(c, p);
+    }
     on_holds(c, p, &ev->msg->BEAT.holds, fx);
     on_notes(c, ev->msg->BEAT.notes, p, fx);
 }

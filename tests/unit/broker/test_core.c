@@ -778,7 +778,8 @@ static void an_unsent_task_costs_no_slot_and_heeds_a_pause(void **s)
             .kind = EV_UNSENT, .peer = 1, .task = str_of(h.task), .fence = h.fence
         };
         world_step(w, &unsent);
-        world_say(w, 1, &ready); /* it has seen none of them */
+        struct msg beat = { .type = MSG_BEAT };
+        world_say(w, 1, i % 2 ? &ready : &beat); /* it has seen none of them */
     }
     assert_int_equal(state(w, id), JOB_PAUSED);
 }
