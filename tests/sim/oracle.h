@@ -48,7 +48,7 @@ void oracle_stuck(const struct oracle *o, char *out, size_t size); /* names one 
 bool oracle_job_at(const struct oracle *o, uint32_t i, char id[16], bool *ended, bool *paused);
 uint32_t oracle_jobs(const struct oracle *o);
 struct oracle_counts {
-    uint64_t commits, records, tasks, committed, accepted, exhausted, failed, cancelled, adopted;
+    uint64_t commits, records, tasks, committed, accepted, exhausted, failed, cancelled;
 };
 struct oracle_counts oracle_counts(const struct oracle *o);
 #endif

@@ -426,12 +426,12 @@ static void calm(struct world *w)
 static void report(const struct world *w)
 {
     struct oracle_counts n = oracle_counts(w->oracle);
-    printf("seed %llu: %llu steps, %.0f s, %u jobs, %llu commits, %llu tasks, %llu results (%llu late), "
+    printf("seed %llu: %llu steps, %.0f s, %u jobs, %llu commits, %llu tasks, %llu results, "
            "%llu accepted %llu exhausted %llu failed %llu cancelled\n",
            (unsigned long long)w->conf.seed, (unsigned long long)w->steps,
            (double)w->now_us / 1e6, oracle_jobs(w->oracle), (unsigned long long)n.commits,
            (unsigned long long)n.tasks, (unsigned long long)n.committed,
-           (unsigned long long)n.adopted, (unsigned long long)n.accepted,
+           (unsigned long long)n.accepted,
            (unsigned long long)n.exhausted, (unsigned long long)n.failed,
            (unsigned long long)n.cancelled);
     if (!w->conf.trace)
