@@ -349,7 +349,7 @@ static void one_batch(struct both *b)
         add_op(b, &batch, versions);
         b->ops++;
     }
-    if (chance(b, 25) == 0) { /* what comes before it must not be written */
+    if (chance(b, 20) == 0) { /* what comes before it must not be written */
         mp_array(&batch.ops, 2);
         mp_z(&batch.ops, "?");
         mp_z(&batch.ops, "x");
@@ -385,16 +385,17 @@ static void the_same_trace_gives_the_same_content(void **s)
 {
     struct both *b = *s;
     enum { OPERATIONS = 100000, LOOK_EVERY = 2000, REFUSALS_LEAST = 1000 };
-    for (uint32_t i = 0; b->ops < OPERATIONS; i++) {
+    uint32_t rarest = 0;
+    for (uint32_t i = 0; b->ops < OPERATIONS || rarest < REFUSALS_LEAST; i++) {
+        assert_true(b->ops < 2 * OPERATIONS); /* a refusal that hardly ever comes is not tested */
         one_batch(b);
+        rarest = b->refused[0];
+        for (size_t k = 1; k < COUNT(refusals); k++)
+            rarest = b->refused[k] < rarest ? b->refused[k] : rarest;
         if (i % LOOK_EVERY == 0)
             expect_same_content(b);
     }
     expect_same_content(b);
-    for (size_t i = 0; i < COUNT(refusals); i++) {
-        if (b->refused[i] < REFUSALS_LEAST)
-            fail_msg("%s came only %u times", refusals[i], b->refused[i]);
-    }
     lead(b); /* and under the next epoch */
     for (int i = 0; i < 100; i++)
         one_batch(b);
