@@ -194,6 +194,10 @@ static void on_task(struct worker *w, const struct msg *m, struct peer_in *in)
     const struct msg_TASK *k = &m->TASK;
     w->seen = k->seq;
     struct task *t = worker_find(w, k->task);
+    if (t && (t->ending == ENDING_FAIL || (t->ending == ENDING_RELEASE && !w->releasing))) {
+        task_free(t); /* given up under the old number: this is another attempt */
+        t = NULL;
+    }
     if (t) {
         t->fence = k->fence; /* the broker gave us again what we hold: go on under the new number */
         task_unsend(t);

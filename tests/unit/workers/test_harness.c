@@ -338,6 +338,23 @@ static void a_call_that_fails_is_the_stages_to_judge(void **state)
     assert_true(str_is(m->FAIL.fault, "retryable"));
 }
 
+/* A result is good under any number; a failure is of its attempt alone. */
+static void a_failed_task_that_comes_again_is_tried_again(void **state)
+{
+    struct rig *r = *state;
+    greet(r, EPOCH);
+    expect(r, MSG_READY);
+    give(r, 1, "echo", NULL, NULL);
+    const struct msg *m = expect(r, MSG_FAIL);
+    assert_int_equal(m->FAIL.fence.counter, 1);
+    give(r, 2, "echo", "problem", problem("why")); /* not TAKEN: the broker never heard of it */
+    m = expect(r, MSG_DONE);
+    assert_int_equal(m->DONE.fence.counter, 2);
+    give(r, 3, "echo", "problem", problem("why"));
+    m = expect(r, MSG_DONE);
+    assert_int_equal(m->DONE.fence.counter, 3);
+}
+
 static void a_dropped_task_is_forgotten(void **state)
 {
     struct rig *r = *state;
@@ -414,6 +431,7 @@ int main(void)
         T(a_finished_call_is_recorded_before_it_is_used),
         T(a_tool_call_goes_through_the_broker),
         T(a_call_that_fails_is_the_stages_to_judge),
+        T(a_failed_task_that_comes_again_is_tried_again),
         T(a_dropped_task_is_forgotten),
         T(our_own_malformed_document_is_a_permanent_failure),
         T(a_task_it_does_not_serve_goes_back),
