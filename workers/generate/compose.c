@@ -57,8 +57,8 @@ static void find_sources(const struct gen *g, struct item *it)
         for (size_t k = 0; k < text.n; k++) {
             bool has = words_hold(&f->words, &text.v[k]);
             common += has && !word_figure(&text.v[k]);
-            rests =
-                rests || (has && word_figure(&text.v[k]) && !words_hold(&g->problem_words, &text.v[k]));
+            rests = rests ||
+                    (has && word_figure(&text.v[k]) && !words_hold(&g->problem_words, &text.v[k]));
         }
         if ((rests && common >= 1) || common >= 3)
             sources_add(it, f->id);

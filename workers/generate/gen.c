@@ -261,19 +261,20 @@ static void at_least_one(struct gen *g)
         if (g->items[i].state != ITEM_OUT)
             return;
     }
-    struct str best = g->problem;
+    const struct statement *best = &g->statements[0]; /* there is one, always */
     size_t most = 0;
     for (size_t i = 0; i < g->statements_n; i++) {
         const struct statement *s = &g->statements[i];
-        size_t weight = (s->words.n + 3 * words_figures(&s->words)) * (s->kind != STATEMENT_BACKGROUND ? 10 : 1);
+        size_t weight = (s->words.n + 3 * words_figures(&s->words)) *
+                        (s->kind != STATEMENT_BACKGROUND ? 10 : 1);
         if (weight > most) {
             most = weight;
-            best = s->text;
+            best = s;
         }
     }
     if (g->items_n == ITEMS_MAX)
         g->items_n--; /* all of them are out */
-    item_new(g, blank_trim(best), best);
+    item_about(g, item_new(g, best->text, best->text), best);
 }
 
 bool planned(const struct gen *g, struct str text)
@@ -314,8 +315,7 @@ void take_statement(struct gen *g, struct statement *s)
     for (size_t i = 0; i < g->items_n; i++)
         n += g->items[i].state != ITEM_OUT;
     s->kind = STATEMENT_RULE;
-    struct item *it =
-        n < PLAN_MAX && !planned(g, s->text) ? item_new(g, s->text, s->text) : NULL;
+    struct item *it = n < PLAN_MAX && !planned(g, s->text) ? item_new(g, s->text, s->text) : NULL;
     if (it)
         item_about(g, it, s);
 }

@@ -5,14 +5,17 @@
  * in, a draft out. A draft is made in short schema-constrained steps, so that even a very small model
  * ends with something strictly valid:
  *
- *   comments --> plan --> more? --> for each behaviour, all at once:            --> why, tasks --> draft
+ *   comments --> plan --> more? --> for each statement, all at once:            --> why, tasks --> draft
  *                                     sentence -> new or changes? -> scenarios
  *
- * Context diet: a small model restates the specifications that it is shown. So behaviours are planned
- * and written from the problem (and what tools found out) alone; each is then held against its one or
- * two nearest existing requirements, found without a model, in a step of its own. Whatever a reply
- * lacks is asked for again with an instruction, at most twice, then repaired without a model: there
- * is always a draft in the end.
+ * The plan of a small model is the problem itself: its statements that need an answer, found without a
+ * model as the review finds them (workers/problem.h), one requirement each. A large model plans.
+ *
+ * Context diet: a small model restates the specifications that it is shown, and merges the statements.
+ * So each requirement is written from its own statement (and what tools found out) alone; it is then
+ * held against its one or two nearest existing requirements, found without a model, in a step of its
+ * own. Whatever a reply lacks is asked for again with an instruction, at most twice, then repaired
+ * without a model: there is always a draft in the end.
  *
  * A later round starts from the best draft: findings and comments say which requirements to rewrite,
  * leave out or add, the others are kept as they are. When that failed before, or touches nothing, the

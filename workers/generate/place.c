@@ -10,7 +10,8 @@
  * places a new one into the other's capability. */
 static const double near_from = 0.34, near_from_small = 0.5, same_from = 0.8, place_from = 0.3;
 /* The same among a draft's own requirements; and what may be a new figure for an old rule. */
-static const double own_same_from = 0.65, all_of_it = 0.85, contradicts_from = 0.5, nothing_else = 0.6;
+static const double own_same_from = 0.65, all_of_it = 0.85, contradicts_from = 0.5,
+                    nothing_else = 0.6;
 
 enum { KNOWN_MAX = 5000 };
 

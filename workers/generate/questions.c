@@ -41,6 +41,11 @@ static const char task_sentence[] = "Write one requirement from this one sentenc
                                     "stand for, so that it can be understood alone. Then give it a "
                                     "title of two to five words that names the behaviour.";
 
+static const char task_wanted[] = "Write one requirement from what is wanted above, in the form "
+                                  "\"The system SHALL …\", that says what the software does. Keep "
+                                  "all its figures, names and conditions. Then give it a title of "
+                                  "two to five words that names the behaviour.";
+
 static const char task_remedy[] = "This sentence tells what is wrong today. Write the requirement "
                                   "for the opposite, in the form \"The system SHALL …\": what "
                                   "the software does so that it goes well. Who cannot do something "
@@ -224,12 +229,16 @@ static void ask_sentence(struct gen *g, struct item *it, struct gen_ask *out)
         put_instructions(&b, it->instruct, it->wish);
         put(g, out, &b, task_merge, schema_sentence());
     } else {
+        const struct statement *s = it->about;
         buf_str(&b, prompt_facts_for(g, it));
-        if (it->about && it->about->refers && it->about > g->statements)
-            buf_printf(&b, "The sentence before it, only to understand it:\n%s\n\n", it->about[-1].text.p);
-        buf_printf(&b, "Sentence:\n%s\n\n", it->intent);
+        if (s && s->refers && s > g->statements)
+            buf_printf(&b, "The sentence before it, only to understand it:\n%s\n\n", s[-1].text.p);
+        buf_printf(&b, "%s:\n%s\n\n", s ? "Sentence" : "Wanted", it->intent);
         put_instructions(&b, it->instruct, it->wish);
-        put(g, out, &b, it->about && it->about->remedy ? task_remedy : task_sentence,
+        put(g, out, &b,
+            !s          ? task_wanted
+            : s->remedy ? task_remedy
+                        : task_sentence,
             schema_sentence());
     }
     buf_fini(&b);

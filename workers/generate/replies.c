@@ -213,8 +213,7 @@ static void give_merge(struct gen *g, struct item *it, const json_t *value)
 {
     char *instruct = NULL;
     char *said = repair_sentence(g, js_str(value, "requirement"));
-    struct words change = words_of(g, str_of(it->text)),
-                 merged = words_of(g, str_of(said));
+    struct words change = words_of(g, str_of(it->text)), merged = words_of(g, str_of(said));
     const struct words *sets[] = { &merged };
     bool good = check_sentence(g, it, said, &instruct) == 0 &&
                 words_figures_missing(&change, sets, 1, NULL) == 0 &&

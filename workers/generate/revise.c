@@ -88,13 +88,31 @@ static void load_item(struct gen *g, const json_t *r)
     item_words(g, it);
 }
 
-/* From the statement that it is about, when there is one. Scenarios show a sentence: with another sentence
- * they are written anew. What changes an existing requirement keeps its scenarios, by name. */
+/* The user's words that led to a requirement of an earlier round. */
+static const char *wish_behind(const struct gen *g, const struct item *it)
+{
+    const json_t *items = js_list(g->in.comments, "items");
+    for (size_t i = js_count(items); i-- > 0;) {
+        for (size_t k = 0; k < json_array_size(it->sources); k++) {
+            if (strcmp(json_string_value(json_array_get(it->sources, k)),
+                       js_str(js_at(items, i), "id")) == 0)
+                return js_str(js_at(items, i), "text");
+        }
+    }
+    return NULL;
+}
+
+/* From the statement that it is about, when there is one and no wish of the user took its place.
+ * Scenarios show a sentence: with another sentence they are written anew. What changes an existing
+ * requirement keeps its scenarios, by name. */
 static void write_again(struct gen *g, struct item *it)
 {
+    const char *wish = wish_behind(g, it);
     const struct statement *s = it->about ? it->about : statement_near(g, &it->words);
     it->state = ITEM_TEXT;
-    if (s)
+    if (wish)
+        it->wish = text_line(g->arena, str_of(wish), LINE_MAX);
+    else if (s)
         item_about(g, it, s);
     json_array_clear(it->scenarios);
     if (strcmp(it->op, "modified") == 0)
@@ -252,8 +270,9 @@ void revise_comment(struct gen *g, struct comment *c, const json_t *value)
         it = item_new(g, str_of(c->text), str_of(c->text));
         if (!it)
             return;
+    } else {
+        write_again(g, it);
     }
-    write_again(g, it);
     it->wish = text_line(g->arena, str_of(c->text), LINE_MAX);
     sources_add(it, c->id);
 }

@@ -6,10 +6,10 @@
 #include "workers/generate/text.h"
 
 enum {
-    ITEMS_MAX = 40,     /* requirements that one round writes or keeps */
+    ITEMS_MAX = 40,      /* requirements that one round writes or keeps */
     STATEMENTS_MAX = 64, /* sentences of the problem */
-    PLAN_CHUNK = 12,    /* sentences sorted in one step */
-    PLAN_MAX = 10,      /* requirements of one plan of a small model */
+    PLAN_CHUNK = 12,     /* sentences sorted in one step */
+    PLAN_MAX = 10,       /* requirements of one plan of a small model */
     PLAN_LARGE = 14,
     FACTS_MAX = 40,       /* lines of tool results */
     NEAR_MAX = 2,         /* existing requirements shown in one step */
@@ -42,7 +42,7 @@ struct item {
     char *name;   /* header name */
     char *intent; /* what it is about: a sentence of the problem, a behaviour, a wish */
     const struct statement *about; /* the statement that intent is; or NULL */
-    char *text;   /* the normative sentence(s) */
+    char *text;                    /* the normative sentence(s) */
     int text_faults;
     char *instruct; /* what was wrong, for asking again; or NULL */
     char *wish;     /* the user's words about it; or NULL */
@@ -73,9 +73,9 @@ struct statement {
     struct str text; /* one line */
     struct words words;
     enum { STATEMENT_OPEN, STATEMENT_RULE, STATEMENT_BACKGROUND } kind;
-    bool remedy;  /* a rule, but it says what is wrong today */
-    bool refers;  /* it cannot be understood without the one before */
-    bool missed;  /* no requirement is about it */
+    bool remedy; /* a rule, but it says what is wrong today */
+    bool refers; /* it cannot be understood without the one before */
+    bool missed; /* no requirement is about it */
 };
 
 struct comment {
@@ -188,8 +188,8 @@ static inline struct words words_of(const struct gen *g, struct str text)
 /* ---- gen.c --------------------------------------------------------------------------------------- */
 struct item *item_new(struct gen *g, struct str name, struct str intent); /* NULL: full */
 void item_words(struct gen *g, struct item *it);
-void item_quick(struct gen *g, struct item *it);       /* steps that need no model */
-bool planned(const struct gen *g, struct str text);    /* an item is about this already */
+void item_quick(struct gen *g, struct item *it);         /* steps that need no model */
+bool planned(const struct gen *g, struct str text);      /* an item is about this already */
 void take_statement(struct gen *g, struct statement *s); /* make it an item */
 void item_about(struct gen *g, struct item *it, const struct statement *s);
 /* The statement that a text has most of; NULL: of none enough. */

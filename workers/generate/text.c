@@ -25,9 +25,8 @@ struct heap {
 
 static void gather(struct heap *h, struct word w)
 {
-    struct word *v = h->n < TEXT_WORDS_MAX * 4
-                         ? arena_grow(h->a, h->v, h->n, &h->cap, sizeof *v)
-                         : NULL;
+    struct word *v =
+        h->n < TEXT_WORDS_MAX * 4 ? arena_grow(h->a, h->v, h->n, &h->cap, sizeof *v) : NULL;
     if (v) {
         h->v = v;
         v[h->n++] = w;

@@ -380,6 +380,56 @@ static void a_comment_is_followed_and_noted(void **state)
     bench_close(&b);
 }
 
+/* A wish that is added is a requirement of its own, although a statement is about the same thing. */
+static json_t *adding(struct bench *b, const struct gen_ask *ask, const char *prompt)
+{
+    if (strcmp(ask->name, "comment") == 0)
+        return json_pack("{s:s,s:s}", "action", "add", "requirement", "1");
+    if (strcmp(ask->name, "sentence") == 0) {
+        b->sentences++;
+        assert_non_null(strstr(prompt, "Wanted:\nWhen the battery of a muted sensor falls"));
+        assert_non_null(strstr(prompt, "Problem:\n")); /* what the wish is about */
+        assert_null(strstr(prompt, "Sentence:\n"));
+        return json_pack("{s:s,s:s}", "requirement",
+                         "The system SHALL tell the night shift when the battery of a muted sensor "
+                         "falls.",
+                         "title", "Night shift");
+    }
+    if (strcmp(ask->name, "scenarios") == 0)
+        return json_pack("{s:s,s:s,s:s}", "given", "a muted sensor", "when", "its battery falls",
+                         "then", "the night shift has a message from the system");
+    return good(b, ask, prompt);
+}
+
+static void a_wish_that_is_added_stays_itself(void **state)
+{
+    struct bench b;
+    (void)state;
+    bench_open(&b);
+    b.reply = good;
+    json_t *best = bench_run(&b);
+    bench_close(&b);
+    json_t *comments = findings_of(
+        "{\"items\":[{\"id\":\"c1\",\"text\":\"When the battery of a muted sensor falls, the night "
+        "shift should be told\",\"round\":1}]}");
+    bench_open(&b);
+    b.reply = adding;
+    b.in.best = best;
+    b.in.comments = comments;
+    b.in.round = 2;
+    b.in.parent = 1;
+    json_t *d = bench_run(&b);
+    assert_int_equal(b.sentences, 1);
+    assert_int_equal(js_count(js_list(d, "requirements")), 4);
+    const json_t *r = requirement(d, "Night shift");
+    assert_non_null(r);
+    assert_string_equal(json_string_value(js_at(js_list(r, "sources"), 0)), "c1");
+    json_decref(d);
+    json_decref(best);
+    json_decref(comments);
+    bench_close(&b);
+}
+
 static json_t *factual(struct bench *b, const struct gen_ask *ask, const char *prompt)
 {
     if (strcmp(ask->name, "sentence") == 0 && strstr(prompt, "Sentence:\nUploads")) {
@@ -556,6 +606,7 @@ int main(void)
         cmocka_unit_test(findings_touch_only_their_requirements),
         cmocka_unit_test(a_missing_sentence_gets_its_requirement),
         cmocka_unit_test(a_comment_is_followed_and_noted),
+        cmocka_unit_test(a_wish_that_is_added_stays_itself),
         cmocka_unit_test(facts_of_tools_are_used_and_cited),
         cmocka_unit_test(without_findings_every_round_is_a_new_draw),
         cmocka_unit_test(a_small_model_sees_one_statement),
