@@ -134,9 +134,10 @@ static void read_on(struct sub *s)
         return;
     struct str from = str_of(s->at);
     memcpy(s->newest, s->b->last_event, sizeof s->newest);
-    struct store_get g = {
-        .kind = s->check_gap ? GET_OLDEST : GET_EVENTS, .names = &from, .names_n = s->check_gap ? 0 : 1, .limit = PAGE
-    };
+    struct store_get g = { .kind = s->check_gap ? GET_OLDEST : GET_EVENTS,
+                           .names = &from,
+                           .names_n = s->check_gap ? 0 : 1,
+                           .limit = PAGE };
     s->reading =
         s->b->store.ops->get(s->b->store.self, &g, s->check_gap ? on_oldest : on_events, s) == OK;
 }
