@@ -137,6 +137,32 @@ static void expect_shown(struct party *c, const char *id, const char *key, const
     assert_string_equal(have, want);
 }
 
+/* One ended job in the list and in the status, one worker. */
+static void expect_counted(struct party *c)
+{
+    char text[256];
+    struct msg list = { .type = MSG_LIST,
+                        .LIST = { .req = 8, .state = str_of("accepted"), .limit = 10 } };
+    party_say(c, &list, NULL, 0);
+    party_expect(c, MSG_PAGE);
+    struct mp in;
+    struct mp_value v;
+    mp_init(&in, party_frame(c, 0));
+    assert_int_equal(mp_want(&in, MP_ARRAY, &v), OK);
+    assert_int_equal(v.n, 1);
+
+    struct msg status = { .type = MSG_STATUS, .STATUS = { 9 } };
+    party_say(c, &status, NULL, 0);
+    party_expect(c, MSG_ANSWERED);
+    map_text(map_raw(party_frame(c, 0), "jobs"), "ended", text, sizeof text);
+    assert_string_equal(text, "1");
+    struct msg workers = { .type = MSG_WORKERS, .WORKERS = { 10 } };
+    party_say(c, &workers, NULL, 0);
+    party_expect(c, MSG_ANSWERED);
+    map_text(party_frame(c, 0), "workers", text, sizeof text);
+    assert_string_equal(text, "#1");
+}
+
 /* Durable already: each answer above came after its turn. */
 static void a_job_runs_to_accepted(void **state)
 {
@@ -186,26 +212,7 @@ static void a_job_runs_to_accepted(void **state)
     map_text((struct str){ frame.p + 1, frame.n - 1 }, "text", text, sizeof text);
     assert_non_null(strstr(text, "/1/2/generate/0"));
 
-    struct msg list = { .type = MSG_LIST,
-                        .LIST = { .req = 8, .state = str_of("accepted"), .limit = 10 } };
-    party_say(&c, &list, NULL, 0);
-    party_expect(&c, MSG_PAGE);
-    struct mp in;
-    struct mp_value v;
-    mp_init(&in, party_frame(&c, 0));
-    assert_int_equal(mp_want(&in, MP_ARRAY, &v), OK);
-    assert_int_equal(v.n, 1);
-
-    struct msg status = { .type = MSG_STATUS, .STATUS = { 9 } };
-    party_say(&c, &status, NULL, 0);
-    party_expect(&c, MSG_ANSWERED);
-    map_text(map_raw(party_frame(&c, 0), "jobs"), "ended", text, sizeof text);
-    assert_string_equal(text, "1");
-    struct msg workers = { .type = MSG_WORKERS, .WORKERS = { 10 } };
-    party_say(&c, &workers, NULL, 0);
-    party_expect(&c, MSG_ANSWERED);
-    map_text(party_frame(&c, 0), "workers", text, sizeof text);
-    assert_string_equal(text, "#1");
+    expect_counted(&c);
 
     party_close(&w);
     party_close(&c);
