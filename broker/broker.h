@@ -123,10 +123,13 @@ struct broker_options {
     struct conf_flag flags[64];
     size_t flags_n;
     int64_t wait_store_ms;
+    bool fsck, repair, json;
 };
 
 /* broker.c */
 int broker_main(const struct broker_options *options);
+/* fsck_run.c: `pawl fsck`; its exit code */
+int fsck_main(const struct broker_options *options);
 void broker_init(struct broker *b); /* of zeroes and a conf; then mux, peer and store are set */
 void broker_close(struct broker *b);
 struct event broker_event(struct broker *b, enum event_kind kind);

@@ -165,22 +165,13 @@ const struct pipeline *core_find_pipeline(void *ctx, uint64_t id)
     return idmap_get(&c->pipelines, id);
 }
 
-static enum task_phase phase_of(enum job_state s)
-{
-    return s == JOB_QUEUED    ? PHASE_READY
-           : s == JOB_RUNNING ? PHASE_LEASED
-           : s == JOB_DELAYED ? PHASE_DELAYED
-                              : PHASE_IDLE;
-}
-
 enum status core_load_job(struct core *c, struct str record, struct err *err)
 {
     struct job *j = record_decode(record, core_find_pipeline, c, err);
     if (!j)
         return err->status;
     bool whole = j->stage < j->pipe->stages_n;
-    if (j->main.phase != phase_of(j->state) || (!whole && !job_state_ended(j->state)) ||
-        idmap_get(&c->jobs, j->id) || j->id >> 60 || !idmap_put(&c->jobs, j->id, j)) {
+    if (!record_fits(j) || idmap_get(&c->jobs, j->id) || !idmap_put(&c->jobs, j->id, j)) {
         char id[ID_CHARS + 1];
         id_text(j->id, id);
         job_free(j);
@@ -447,23 +438,10 @@ void core_step(struct core *c, const struct event *ev, struct effects *fx)
 
 /* ---- sealing a turn ----------------------------------------------------------------------- */
 
-static uint32_t indexes_of(const struct job *j)
-{
-    uint32_t bits = 1u << INDEX_NO_ALL;
-    bits |= job_state_ended(j->state) ? 1u << INDEX_NO_ENDED : 1u << INDEX_NO_OPEN;
-    if (j->state == JOB_WAITING)
-        bits |= 1u << INDEX_NO_WAITING;
-    if (j->state == JOB_DELAYED)
-        bits |= 1u << INDEX_NO_DELAYED;
-    if (j->state == JOB_FAILED)
-        bits |= 1u << INDEX_NO_FAILED;
-    return bits;
-}
-
 static void seal_job(struct job *j, struct effects *fx)
 {
     struct buf b;
-    uint32_t want = indexes_of(j);
+    uint32_t want = index_bits(j);
     uint64_t expect = j->version;
     uint32_t add = want & ~j->indexed, del = j->indexed & ~want;
     j->version++;

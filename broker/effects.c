@@ -17,6 +17,19 @@ const char *index_name(int bit)
     return index_names[bit];
 }
 
+uint32_t index_bits(const struct job *j)
+{
+    uint32_t bits = 1u << INDEX_NO_ALL;
+    bits |= job_state_ended(j->state) ? 1u << INDEX_NO_ENDED : 1u << INDEX_NO_OPEN;
+    if (j->state == JOB_WAITING)
+        bits |= 1u << INDEX_NO_WAITING;
+    if (j->state == JOB_DELAYED)
+        bits |= 1u << INDEX_NO_DELAYED;
+    if (j->state == JOB_FAILED)
+        bits |= 1u << INDEX_NO_FAILED;
+    return bits;
+}
+
 void effects_init(struct effects *fx, uint64_t epoch)
 {
     *fx = (struct effects){ .epoch = epoch };

@@ -182,6 +182,70 @@ local function commit(keys, args)
   return redis.status_reply('OK')
 end
 
+-- Where a key that no broker can use is kept, beside what was kept there before.
+local function aside(p, key)
+  local to = p .. 'lost:' .. key
+  while redis.call('EXISTS', to) == 1 do
+    to = to .. '~'
+  end
+  return to
+end
+
+local mend = {}
+
+function mend.ZADD(p, key, member, score)
+  redis.call('ZADD', p .. key, score, member)
+end
+
+function mend.ZREM(p, key, member)
+  redis.call('ZREM', p .. key, member)
+end
+
+function mend.SADD(p, key, member)
+  redis.call('SADD', p .. key, member)
+end
+
+function mend.SREM(p, key, member)
+  redis.call('SREM', p .. key, member)
+end
+
+function mend.RENAME(p, key)
+  if redis.call('EXISTS', p .. key) == 1 then
+    redis.call('RENAME', p .. key, aside(p, key))
+  end
+end
+
+function mend.HDEL(p, key, field)
+  local bytes = redis.call('HGET', p .. key, field)
+  if bytes then
+    redis.call('SET', aside(p, key .. '/' .. field), bytes)
+    redis.call('HDEL', p .. key, field)
+  end
+end
+
+function mend.SETRANGE(p, key, version)
+  redis.call('SETRANGE', p .. key, 0, version)
+end
+
+-- fsck's. ARGV: generation, incarnation, {{command, key, member, score}, ...}
+local function repair(keys, args)
+  local p = keys_of(keys[1])
+  local have, why = led_by(keys[1], args[1], args[2])
+  if not have then
+    return fail(why)
+  end
+  local ops = cmsgpack.unpack(args[3])
+  for k = 1, #ops do
+    if not mend[ops[k][1]] then
+      return fail('UNKNOWN operation')
+    end
+  end
+  for k = 1, #ops do
+    mend[ops[k][1]](p, ops[k][2], ops[k][3], ops[k][4])
+  end
+  return redis.status_reply('OK')
+end
+
 -- ARGV: index, cursor ('' or score:id), limit. Newest first: {next cursor, id, record, ...}
 local function page(keys, args)
   local p = keys_of(keys[1])
@@ -216,5 +280,6 @@ end
 redis.register_function { function_name = 'pawl_@HASH@_lead', callback = lead, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'pawl_@HASH@_renew', callback = renew, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'pawl_@HASH@_commit', callback = commit, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'pawl_@HASH@_repair', callback = repair, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'pawl_@HASH@_page', callback = page, flags = { 'no-writes' } }
 redis.register_function { function_name = 'pawl_@HASH@_names', callback = names, flags = { 'no-writes' } }

@@ -191,6 +191,8 @@ enum { RECORD_OLDEST = 1, RECORD_VERSION = 2, RECORD_MAX = 4 * 1024 * 1024 };
 void record_encode(const struct job *j, struct buf *out);
 typedef const struct pipeline *pipeline_find_fn(void *ctx, uint64_t id);
 struct job *record_decode(struct str bytes, pipeline_find_fn *find, void *ctx, struct err *err);
+/* Do the parts of a decoded record go together: state, phase of its task, position? */
+bool record_fits(const struct job *j);
 
 /* Where a document is inside a job's documents: "run/round/name", "ledger#3", "step/…#2". */
 enum { FIELD_MAX = PAWL_KEY_MAX + 32 };

@@ -7,5 +7,7 @@ int main(int argc, char **argv)
     int code = options_parse(argc, argv, &options);
     if (code >= 0)
         return code;
+    if (options.fsck)
+        return fsck_main(&options);
     return broker_main(&options); /* until SIGTERM, then flushed */
 }

@@ -13,6 +13,7 @@ static void usage(FILE *to)
         to,
         "usage: pawl-broker [--config FILE] [--endpoint ENDPOINT] [--redis URL]\n"
         "                   [--wait-store MS] [--set KEY=VALUE]...\n"
+        "       pawl-broker --fsck [--repair] [--json] [--config FILE] [--redis URL]\n"
         "\n"
         "The broker: keeps jobs in Redis and gives their stages to workers.\n"
         "\n"
@@ -21,12 +22,17 @@ static void usage(FILE *to)
         "  --redis URL          unix:///PATH or redis://[USER:PASSWORD@]HOST[:PORT] (redis.url)\n"
         "  --wait-store MS      wait this long for Redis at start, %d if not given\n"
         "  --set KEY=VALUE      any configuration key; `pawl config show` lists them\n"
+        "  --fsck               hold the indexes in Redis against the jobs' records, tell every\n"
+        "                       difference and end; refused while a broker leads\n"
+        "  --repair             with --fsck: put them right\n"
+        "  --json               with --fsck: a JSON object per line\n"
         "  --version, --help\n"
         "\n"
         "Logs `ready endpoint=...` when it serves. SIGTERM stops it after what it holds is "
         "durable.\n"
         "Exit codes: 0 stopped, 64 misuse, 69 Redis or the endpoint cannot be had, 78 "
-        "configuration.\n",
+        "configuration;\n"
+        "--fsck: 0 nothing differs or all was repaired, 1 something differs.\n",
         WAIT_STORE_MS);
 }
 
@@ -82,6 +88,17 @@ static bool take_value(struct broker_options *o, const char *name, char *value, 
     return false;
 }
 
+static bool take_switch(struct broker_options *o, const char *name)
+{
+    if (strcmp(name, "--fsck") == 0)
+        return o->fsck = true;
+    if (strcmp(name, "--repair") == 0)
+        return o->repair = true;
+    if (strcmp(name, "--json") == 0)
+        return o->json = true;
+    return false;
+}
+
 int options_parse(int argc, char **argv, struct broker_options *out)
 {
     *out = (struct broker_options){ .wait_store_ms = WAIT_STORE_MS };
@@ -95,11 +112,15 @@ int options_parse(int argc, char **argv, struct broker_options *out)
             printf("pawl-broker %s\n", PAWL_VERSION);
             return 0;
         }
+        if (take_switch(out, argv[i]))
+            continue;
         if (i + 1 == argc)
             return misuse(argv[i], "unknown option, or its value is missing");
         const char *name = argv[i++];
         if (!take_value(out, name, argv[i], &known))
             return misuse(name, known ? "this value cannot be used" : "unknown option");
     }
+    if ((out->repair || out->json) && !out->fsck)
+        return misuse(out->repair ? "--repair" : "--json", "only with --fsck");
     return -1;
 }

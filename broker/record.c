@@ -405,3 +405,18 @@ struct job *record_decode(struct str raw, pipeline_find_fn *find, void *ctx, str
     j->known = true;
     return j;
 }
+
+static enum task_phase phase_of(enum job_state s)
+{
+    return s == JOB_QUEUED    ? PHASE_READY
+           : s == JOB_RUNNING ? PHASE_LEASED
+           : s == JOB_DELAYED ? PHASE_DELAYED
+                              : PHASE_IDLE;
+}
+
+bool record_fits(const struct job *j)
+{
+    bool whole = j->stage < j->pipe->stages_n;
+    return j->main.phase == phase_of(j->state) && (whole || job_state_ended(j->state)) &&
+           j->id >> 60 == 0;
+}

@@ -115,6 +115,27 @@ redisReply *redis_conn_ask(struct redis_conn *c, int argc, const struct str *arg
     return r;
 }
 
+enum status redis_conn_queue(struct redis_conn *c, int argc, const struct str *argv)
+{
+    const char *v[ARGC_MAX];
+    size_t n[ARGC_MAX];
+    assert(!c->mux && argc > 0 && argc <= ARGC_MAX);
+    for (int i = 0; i < argc; i++) {
+        v[i] = argv[i].p ? argv[i].p : "";
+        n[i] = argv[i].n;
+    }
+    return redisAppendCommandArgv(c->redis, argc, v, n) == REDIS_OK ? OK : ERR_NOMEM;
+}
+
+redisReply *redis_conn_next(struct redis_conn *c, struct err *err)
+{
+    void *r = NULL;
+    if (redisGetReply(c->redis, &r) == REDIS_OK)
+        return r;
+    err_set(err, ERR_UNAVAILABLE, "Redis: %s", c->redis->errstr);
+    return NULL;
+}
+
 static enum status login(struct redis_conn *c, const struct redis_url *url, struct err *err)
 {
     struct str argv[3] = { str_of("AUTH"), str_of(url->user), str_of(url->password) };

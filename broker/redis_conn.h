@@ -33,6 +33,10 @@ void redis_conn_close(
     struct redis_conn *c); /* NULL is fine; pending functions are called with NULL */
 /* Blocking, only before redis_conn_start(). NULL: connection failed (err). The caller frees. */
 redisReply *redis_conn_ask(struct redis_conn *c, int argc, const struct str *argv, struct err *err);
+/* The same for many: queue commands, then take as many replies, in order. Queueing cannot fail but
+ * for memory. */
+enum status redis_conn_queue(struct redis_conn *c, int argc, const struct str *argv) MUST_USE;
+redisReply *redis_conn_next(struct redis_conn *c, struct err *err);
 /* From now on asynchronous. */
 enum status redis_conn_start(struct redis_conn *c, struct mux *mux,
                              const struct redis_conn_events *events) MUST_USE;

@@ -42,6 +42,7 @@ int cmd_config_path(struct cli *cli);
 int cmd_config_show(struct cli *cli);
 int cmd_doctor(struct cli *cli);
 int cmd_down(struct cli *cli);
+int cmd_fsck(struct cli *cli);
 int cmd_get(struct cli *cli);
 int cmd_help(struct cli *cli);
 int cmd_init(struct cli *cli);
