@@ -42,7 +42,6 @@ enum index_bit {
         INDEX_COUNT
 };
 const char *index_name(int bit);
-uint32_t index_bits(const struct job *j); /* the indexes that list a job in its state */
 
 struct fx {
     enum fx_kind kind;

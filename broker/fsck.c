@@ -249,8 +249,11 @@ static const char *type_of(const char *key)
 {
     static const struct {
         const char *name, *type;
-    } whole[] = { { "lead", "hash" },      { "lock", "string" }, { "blobs", "zset" },
-                  { "pipelines", "hash" }, { "e", "stream" } },
+    } whole[] = { { "lead", "hash" },
+                  { "lock", "string" },
+                  { "blobs", "zset" },
+                  { "pipelines", "hash" },
+                  { "e", "stream" } },
       begin[] = { { "j:", "string" }, { "d:", "hash" }, { "b:", "string" }, { "w:", "set" } };
     struct hash h;
     uint64_t id;
@@ -608,7 +611,7 @@ static void compare_job(struct fsck *f, const struct suspect *s)
     if (!good(s))
         return;
     for (int i = 0; i < INDEX_COUNT; i++) {
-        struct what e = { "missing-entry", FSCK_ENTER,   "x:",
+        struct what e = { "missing-entry",       FSCK_ENTER, "x:",
                           str_of(index_name(i)), str_of(id), score_of(s, i) };
         if ((s->want & ~s->listed) >> i & 1)
             find(f, &e, "x:%s does not list job %s", index_name(i), id);

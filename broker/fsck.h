@@ -25,7 +25,7 @@ enum fsck_fix {
 };
 
 struct finding {
-    const char *kind;   /* missing-entry, surplus-entry, lost-record, …: docs/guarantees.md */
+    const char *kind; /* missing-entry, surplus-entry, lost-record, …: docs/guarantees.md */
     enum fsck_fix fix;
     char *key, *member; /* key without the prefix; member "" for the whole key */
     int64_t score;      /* ENTER */

@@ -193,6 +193,8 @@ typedef const struct pipeline *pipeline_find_fn(void *ctx, uint64_t id);
 struct job *record_decode(struct str bytes, pipeline_find_fn *find, void *ctx, struct err *err);
 /* Do the parts of a decoded record go together: state, phase of its task, position? */
 bool record_fits(const struct job *j);
+/* The indexes that list a job in its state, as bits: INDEXES in effects.h. */
+uint32_t index_bits(const struct job *j);
 
 /* Where a document is inside a job's documents: "run/round/name", "ledger#3", "step/…#2". */
 enum { FIELD_MAX = PAWL_KEY_MAX + 32 };

@@ -32,8 +32,8 @@ static enum status start_private(struct cli *cli, struct private_redis *p, struc
     snprintf(p->url, sizeof p->url, "redis.url=unix://%.480s/redis.sock", state);
     const char *socket = p->url + strlen("redis.url=unix://");
     if (access(dir, F_OK) != 0) {
-        err_set(err, ERR_NOT_FOUND, "%s: `pawl up` has kept nothing there, and redis.url is not set",
-                dir);
+        err_set(err, ERR_NOT_FOUND,
+                "%s: `pawl up` has kept nothing there, and redis.url is not set", dir);
         err_fix(err, "set redis.url: pawl fsck --set redis.url=redis://HOST:PORT");
         return ERR_NOT_FOUND;
     }
@@ -47,10 +47,10 @@ static enum status start_private(struct cli *cli, struct private_redis *p, struc
         !spawn_in_path("valkey-server", exe, sizeof exe))
         return err_set(err, ERR_NOT_FOUND, "redis-server is not in PATH");
     unlink(socket);
-    const char *const argv[] = { exe,      "--port", "0",      "--unixsocket",  socket,
-                                 "--dir",  dir,      "--save", "",              "--unixsocketperm",
-                                 "700",    "--appendonly",     "yes",           "--daemonize",
-                                 "no",     NULL };
+    const char *const argv[] = {
+        exe, "--port",           "0",   "--unixsocket", socket, "--dir",       dir,  "--save",
+        "",  "--unixsocketperm", "700", "--appendonly", "yes",  "--daemonize", "no", NULL
+    };
     struct spawn s = { exe, argv, log, p->lock };
     return spawn_start(&s, &p->pid, err);
 }
