@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "workers/model.h"
+#include "workers/model_in.h"
 
-#include "common/llm/chat.h"
 #include "common/llm/schema.h"
 
 #include <assert.h>
@@ -11,14 +10,7 @@
 
 enum {
     ANSWER_MAX = 8 * 1024 * 1024,
-    PROBE_MAX = 4 * 1024 * 1024,
-    PROBE_MS = 5000, /* a server that is alive answers its list of models by then */
-    BACKOFF_MIN_MS = 250,
-    BACKOFF_MAX_MS = 10000,
-    ASK_AGAIN = 2,    /* times, for a reply that is not of its schema */
-    ORDERS_MAX = 256, /* tasks whose order is remembered */
-    VLLM_SLOTS = 8,   /* it batches, and does not say how much */
-    KEY_MAX = 4096,
+    ASK_AGAIN = 2, /* times, for a reply that is not of its schema */
 };
 
 /* One call: waiting, running, being recorded, or ready to be told. */
@@ -40,84 +32,12 @@ struct mcall {
     struct chat_answer *answer;
     struct mono began;
     bool started, recording;
+    bool speaks;         /* this one's text is what the task tells live … */
+    struct buf after;    /* … and what others that have ended meanwhile had to say */
+    size_t said;         /* bytes of the answer that were told */
     const json_t *known; /* a step's result, to be told in a turn of its own; lives with the task */
 };
-
-struct order {
-    uint64_t key, order;
-};
-
-struct model {
-    struct worker *worker;
-    struct http *http;
-    struct mux *mux;
-    struct model_conf conf;
-    char url[1024];  /* base, ending in /v1 */
-    char root[1024]; /* without /v1 */
-    char key[KEY_MAX + 32];
-    struct chat_model found;
-    int64_t slots, running;
-    bool ready, find, warned;
-    size_t find_at;
-    struct mux_timer probe, tell;
-    int64_t backoff_ms;
-    struct http_call *probing;
-    struct buf probe_body;
-    struct mcall *calls; /* in the order of their making */
-    struct order orders[ORDERS_MAX];
-    size_t orders_n;
-    uint64_t orders_next;
-    void (*on_fail)(void *ctx, struct task *t);
-    void *on_fail_ctx;
-};
-
-static void probe_start(void *ctx);
 static void tell_known(void *ctx);
-static void run_waiting(struct model *m);
-
-/* ---- configuration --------------------------------------------------------------------------- */
-
-/* The usual local ports, in the order in which they are tried. */
-static const struct {
-    const char *who, *url;
-} usual[] = {
-    { "LM Studio", "http://127.0.0.1:1234" }, { "llama.cpp", "http://127.0.0.1:8080" },
-    { "llama.cpp", "http://127.0.0.1:9931" }, { "Ollama", "http://127.0.0.1:11434" },
-    { "vLLM", "http://127.0.0.1:8000" },
-};
-
-static void set_url(struct model *m, const char *url)
-{
-    size_t n = strlen(url);
-    while (n > 0 && url[n - 1] == '/')
-        n--;
-    bool v1 = n >= 3 && strncmp(url + n - 3, "/v1", 3) == 0;
-    if (v1)
-        n -= 3;
-    if (n > sizeof m->root - 8)
-        n = sizeof m->root - 8;
-    snprintf(m->root, sizeof m->root, "%.*s", (int)n, url);
-    snprintf(m->url, sizeof m->url, "%.*s/v1", (int)n, url);
-}
-
-static enum status read_key(struct model *m, const char *path, struct err *err)
-{
-    char line[KEY_MAX];
-    if (!*path)
-        return OK;
-    FILE *f = fopen(path, "re");
-    if (!f || !fgets(line, sizeof line, f)) {
-        if (f)
-            fclose(f);
-        err_set(err, ERR_CONFIG, "%s: the API key cannot be read", path);
-        err_fix(err, "the first line of model.key_file is the key");
-        return ERR_CONFIG;
-    }
-    fclose(f);
-    line[strcspn(line, "\r\n")] = '\0';
-    snprintf(m->key, sizeof m->key, "Authorization: Bearer %s", line);
-    return OK;
-}
 
 enum status model_open(struct model **out, struct worker *w, struct http *http,
                        const struct model_conf *conf, struct err *err)
@@ -125,198 +45,72 @@ enum status model_open(struct model **out, struct worker *w, struct http *http,
     struct model *m = calloc(1, sizeof *m);
     if (!m)
         return err_set(err, ERR_NOMEM, "out of memory");
-    *m = (struct model){ .worker = w,
-                         .http = http,
-                         .mux = worker_mux(w),
-                         .conf = *conf,
-                         .slots = conf->slots > 0 ? conf->slots : 1,
-                         .backoff_ms = BACKOFF_MIN_MS,
-                         .find = !*conf->url };
-    m->probe = MUX_TIMER(probe_start, m);
+    *m = (struct model){ .worker = w, .http = http, .mux = worker_mux(w), .conf = *conf };
     m->tell = MUX_TIMER(tell_known, m);
-    buf_init(&m->probe_body, PROBE_MAX);
-    if (*conf->url && strncmp(conf->url, "http://", 7) != 0 &&
-        strncmp(conf->url, "https://", 8) != 0) {
-        err_set(err, ERR_CONFIG, "model.url: '%.200s' is not an HTTP address", conf->url);
-        err_fix(err, "it must look like http://127.0.0.1:1234/v1");
-        free(m);
-        return ERR_CONFIG;
-    }
-    set_url(m, m->find ? usual[0].url : conf->url);
-    enum status st = read_key(m, conf->key_file, err);
+    enum status st = model_host_open(m, err);
     if (st != OK) {
         free(m);
         return st;
     }
-    worker_accept(w, false);
-    probe_start(m);
     *out = m;
     return OK;
 }
 
-const char *model_name(const struct model *m)
+static void speak(struct mcall *c)
 {
-    return m->found.name;
+    struct str text = buf_get(&c->answer->content);
+    task_text(c->task, (struct str){ text.p + c->said, text.n - c->said });
+    c->said = text.n;
 }
 
-int64_t model_slots(const struct model *m)
+/* One voice a task: of the calls that it has running at once one tells its text as it comes. What
+ * the others have said follows, each in one piece, when that one ends. */
+static struct mcall *speaker(const struct mcall *of)
 {
-    return m->slots;
+    for (struct mcall *c = of->model->calls; c; c = c->next) {
+        if (c->task == of->task && c->speaks)
+            return c;
+    }
+    return NULL;
 }
 
-/* ---- looking for the server ------------------------------------------------------------------ */
-
-static enum status on_probe_bytes(void *ctx, struct http_call *c, struct str piece)
+static struct mcall *next_speaker(const struct mcall *from)
 {
-    struct model *m = ctx;
-    (void)c;
-    return buf_view(&m->probe_body, piece);
+    for (struct mcall *c = from->model->calls; c; c = c->next) {
+        if (c->task == from->task && c != from && c->want.stream_text && c->answer &&
+            c->answer->content.len)
+            return c;
+    }
+    return NULL;
 }
 
-static struct http_call *get(struct model *m, const char *base, const char *path,
-                             http_done_fn *done)
+/* The answer of a call is complete. */
+static void hand_over(struct mcall *from)
 {
-    char url[1200];
-    const char *headers[] = { *m->key ? m->key : NULL, NULL };
-    snprintf(url, sizeof url, "%s%s", base, path);
-    buf_clear(&m->probe_body);
-    struct http_request r = { .method = "GET",
-                              .url = url,
-                              .headers = headers,
-                              .answer_max = PROBE_MAX,
-                              .first_ms = PROBE_MS,
-                              .stall_ms = PROBE_MS };
-    return http_start(m->http, &r, on_probe_bytes, done, m);
-}
-
-static void probe_later(struct model *m)
-{
-    if (m->find) {
-        m->find_at = (m->find_at + 1) % COUNT(usual);
-        set_url(m, usual[m->find_at].url);
-        if (m->find_at != 0) { /* the next port at once, another round later */
-            mux_timer_in(m->mux, &m->probe, 0);
-            return;
+    if (!from->want.stream_text)
+        return;
+    if (!from->speaks) {
+        struct mcall *now = speaker(from);
+        if (now) {
+            buf_char(&now->after, '\n');
+            buf_view(&now->after, buf_get(&from->answer->content));
         }
-    }
-    mux_timer_in(m->mux, &m->probe, m->backoff_ms);
-    m->backoff_ms = m->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : m->backoff_ms * 2;
-}
-
-static void probe_good(struct model *m)
-{
-    char slots[24];
-    bool first = !m->ready;
-    snprintf(slots, sizeof slots, "%lld", (long long)m->slots);
-    m->ready = true;
-    m->find = false; /* found: from now on it is this one */
-    m->warned = false;
-    m->backoff_ms = BACKOFF_MIN_MS;
-    if (first)
-        log_line(worker_log(m->worker), LOG_INFO, "model server", "url", m->url, "model",
-                 *m->found.name ? m->found.name : m->conf.name, "slots", slots, NULL);
-    worker_accept(m->worker, true);
-    run_waiting(m);
-}
-
-static void on_slots_studio(void *ctx, struct http_call *c, enum status st, const char *text)
-{
-    struct model *m = ctx;
-    (void)text;
-    m->probing = NULL;
-    int64_t n =
-        st == OK && http_code(c) == 200 ? chat_slots(buf_get(&m->probe_body), m->found.name) : 0;
-    if (n == 0 && strcmp(m->found.owner, "vllm") == 0)
-        n = VLLM_SLOTS;
-    m->slots = n > 0 ? n : 1;
-    probe_good(m);
-}
-
-static void on_slots_llama(void *ctx, struct http_call *c, enum status st, const char *text)
-{
-    struct model *m = ctx;
-    (void)text;
-    m->probing = NULL;
-    int64_t n =
-        st == OK && http_code(c) == 200 ? chat_slots(buf_get(&m->probe_body), m->found.name) : 0;
-    if (n > 0) {
-        m->slots = n;
-        probe_good(m);
         return;
     }
-    m->probing = get(m, m->root, "/api/v1/models", on_slots_studio);
-    if (!m->probing)
-        probe_good(m);
-}
-
-static void complain(struct model *m, const struct err *err)
-{
-    if (!m->warned)
-        log_line(worker_log(m->worker), LOG_WARN, "no model server", "url", m->url, "why",
-                 err->text, "fix", err->fix, NULL);
-    m->warned = true;
-}
-
-/* Somebody answered: is it a model server with our model? What it refuses is for the first call to
- * say, so that the job tells its user. */
-static void on_probe(void *ctx, struct http_call *c, enum status st, const char *text)
-{
-    struct model *m = ctx;
-    struct err err = { 0 };
-    long code = http_code(c);
-    m->probing = NULL;
-    bool loading = code == 503 || code == 429;
-    if (st != OK || loading) {
-        err_set(&err, ERR_UNAVAILABLE, "%s", loading ? "the server is loading its model" : text);
-        err_fix(&err, "start the model server, or set model.url to where it listens");
-        complain(m, &err);
-        probe_later(m);
-        return;
+    struct mcall *next = next_speaker(from);
+    from->speaks = false;
+    task_text(from->task, buf_get(&from->after));
+    buf_clear(&from->after);
+    if (next) {
+        next->speaks = true;
+        task_text(next->task, str_of("\n"));
+        speak(next);
     }
-    struct chat_model found;
-    enum status listed = code == 200
-                             ? chat_models(buf_get(&m->probe_body), m->conf.name, &found, &err)
-                             : err_set(&err, ERR_DENIED, "GET /v1/models: HTTP %ld", code);
-    if (m->find && listed != OK) { /* something else lives on that port */
-        complain(m, &err);
-        probe_later(m);
-        return;
-    }
-    if (listed == OK)
-        m->found = found;
-    else
-        complain(m, &err);
-    if (listed != OK && !*m->found.name)
-        snprintf(m->found.name, sizeof m->found.name, "%s", m->conf.name);
-    if (m->conf.slots == 0 && listed == OK)
-        m->probing = get(m, m->root, "/props", on_slots_llama);
-    if (!m->probing)
-        probe_good(m);
 }
-
-static void probe_start(void *ctx)
-{
-    struct model *m = ctx;
-    if (m->probing)
-        return;
-    m->probing = get(m, m->url, "/models", on_probe);
-    if (!m->probing)
-        probe_later(m);
-}
-
-/* The server went away under a call: take no tasks until it is back. */
-static void lost(struct model *m)
-{
-    m->ready = false;
-    worker_accept(m->worker, false);
-    if (!m->probing && m->probe.slot == HEAP_NONE)
-        mux_timer_in(m->mux, &m->probe, m->backoff_ms);
-}
-
-/* ---- calls ----------------------------------------------------------------------------------- */
 
 static void mcall_stop(struct mcall *c)
 {
+    c->speaks = false;
     if (c->http) {
         http_cancel(c->http);
         c->http = NULL;
@@ -344,6 +138,7 @@ static void mcall_free(struct mcall *c)
     json_decref(c->body);
     json_decref(c->schema);
     json_decref(c->messages);
+    buf_fini(&c->after);
     free(c);
 }
 
@@ -354,7 +149,7 @@ void model_cancel(struct model *m, struct task *t)
         if (c->task == t)
             mcall_free(c); /* a step being recorded: the harness forgets it with the task */
     }
-    run_waiting(m);
+    model_run_waiting(m);
 }
 
 void model_on_fail(struct model *m, void (*fn)(void *ctx, struct task *t), void *ctx)
@@ -447,9 +242,10 @@ static void record(struct mcall *c)
     js_set_int(result, "in", use.tokens_in);
     js_set_int(result, "out", use.tokens_out);
     js_set_int(result, "ms", use.ms);
+    hand_over(c);
     mcall_stop(c);
     c->recording = true;
-    run_waiting(c->model);
+    model_run_waiting(c->model);
     task_step(c->task, &c->hash, result, use, on_recorded, c);
 }
 
@@ -469,8 +265,13 @@ static void watch_prompt(struct mcall *c)
 static void on_text(void *ctx, struct str text)
 {
     struct mcall *c = ctx;
-    if (c->want.stream_text)
-        task_text(c->task, text);
+    (void)text;
+    if (!c->want.stream_text)
+        return;
+    if (!speaker(c))
+        c->speaks = true;
+    if (c->speaks)
+        speak(c);
 }
 
 static enum status on_bytes(void *ctx, struct http_call *h, struct str piece)
@@ -496,7 +297,7 @@ static void on_done(void *ctx, struct http_call *h, enum status st, const char *
     struct chat_verdict v = chat_judge(c->answer, &t);
     c->http = NULL; /* freed by http when we return */
     if (v.unreachable)
-        lost(m);
+        model_host_lost(m);
     if (v.class == CHAT_GOOD)
         watch_prompt(c);
     if (v.class == CHAT_GOOD || (v.empty && c->again < ASK_AGAIN))
@@ -523,6 +324,7 @@ static void start(struct mcall *c)
                               .stall_ms = m->conf.stall_ms };
     c->began = mono_now();
     c->started = true;
+    c->said = 0;
     m->running++;
     c->answer = malloc(sizeof *c->answer);
     if (c->answer) {
@@ -537,7 +339,7 @@ static void start(struct mcall *c)
     }
 }
 
-static void run_waiting(struct model *m)
+void model_run_waiting(struct model *m)
 {
     while (m->ready && m->running < m->slots) {
         struct mcall *first = NULL;
@@ -565,7 +367,7 @@ static void tell_known(void *ctx)
         tell(c, known, (struct step_use){ 0 }, true);
         return;
     }
-    run_waiting(m);
+    model_run_waiting(m);
 }
 
 /* Look among the steps, else wait for a slot. */
@@ -600,7 +402,7 @@ static uint64_t order_of(struct model *m, struct task *t)
             return m->orders[i].order;
     }
     uint64_t order = ++m->orders_next;
-    m->orders[m->orders_n % COUNT(m->orders)] = (struct order){ key, order };
+    m->orders[m->orders_n % COUNT(m->orders)] = (struct model_order){ key, order };
     m->orders_n++;
     return order;
 }
@@ -618,6 +420,7 @@ void model_call(struct model *m, struct task *t, const struct model_request *r, 
                          .order = order_of(m, t),
                          .messages = json_incref(r->messages),
                          .schema = r->schema ? json_deep_copy(r->schema) : NULL };
+    buf_init(&c->after, ANSWER_MAX);
     snprintf(c->schema_name, sizeof c->schema_name, "%s",
              r->schema_name ? r->schema_name : "reply");
     struct mcall **end = &m->calls;
@@ -633,10 +436,7 @@ void model_close(struct model *m)
         return;
     while (m->calls)
         mcall_free(m->calls);
-    if (m->probing)
-        http_cancel(m->probing);
-    mux_timer_stop(m->mux, &m->probe);
     mux_timer_stop(m->mux, &m->tell);
-    buf_fini(&m->probe_body);
+    model_host_close(m);
     free(m);
 }

@@ -399,6 +399,7 @@ static void weigh(struct reading *r)
         absences = absences || names_absence(r->cues, &out->points[i]);
         statements = statements || states_plainly(&out->points[i]);
     }
+    out->complains = out->n > 0 && !out->wishes && !absences && !statements;
     for (size_t i = 0; i < out->n; i++) {
         struct point *p = &out->points[i];
         double share = share_of_point(r, p, absences, statements);

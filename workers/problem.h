@@ -52,7 +52,8 @@ struct problem {
     struct point *points;
     size_t n;
     bool wishes;
-    double weight; /* sum of the points */
+    bool complains; /* and nothing else: what is wanted has to be guessed */
+    double weight;  /* sum of the points */
 };
 
 /* `known`: words that the specs have. ERR_LIMIT: no memory. */

@@ -39,6 +39,22 @@ class Talk(Case):
         self.assertIn(self.rig.wait(job), ("accepted", "exhausted"))
         self.assertIn("only Gruenau", self.said_to_the_model())
 
+    def test_a_mere_complaint_makes_the_system_ask_what_is_wanted(self):
+        self.rig.project()
+        self.all_recorded()
+        job = self.rig.submit("The list of reservations froze 14 times in May.", "--rounds", "1")
+        until(lambda: self.rig.state(job) == "waiting", "the job waits")
+        shown = self.rig.pawl("show", job).out
+        self.assertIn("What shall the system do instead?", shown)
+        self.assertIn("froze 14 times", shown)
+        self.rig.pawl("answer", job, "the list of reservations shows the first 50 entries")
+        self.assertIn(self.rig.wait(job), ("accepted", "exhausted"))
+        self.assertIn("first 50 entries", self.said_to_the_model())
+        self.assertIn("50", json.dumps(self.rig.doc(job, "draft")["requirements"]))
+        self.rig.pawl("comment", job, "Say it for the staff too.")  # a new run asks no more
+        until(lambda: self.rig.show(job)["run"] == 2, "the next run is open")
+        self.assertIn(self.rig.wait(job), ("accepted", "exhausted"))
+
     def test_default_answer_holds_after_the_deadline(self):
         self.rig.project()
         self.rig.configure({"pipeline": [{"stage": "clerk", "each": "run", "reads": ["problem"], "writes": ["questions"]},

@@ -4,6 +4,7 @@
 #include "workers/generate/stage.h"
 
 #include "common/llm/chat.h"
+#include "workers/wish.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -122,7 +123,7 @@ static void generate_begin(struct generate *s, struct task *t)
 {
     struct err err = { 0 };
     struct job *j = arena_alloc(task_arena(t), sizeof *j);
-    const json_t *brief = task_doc(t, "brief", &err);
+    const json_t *brief = task_doc(t, "brief", &err), *answers = task_doc(t, "answers", NULL);
     if (!j || !brief) {
         task_let_go(t);
         task_fail(t, FAULT_PERMANENT, 0, "no usable brief: %s",
@@ -131,10 +132,10 @@ static void generate_begin(struct generate *s, struct task *t)
     }
     *j = (struct job){ .stage = s, .task = t };
     j->in = (struct gen_input){
-        .brief = brief,
+        .brief = task_hold(t, wish_brief(brief, answers)),
         .insights = task_doc(t, "insights", NULL),
         .comments = task_doc(t, "comments", NULL),
-        .answers = task_doc(t, "answers", NULL),
+        .answers = answers,
         .best = task_doc(t, "draft@best", NULL),
         .best_review = task_doc(t, "review@best", NULL),
         .last_review = task_doc(t, "review@last", NULL),
@@ -155,7 +156,7 @@ static void generate_begin(struct generate *s, struct task *t)
     }
     char *about = arena_alloc(task_arena(t), ABOUT_MAX);
     if (about)
-        snprintf(about, ABOUT_MAX, "Problem:\n%.*s", 8000, js_str(brief, "problem"));
+        snprintf(about, ABOUT_MAX, "Problem:\n%.*s", 8000, js_str(j->in.brief, "problem"));
     struct agent_want want = { .about = about ? about : "",
                                .insights = j->in.insights,
                                .calls_max = TOOL_CALLS,

@@ -3,6 +3,7 @@
 #include "common/bounds.h"
 #include "workers/harness.h"
 #include "workers/parse/brief.h"
+#include "workers/wish.h"
 
 enum { ARENA_MAX = 1 << 30 };
 
@@ -49,6 +50,9 @@ static void parse(struct task *t, struct arena *a)
     }
     task_note(t, "%zu of %zu capabilities", js_count(js_list(brief, "capabilities")),
               js_count(js_list(brief, "all_capabilities")));
+    json_t *questions = wish_ask(a, js_view(brief, "problem"), task_doc(t, "answers", NULL));
+    if (questions)
+        task_put(t, "questions", questions);
     task_put(t, "brief", brief);
     task_done(t);
 }

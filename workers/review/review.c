@@ -7,6 +7,7 @@
 #include "workers/review/gates.h"
 #include "workers/review/judge.h"
 #include "workers/review/measures.h"
+#include "workers/wish.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -24,8 +25,8 @@ struct reviewer {
 struct review {
     struct reviewer *self;
     struct task *task;
-    const json_t *brief, *draft, *change, *insights, *comments;
-    json_t *gates, *findings;
+    const json_t *draft, *change, *insights, *comments, *answers;
+    json_t *brief, *gates, *findings;
     struct measures_result measures;
     struct judge_input judge;
     struct judgement judgement;
@@ -38,6 +39,7 @@ struct review {
 static void review_free(struct review *r)
 {
     commands_cancel(r->commands);
+    json_decref(r->brief);
     json_decref(r->gates);
     json_decref(r->findings);
     json_decref(r->measures.list);
@@ -189,11 +191,13 @@ static bool read_documents(struct review *r, struct ws *ws, struct err *err)
 {
     struct task *t = r->task;
     struct str bytes = task_blob(t, "workspace", PAWL_WORKSPACE_MAX + (8 << 20), err);
-    r->brief = task_doc(t, "brief", err);
+    const json_t *brief = task_doc(t, "brief", err);
     r->draft = task_doc(t, "draft", err);
     r->change = task_doc(t, "change", err);
     r->insights = task_doc(t, "insights", NULL);
     r->comments = task_doc(t, "comments", NULL);
+    r->answers = task_doc(t, "answers", NULL);
+    r->brief = brief ? wish_brief(brief, r->answers) : NULL;
     if (!*err->text && (!r->brief || !r->draft || !r->change))
         err_set(err, ERR_DATA, "brief, draft and change are needed for a review");
     return !*err->text && ws_decode(task_arena(t), bytes, ws, err) == OK;
@@ -226,7 +230,7 @@ static void review_begin(void *self, struct task *t)
                                  .draft = r->draft,
                                  .insights = r->insights,
                                  .comments = r->comments,
-                                 .answers = task_doc(t, "answers", NULL),
+                                 .answers = r->answers,
                                  .earlier = task_doc(t, "review@best", NULL),
                                  .change = r->change,
                                  .ws = &ws };

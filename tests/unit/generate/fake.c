@@ -24,6 +24,7 @@ bool fake_open(struct fake *f, const struct stage_ops *ops, struct err *err, ...
     }
     va_end(ap);
     memset(f, 0, sizeof *f);
+    buf_init(&f->live, PAWL_DOC_MAX);
     struct worker *w = &f->worker;
     w->ops = ops;
     w->accept = true;
@@ -53,6 +54,7 @@ void fake_close(struct fake *f)
         w->ops->close(w->self);
     mux_free(w->mux);
     conf_free(w->conf);
+    buf_fini(&f->live);
 }
 
 struct task *fake_task(struct fake *f, const char *stage, int round, const json_t *docs,
@@ -71,8 +73,7 @@ struct task *fake_task(struct fake *f, const char *stage, int round, const json_
     in.n = 1;
     snprintf(key, sizeof key, "0000000000a1/1/%d/%s/0", round, stage);
     m.task = str_of(key);
-    json_object_foreach((json_t *)(uintptr_t)docs, name, doc)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)docs, name, doc) {
         char plain[64];
         snprintf(plain, sizeof plain, "%.*s", (int)strcspn(name, "@"), name);
         buf_init(&packed, PAWL_FRAME_MAX);
@@ -164,8 +165,12 @@ void fake_turn(struct fake *f, int64_t wait_ms)
     enum status st = mux_turn(f->worker.mux, wait_ms, &err);
     assert(st == OK);
     (void)st;
-    for (struct task *t = f->worker.tasks; t; t = t->next)
+    for (struct task *t = f->worker.tasks; t; t = t->next) {
+        buf_view(&f->live, buf_get(&t->text));
+        t->text_offset += t->text.len;
+        buf_clear(&t->text);
         serve(f, t);
+    }
 }
 
 bool fake_ready(struct fake *f, int64_t wait_ms)

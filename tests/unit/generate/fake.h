@@ -11,6 +11,7 @@ struct fake {
     const char *(*tool)(void *ctx, const char *server, const char *tool, const json_t *arguments);
     void *tool_ctx;
     int64_t steps, calls, tokens_out;
+    struct buf live; /* the text that tasks told as it came */
 };
 
 /* Opens the stage with these settings ("model.url", "http://…", …, NULL). False: *err says why. */

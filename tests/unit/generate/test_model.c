@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@ static void server_open(struct server *s, struct sim_conf conf)
     s->pid = fork();
     assert_true(s->pid >= 0);
     if (s->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
         struct err err = { 0 };
         conf.host = "127.0.0.1";
         conf.model = "sim-7b";
@@ -95,6 +97,35 @@ static void a_draft_and_its_change_are_made(void **state)
     fake_close(&f);
     json_decref(draft);
     json_decref(change);
+    json_decref(d);
+    server_close(&s);
+}
+
+/* The model works on several requirements at once: their texts follow each other, they never mix. */
+static void one_call_at_a_time_is_told_live(void **state)
+{
+    struct server s;
+    struct fake f;
+    size_t replies = 0;
+    json_error_t e;
+    (void)state;
+    server_open(&s, (struct sim_conf){ .slots = 4, .tokens_per_s = 400 });
+    json_t *d = docs();
+    struct task *t = run_at(&f, s.base, "", d, "generate");
+    assert_int_equal(t->ending, ENDING_DONE);
+    struct str left = buf_get(&f.live);
+    while (left.n > 0) {
+        json_t *reply = json_loadb(left.p, left.n, JSON_DISABLE_EOF_CHECK, &e);
+        if (!reply)
+            fail_msg("after %zu replies: %s: %.*s", replies, e.text, STR_ARG(left));
+        json_decref(reply);
+        replies++;
+        left = (struct str){ left.p + e.position, left.n - (size_t)e.position };
+        while (left.n > 0 && (*left.p == '\n' || *left.p == ' '))
+            left = (struct str){ left.p + 1, left.n - 1 };
+    }
+    assert_int_equal(replies, f.steps);
+    fake_close(&f);
     json_decref(d);
     server_close(&s);
 }
@@ -277,6 +308,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_draft_and_its_change_are_made),
+        cmocka_unit_test(one_call_at_a_time_is_told_live),
         cmocka_unit_test(each_fault_fails_its_task_in_its_own_way),
         cmocka_unit_test(json_in_the_reasoning_is_used),
         cmocka_unit_test(a_finished_call_is_never_paid_twice),
