@@ -98,6 +98,9 @@ enum status core_find(const struct core *c, struct str prefix, struct str access
 const struct job *core_job(const struct core *c, uint64_t id);
 /* Is the task held under this fence? */
 bool core_leased(struct core *c, struct str task, struct fence fence);
+/* Every lease of a job; of all jobs with 0. */
+typedef void core_lease_fn(void *ctx, uint64_t peer, struct str task);
+void core_each_lease(const struct core *c, uint64_t job, core_lease_fn *fn, void *ctx);
 bool core_peer_known(const struct core *c, uint64_t peer);
 /* A sign of life that the core has nothing else to do with. */
 void core_peer_heard(struct core *c, uint64_t peer, int64_t now_ms);

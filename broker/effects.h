@@ -16,7 +16,7 @@ enum fx_kind {
     FX_RECORD, /* store a job's record: job, bytes, index changes */
     FX_FORGET, /* delete a job and all that belongs to it */
     FX_EVENT,  /* history: name, job, facts */
-    FX_LIVE,   /* for those who watch now, not kept: name, job, facts */
+    FX_LIVE,   /* for those who watch now, not kept: name, job, facts; of TOKENS peer and task */
     FX_GONE,   /* the core has forgotten this peer */
     FX_LOG,
 };
@@ -33,8 +33,8 @@ struct need {
 /* Sets that a record is listed in; bits of job.indexed. */
 #define INDEXES(X)                                                                                 \
     X(ALL, "all")                                                                                  \
-    X(OPEN, "open") X(ENDED, "ended") X(WAITING, "waiting") X(DELAYED, "delayed")                  \
-        X(FAILED, "failed")
+    X(OPEN, "open")                                                                                \
+    X(ENDED, "ended") X(WAITING, "waiting") X(DELAYED, "delayed") X(FAILED, "failed")
 enum index_bit {
 #define X(id, name) INDEX_NO_##id,
     INDEXES(X)
@@ -53,7 +53,7 @@ struct fx {
     uint32_t frames_n;
     struct need *needs; /* TASK, in the order of its docs */
     uint32_t needs_n;
-    struct str task; /* TASK: its key */
+    struct str task; /* TASK, LIVE of TOKENS: its key */
     struct fence fence;
     const char *name; /* EVENT, LIVE: kind; LOG: message */
     struct str field, bytes;

@@ -403,6 +403,19 @@ void on_bye(struct core *c, const struct event *ev, struct effects *fx)
     roster_gone(c, p, "", fx);
 }
 
+void core_each_lease(const struct core *c, uint64_t job, core_lease_fn *fn, void *ctx)
+{
+    for (const struct peer_state *p = c->workers; p; p = p->next) {
+        for (const struct task *t = p->leases; t; t = t->lease_next) {
+            char key[PAWL_KEY_MAX + 1];
+            if (job && t->job->id != job)
+                continue;
+            task_key_write(t, key);
+            fn(ctx, p->id, str_of(key));
+        }
+    }
+}
+
 /* ---- for people --------------------------------------------------------------------------- */
 
 static void put_names(struct buf *out, const char *key, char (*v)[PAWL_NAME_MAX + 1], uint32_t n)

@@ -174,6 +174,17 @@ static struct sub *sub_new(struct broker *b, struct conn *c, const struct msg_WA
     return s;
 }
 
+static void say_listen(void *ctx, uint64_t peer, struct str task, bool wanted)
+{
+    struct msg m = { .type = MSG_LISTEN, .LISTEN = { task, wanted } };
+    loop_say(ctx, peer, &m, NULL, 0);
+}
+
+static void on_lease(void *ctx, uint64_t peer, struct str task)
+{
+    say_listen(ctx, peer, task, true);
+}
+
 void serve_watch(struct broker *b, struct conn *c, const struct msg_WATCH *m)
 {
     uint32_t n;
@@ -198,6 +209,7 @@ void serve_watch(struct broker *b, struct conn *c, const struct msg_WATCH *m)
         s = sub_new(b, c, m);
         if (id)
             id_text(id, s->job);
+        core_each_lease(b->core, id, on_lease, b);
     }
     s->credit = m->credit > credit_max - s->credit ? credit_max : s->credit + m->credit;
     read_on(s);
@@ -230,7 +242,8 @@ void watch_kept(struct broker *b, const struct told *told)
     }
 }
 
-/* Token text and notes: for those who keep up; not kept, and no credit of theirs is spent. */
+/* Token text and notes: for those who keep up; not kept, and no credit of theirs is spent. Text that
+ * nobody watches is not asked for: most jobs of a batch are never looked at. */
 void watch_live(struct broker *b, const struct fx *f)
 {
     char job[ID_CHARS + 1];
@@ -240,11 +253,17 @@ void watch_live(struct broker *b, const struct fx *f)
                             .project = f->project,
                             .facts = f->bytes,
                             .at_ms = (uint64_t)f->at_ms };
+    bool watched = false;
     for (struct sub *s = b->subs, *next; s; s = next) {
         next = s->next;
-        if (s->live && s->credit > 0 && matches(s, e.job, e.project))
+        if (!matches(s, e.job, e.project))
+            continue;
+        watched = true;
+        if (s->live && s->credit > 0)
             say_event(s, (struct str){ 0 }, &e);
     }
+    if (!watched && f->task.n)
+        say_listen(b, f->peer, f->task, false);
 }
 
 void watch_catch_up(struct broker *b)

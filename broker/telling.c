@@ -47,8 +47,8 @@ static struct str told(struct str s)
     return s;
 }
 
-static void tell(struct core *c, const struct job *j, enum fx_kind kind, const char *name,
-                 struct buf *facts, struct effects *fx)
+static struct fx *tell(struct core *c, const struct job *j, enum fx_kind kind, const char *name,
+                       struct buf *facts, struct effects *fx)
 {
     assert(facts->status == OK);
     struct str copy = effects_copy(fx, buf_get(facts));
@@ -59,6 +59,7 @@ static void tell(struct core *c, const struct job *j, enum fx_kind kind, const c
     f->project = effects_copy(fx, str_of(j->project));
     f->at_ms = c->wall_ms;
     buf_fini(facts);
+    return f;
 }
 
 void tell_facts(struct core *c, const struct job *j, const char *kind, struct str facts,
@@ -182,7 +183,9 @@ void tell_tokens(struct core *c, const struct task *t, const struct msg_TOKENS *
     key_pair(&b, t);
     pair_uint(&b, "offset", m->offset);
     pair_str(&b, "text", m->text);
-    tell(c, t->job, FX_LIVE, ev_TOKENS, &b, fx);
+    struct fx *f = tell(c, t->job, FX_LIVE, ev_TOKENS, &b, fx);
+    f->peer = t->peer;
+    f->task = effects_copy(fx, m->task);
 }
 
 void tell_reply(struct core *c, const struct task *ask, const struct reply *reply,

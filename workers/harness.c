@@ -9,7 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { HELLO_RETRY_MS = 500, RESEND_MS = 200, NOTE_MS = 150, TEXT_MS = 50, RELEASE_WAIT_MS = 2000 };
+enum {
+    HELLO_RETRY_MS = 500,
+    RESEND_MS = 200,
+    NOTE_MS = 150,
+    TEXT_MS = 100,
+    RELEASE_WAIT_MS = 2000
+};
 
 /* ---- what stages may ask of the worker ------------------------------------------------------ */
 
@@ -83,8 +89,10 @@ static void say_hello(void *ctx)
     struct buf raw;
     struct msg m = { .type = MSG_HELLO };
     buf_init(&raw, PAWL_HEADER_MAX);
-    m.HELLO = (struct msg_HELLO){ .role = str_of("worker"), .name = str_of(w->name),
-                                  .version = str_of(PAWL_VERSION), .slots = (uint64_t)w->slots };
+    m.HELLO = (struct msg_HELLO){ .role = str_of("worker"),
+                                  .name = str_of(w->name),
+                                  .version = str_of(PAWL_VERSION),
+                                  .slots = (uint64_t)w->slots };
     for (size_t i = 0; w->ops->stages[i] && i < PAWL_LIST_MAX; i++)
         m.HELLO.stages.v[m.HELLO.stages.n++] = str_of(w->ops->stages[i]);
     for (size_t i = 0; i < w->tags_n; i++)
@@ -183,7 +191,8 @@ static void on_welcome(struct worker *w, const struct msg *m)
     mux_timer_stop(w->mux, &w->hello);
     mux_timer_in(w->mux, &w->beat, w->heartbeat_ms);
     if (new_broker)
-        log_line(&w->log, LOG_INFO, "ready", "broker", conf_endpoint(w->conf), "name", w->name, NULL);
+        log_line(&w->log, LOG_INFO, "ready", "broker", conf_endpoint(w->conf), "name", w->name,
+                 NULL);
     for (struct task *t = w->tasks; t; t = t->next)
         task_unsend(t);
     resend(w);
@@ -207,7 +216,8 @@ static void on_task(struct worker *w, const struct msg *m, struct peer_in *in)
     struct err err = { 0 };
     t = task_new(w, k, in, &err);
     if (!t) {
-        struct msg back = { .type = MSG_RELEASE, .RELEASE = { k->task, k->fence, str_of(err.text) } };
+        struct msg back = { .type = MSG_RELEASE,
+                            .RELEASE = { k->task, k->fence, str_of(err.text) } };
         log_line(&w->log, LOG_ERROR, "task refused", "why", err.text, NULL);
         worker_send(w, &back, NULL, 0);
         return;
@@ -275,6 +285,10 @@ static void handle(struct worker *w, const struct msg *m, struct peer_in *in)
         t = worker_find(w, m->CALLED.task);
         if (t)
             task_on_called(t, &m->CALLED, in);
+    } else if (m->type == MSG_LISTEN) {
+        t = worker_find(w, m->LISTEN.task);
+        if (t)
+            task_listen(t, m->LISTEN.wanted);
     } else if (m->type == MSG_DROP) {
         on_drop(w, &m->DROP);
     }
@@ -424,9 +438,11 @@ struct args {
 
 static void usage(FILE *to, const struct stage_ops *ops)
 {
-    fprintf(to, "usage: pawl-%s [--config FILE] [--broker ENDPOINT] [--slots N] [--name NAME]\n"
-                "               [--set KEY=VALUE]…\n\n"
-                "A worker for the stages", ops->role);
+    fprintf(to,
+            "usage: pawl-%s [--config FILE] [--broker ENDPOINT] [--slots N] [--name NAME]\n"
+            "               [--set KEY=VALUE]…\n\n"
+            "A worker for the stages",
+            ops->role);
     for (size_t i = 0; ops->stages[i]; i++)
         fprintf(to, "%s %s", i ? "," : "", ops->stages[i]);
     fprintf(to, ". It connects to the broker, takes tasks, and stops on\n"
@@ -467,7 +483,8 @@ static int parse_args(int argc, char **argv, const struct stage_ops *ops, struct
             a->flags[a->flags_n++] = (struct conf_flag){ "broker.endpoint", value };
         else if (value && !full && strcmp(arg, "--slots") == 0)
             a->flags[a->flags_n++] = (struct conf_flag){ "worker.slots", value };
-        else if (value && !full && strcmp(arg, "--set") == 0 && split_set(value, &a->flags[a->flags_n]))
+        else if (value && !full && strcmp(arg, "--set") == 0 &&
+                 split_set(value, &a->flags[a->flags_n]))
             a->flags_n++;
         else {
             fprintf(stderr, "pawl-%s: %s: unknown or incomplete option\n", ops->role, arg);

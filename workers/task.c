@@ -36,7 +36,8 @@ static bool serves(const struct worker *w, struct str stage)
     return false;
 }
 
-struct task *task_new(struct worker *w, const struct msg_TASK *k, struct peer_in *in, struct err *err)
+struct task *task_new(struct worker *w, const struct msg_TASK *k, struct peer_in *in,
+                      struct err *err)
 {
     if (!serves(w, k->stage) || k->task.n == 0 || k->task.n > PAWL_KEY_MAX || in->n < 1 ||
         k->docs.n != in->n - 1) {
@@ -234,8 +235,18 @@ void task_flush_text(struct task *t)
     buf_clear(&t->text);
 }
 
+void task_listen(struct task *t, bool wanted)
+{
+    task_flush_text(t);
+    t->unheard = !wanted;
+}
+
 void task_text(struct task *t, struct str text)
 {
+    if (t->unheard) {
+        t->text_offset += text.n;
+        return;
+    }
     while (text.n > 0) {
         size_t room = TEXT_PENDING_MAX - t->text.len;
         size_t n = text.n < room ? text.n : room;
@@ -388,7 +399,8 @@ void task_on_called(struct task *t, const struct msg_CALLED *m, struct peer_in *
     struct err err = { 0 };
     char fault[512];
     snprintf(fault, sizeof fault, "%.*s", STR_ARG(m->text));
-    if (m->fault.n == 0 && (in->n < 2 || doc_unpack("result", peer_frame(in, 1), &result, &err) != OK))
+    if (m->fault.n == 0 &&
+        (in->n < 2 || doc_unpack("result", peer_frame(in, 1), &result, &err) != OK))
         snprintf(fault, sizeof fault, "the result is malformed: %.300s", err.text);
     if (result) {
         struct called *done = arena_alloc(&t->arena, sizeof *done);
@@ -464,7 +476,7 @@ void task_fail(struct task *t, enum fault fault, int64_t retry_after_ms, const c
 
 void task_unsend(struct task *t)
 {
-    t->sent = false;
+    t->sent = t->unheard = false;
     for (struct step_wait *s = t->step_waits; s; s = s->next)
         s->sent = false;
     for (struct call_wait *c = t->call_waits; c; c = c->next)
@@ -507,12 +519,19 @@ static void flush_done(struct task *t, bool failed)
     }
     struct msg m = { .type = failed ? MSG_FAIL : MSG_DONE };
     if (failed)
-        m.FAIL = (struct msg_FAIL){ str_of(t->key), t->fence, str_of(faults[t->fault]),
-                                    str_of(t->fail_text), (uint64_t)t->retry_after_ms,
-                                    (uint64_t)t->tokens_in, (uint64_t)t->tokens_out, names };
+        m.FAIL = (struct msg_FAIL){ str_of(t->key),
+                                    t->fence,
+                                    str_of(faults[t->fault]),
+                                    str_of(t->fail_text),
+                                    (uint64_t)t->retry_after_ms,
+                                    (uint64_t)t->tokens_in,
+                                    (uint64_t)t->tokens_out,
+                                    names };
     else
-        m.DONE = (struct msg_DONE){ str_of(t->key), t->fence, names, buf_get(&t->verdict),
-                                    (uint64_t)t->tokens_in, (uint64_t)t->tokens_out };
+        m.DONE = (struct msg_DONE){
+            str_of(t->key),         t->fence, names, buf_get(&t->verdict), (uint64_t)t->tokens_in,
+            (uint64_t)t->tokens_out
+        };
     enum status st = worker_send(t->worker, &m, frames, names.n);
     t->sent = st == OK;
     if (st == ERR_LIMIT && !failed) { /* cannot ever be sent: say so instead */

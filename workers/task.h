@@ -56,6 +56,7 @@ struct task {
     bool note_changed;
     struct buf text; /* not yet sent */
     uint64_t text_offset;
+    bool unheard; /* nobody watches: text is counted, not sent */
 
     struct step_wait *step_waits;
     struct call_wait *call_waits;
@@ -94,7 +95,8 @@ struct worker {
     int exit_code;
 };
 
-enum status worker_send(struct worker *w, const struct msg *m, const struct str *frames, uint32_t n);
+enum status worker_send(struct worker *w, const struct msg *m, const struct str *frames,
+                        uint32_t n);
 void worker_say(struct worker *w, const struct msg *m); /* once, lost if it cannot go out now */
 struct task *worker_find(struct worker *w, struct str key);
 void worker_note_soon(struct worker *w);
@@ -102,11 +104,13 @@ void worker_text_soon(struct worker *w);
 void worker_task_gone(struct worker *w);
 
 /* Takes the frames of `in` on success. */
-struct task *task_new(struct worker *w, const struct msg_TASK *k, struct peer_in *in, struct err *err);
+struct task *task_new(struct worker *w, const struct msg_TASK *k, struct peer_in *in,
+                      struct err *err);
 void task_free(struct task *t);
 void task_unsend(struct task *t); /* all that is unacknowledged has to be said again */
 void task_flush(struct task *t);  /* send what is not sent */
 void task_flush_text(struct task *t);
+void task_listen(struct task *t, bool wanted);
 void task_on_stepped(struct task *t, struct str hash);
 void task_on_called(struct task *t, const struct msg_CALLED *m, struct peer_in *in);
 #endif

@@ -78,9 +78,10 @@ void rig_redis_start(struct rig *r)
     char sock[128], data[80];
     snprintf(sock, sizeof sock, "%s/redis.sock", r->dir);
     snprintf(data, sizeof data, "%s", r->dir);
+    const char *fsync = r->appendfsync ? r->appendfsync : "always";
     const char *argv[] = {
         REDIS_SERVER, "--port",       "0",   "--unixsocket",  sock,        "--dir",
-        data,         "--appendonly", "yes", "--appendfsync", "always",    "--save",
+        data,         "--appendonly", "yes", "--appendfsync", fsync,       "--save",
         "",           "--daemonize",  "no",  "--logfile",     "redis.log", NULL
     };
     r->redis = spawn(argv, -1, r->dir);

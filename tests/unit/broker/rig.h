@@ -13,6 +13,7 @@
 struct rig {
     char dir[64];
     char endpoint[128], redis_url[128];
+    const char *appendfsync; /* of Redis; NULL: always. Set it before rig_redis_start() */
     pid_t redis, broker;
     int broker_log; /* read end of its stderr */
     char log[65536];

@@ -275,6 +275,42 @@ static void watching_misses_nothing(void **state)
     rig_close(&rig);
 }
 
+/* Text that nobody watches is not sent: the first piece is answered, the first watcher wakes it. */
+static void text_flows_while_somebody_watches(void **state)
+{
+    struct rig rig;
+    struct party w, c;
+    char id[16], text[32];
+    (void)state;
+    rig_open(&rig);
+    rig_redis_start(&rig);
+    rig_broker_start(&rig, NULL);
+    party_open(&c, &rig, "client", "cli", "");
+    submit(&c, "k1", id);
+    party_open(&w, &rig, "worker", "w1", "parse");
+    party_ready(&w, 1);
+    struct held h = take_task(&w, "parse");
+    struct msg tokens = { .type = MSG_TOKENS, .TOKENS = { str_of(h.task), 0, str_of("unheard") } };
+    party_say(&w, &tokens, NULL, 0);
+    const struct msg *m = party_expect(&w, MSG_LISTEN);
+    assert_true(str_is(m->LISTEN.task, h.task) && !m->LISTEN.wanted);
+    struct msg watch = { .type = MSG_WATCH,
+                         .WATCH = { .req = 1, .job = str_of(id), .credit = 10 } };
+    party_say(&c, &watch, NULL, 0);
+    m = party_expect(&w, MSG_LISTEN);
+    assert_true(str_is(m->LISTEN.task, h.task) && m->LISTEN.wanted);
+    tokens.TOKENS = (struct msg_TOKENS){ str_of(h.task), 7, str_of("heard") };
+    party_say(&w, &tokens, NULL, 0);
+    do /* after what became durable meanwhile */
+        m = party_expect(&c, MSG_EVENT);
+    while (!str_is(m->EVENT.kind, "task.tokens"));
+    map_text(m->EVENT.facts, "text", text, sizeof text);
+    assert_string_equal(text, "heard");
+    party_close(&w);
+    party_close(&c);
+    rig_close(&rig);
+}
+
 /* kill -9 of the broker while a worker holds a task: the worker says what it holds, its result is
  * taken, the job goes on; what was submitted is there. */
 static void a_killed_broker_comes_back(void **state)
@@ -584,6 +620,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_job_runs_to_accepted),
         cmocka_unit_test(watching_misses_nothing),
+        cmocka_unit_test(text_flows_while_somebody_watches),
         cmocka_unit_test(a_killed_broker_comes_back),
         cmocka_unit_test(redis_gone_and_back),
         cmocka_unit_test(redis_that_cannot_write),

@@ -56,7 +56,21 @@ static void begin_step(struct task *t)
     if (known)
         finish(t, known);
     else
-        task_step(t, &h, json_pack("{s:s}", "paid", "once"), (struct step_use){ 10, 5, 1 }, on_step, NULL);
+        task_step(t, &h, json_pack("{s:s}", "paid", "once"), (struct step_use){ 10, 5, 1 }, on_step,
+                  NULL);
+}
+
+/* Text without end, a piece each few milliseconds. */
+struct talk {
+    struct task *task;
+    struct mux_timer timer;
+};
+
+static void talk_on(void *ctx)
+{
+    struct talk *k = ctx;
+    task_text(k->task, str_of("word "));
+    mux_timer_in(worker_mux(task_worker(k->task)), &k->timer, 3);
 }
 
 static void begin(void *self, struct task *t)
@@ -67,9 +81,17 @@ static void begin(void *self, struct task *t)
     if (strcmp(stage, "step") == 0) {
         begin_step(t);
     } else if (strcmp(stage, "call") == 0) {
-        task_call(t, json_pack("{s:s,s:s,s:{}}", "server", "s", "tool", "t", "arguments"), on_call, NULL);
+        task_call(t, json_pack("{s:s,s:s,s:{}}", "server", "s", "tool", "t", "arguments"), on_call,
+                  NULL);
     } else if (strcmp(stage, "slow") == 0) {
         task_note(t, "working on %s", task_key_of(t));
+    } else if (strcmp(stage, "talk") == 0) {
+        struct talk *k = arena_alloc(task_arena(t), sizeof *k);
+        assert_non_null(k);
+        *k = (struct talk){ .task = t };
+        k->timer = MUX_TIMER(talk_on, k);
+        task_set_user(t, k);
+        talk_on(k);
     } else if (strcmp(stage, "bad") == 0) {
         task_put(t, "review", json_object());
         task_done(t);
@@ -82,8 +104,10 @@ static void begin(void *self, struct task *t)
 
 static void cancel(void *self, struct task *t)
 {
+    struct talk *k = task_user(t);
     (void)self;
-    (void)t;
+    if (k)
+        mux_timer_stop(worker_mux(task_worker(t)), &k->timer);
 }
 
 static void stage_close(void *self)
@@ -91,7 +115,7 @@ static void stage_close(void *self)
     (void)self;
 }
 
-static const char *const stages[] = { "echo", "step", "call", "slow", "bad", NULL };
+static const char *const stages[] = { "echo", "step", "call", "slow", "bad", "talk", NULL };
 static const struct stage_ops ops = { "test", stages, 3, stage_open, begin, cancel, stage_close };
 
 /* ---- the broker ------------------------------------------------------------------------------ */
@@ -116,10 +140,11 @@ static int rig_start(void **state)
     if (r->worker == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         assert_int_equal(chdir(r->dir), 0);
-        char name[] = "pawl-test", broker[] = "--broker", set[] = "--set", drain[] = "worker.drain=50ms",
-             level[] = "log.level=error";
+        char name[] = "pawl-test", broker[] = "--broker", set[] = "--set",
+             drain[] = "worker.drain=50ms", level[] = "log.level=error";
         char *argv[] = { name, broker, r->endpoint, set, drain, set, level, NULL };
-        exit(worker_main(7, argv, &ops)); /* exit, not _exit: a leak in the worker fails it under ASan */
+        exit(worker_main(7, argv,
+                         &ops)); /* exit, not _exit: a leak in the worker fails it under ASan */
     }
     r->router = peer_bind(r->endpoint, NULL, NULL, NULL);
     assert_non_null(r->router);
@@ -173,7 +198,11 @@ static void say(struct rig *r, struct msg m, const struct str *frames, uint32_t 
 static void greet(struct rig *r, uint64_t epoch)
 {
     expect(r, MSG_HELLO);
-    say(r, (struct msg){ .type = MSG_WELCOME, .epoch = epoch, .WELCOME = { .heartbeat_ms = 100, .silence_ms = 1000 } }, NULL, 0);
+    say(r,
+        (struct msg){ .type = MSG_WELCOME,
+                      .epoch = epoch,
+                      .WELCOME = { .heartbeat_ms = 100, .silence_ms = 1000 } },
+        NULL, 0);
 }
 
 static void give(struct rig *r, uint64_t seq, const char *stage, const char *doc_name, json_t *doc)
@@ -183,8 +212,12 @@ static void give(struct rig *r, uint64_t seq, const char *stage, const char *doc
     buf_init(&key, 100);
     buf_printf(&key, "0123456789ab/1/1/%s/0", stage);
     struct msg m = { .type = MSG_TASK };
-    m.TASK = (struct msg_TASK){ .seq = seq, .task = buf_get(&key), .fence = { 7, seq }, .stage = str_of(stage),
-                                .attempt = 1, .total_ms = 60000 };
+    m.TASK = (struct msg_TASK){ .seq = seq,
+                                .task = buf_get(&key),
+                                .fence = { 7, seq },
+                                .stage = str_of(stage),
+                                .attempt = 1,
+                                .total_ms = 60000 };
     if (doc) {
         m.TASK.docs = (struct strs){ { str_of(doc_name) }, 1 };
         assert_int_equal(doc_pack(doc_name, doc, &frame, NULL), OK);
@@ -200,7 +233,9 @@ static void take(struct rig *r, struct str task, struct fence fence)
 {
     char key[PAWL_KEY_MAX];
     memcpy(key, task.p, task.n);
-    say(r, (struct msg){ .type = MSG_TAKEN, .TAKEN = { { key, task.n }, fence, str_of("committed") } }, NULL, 0);
+    say(r,
+        (struct msg){ .type = MSG_TAKEN, .TAKEN = { { key, task.n }, fence, str_of("committed") } },
+        NULL, 0);
 }
 
 static json_t *problem(const char *text)
@@ -215,7 +250,7 @@ static void it_says_who_it_is_and_what_it_takes(void **state)
     struct rig *r = *state;
     const struct msg *m = expect(r, MSG_HELLO);
     assert_true(str_is(m->HELLO.role, "worker"));
-    assert_int_equal(m->HELLO.stages.n, 5);
+    assert_int_equal(m->HELLO.stages.n, 6);
     assert_int_equal(m->HELLO.slots, 3);
     assert_true(str_is(m->HELLO.tags.v[0], "kind=test"));
     greet(r, EPOCH);
@@ -244,9 +279,12 @@ static void a_result_is_said_until_it_is_taken_also_to_a_new_broker(void **state
     say(r, (struct msg){ .type = MSG_PONG, .epoch = 99 }, NULL, 0);
     m = expect(r, MSG_HELLO);
     assert_int_equal(m->HELLO.holds.n, 1);
-    say(r, (struct msg){ .type = MSG_WELCOME, .epoch = 99, .WELCOME = { .heartbeat_ms = 100 } }, NULL, 0);
+    say(r, (struct msg){ .type = MSG_WELCOME, .epoch = 99, .WELCOME = { .heartbeat_ms = 100 } },
+        NULL, 0);
     m = expect(r, MSG_DONE);
-    struct msg taken = { .type = MSG_TAKEN, .epoch = 99, .TAKEN = { m->DONE.task, m->DONE.fence, str_of("committed") } };
+    struct msg taken = { .type = MSG_TAKEN,
+                         .epoch = 99,
+                         .TAKEN = { m->DONE.task, m->DONE.fence, str_of("committed") } };
     say(r, taken, NULL, 0);
     do
         m = expect(r, MSG_READY);
@@ -261,9 +299,13 @@ static void an_old_broker_is_not_heard(void **state)
     greet(r, EPOCH);
     expect(r, MSG_READY);
     struct msg task = { .type = MSG_TASK, .epoch = EPOCH + 1 };
-    task.TASK = (struct msg_TASK){ .seq = 1, .task = str_of("0123456789ab/1/1/slow/0"), .fence = { 1, 1 }, .stage = str_of("slow") };
+    task.TASK = (struct msg_TASK){ .seq = 1,
+                                   .task = str_of("0123456789ab/1/1/slow/0"),
+                                   .fence = { 1, 1 },
+                                   .stage = str_of("slow") };
     say(r, task, NULL, 0);
-    const struct msg *m = expect(r, MSG_HELLO); /* it greets whoever that is, and has begun nothing */
+    const struct msg *m =
+        expect(r, MSG_HELLO); /* it greets whoever that is, and has begun nothing */
     assert_int_equal(m->HELLO.holds.n, 0);
 }
 
@@ -281,7 +323,8 @@ static void a_finished_call_is_recorded_before_it_is_used(void **state)
     memcpy(key, m->STEP.task.p, task.n);
     memcpy(hash, m->STEP.hash.p, HASH_BYTES);
     struct fence fence = m->STEP.fence;
-    say(r, (struct msg){ .type = MSG_STEPPED, .STEPPED = { task, fence, { hash, HASH_BYTES } } }, NULL, 0);
+    say(r, (struct msg){ .type = MSG_STEPPED, .STEPPED = { task, fence, { hash, HASH_BYTES } } },
+        NULL, 0);
     m = expect(r, MSG_DONE);
     assert_int_equal(m->DONE.tokens_out, 5);
     take(r, m->DONE.task, m->DONE.fence);
@@ -289,7 +332,8 @@ static void a_finished_call_is_recorded_before_it_is_used(void **state)
     struct hash h = hash_of(str_of("the request"));
     char hex[HASH_HEX + 1];
     hash_hex(&h, hex);
-    json_t *steps = json_pack("{s:[{s:s,s:{s:s}}]}", "items", "hash", hex, "result", "paid", "earlier");
+    json_t *steps =
+        json_pack("{s:[{s:s,s:{s:s}}]}", "items", "hash", hex, "result", "paid", "earlier");
     give(r, 2, "step", "steps", steps);
     m = expect(r, MSG_DONE);
     assert_int_equal(m->DONE.tokens_out, 0);
@@ -315,11 +359,15 @@ static void a_tool_call_goes_through_the_broker(void **state)
     assert_int_equal(doc_pack("result", result, &frame, NULL), OK);
     json_decref(result);
     struct str view = buf_get(&frame);
-    struct msg called = { .type = MSG_CALLED, .CALLED = { m->CALL.task, m->CALL.fence, m->CALL.call, { 0 }, { 0 } } };
+    struct msg called = { .type = MSG_CALLED,
+                          .CALLED = { m->CALL.task, m->CALL.fence, m->CALL.call, { 0 }, { 0 } } };
     say(r, called, &view, 1);
     buf_fini(&frame);
     m = expect(r, MSG_STEP);
-    say(r, (struct msg){ .type = MSG_STEPPED, .STEPPED = { m->STEP.task, m->STEP.fence, m->STEP.hash } }, NULL, 0);
+    say(r,
+        (struct msg){ .type = MSG_STEPPED,
+                      .STEPPED = { m->STEP.task, m->STEP.fence, m->STEP.hash } },
+        NULL, 0);
     expect(r, MSG_DONE);
 }
 
@@ -331,7 +379,8 @@ static void a_call_that_fails_is_the_stages_to_judge(void **state)
     give(r, 1, "call", NULL, NULL);
     const struct msg *m = expect(r, MSG_CALL);
     struct msg called = { .type = MSG_CALLED };
-    called.CALLED = (struct msg_CALLED){ m->CALL.task, m->CALL.fence, m->CALL.call, str_of("permanent"), str_of("no such tool") };
+    called.CALLED = (struct msg_CALLED){ m->CALL.task, m->CALL.fence, m->CALL.call,
+                                         str_of("permanent"), str_of("no such tool") };
     say(r, called, NULL, 0);
     m = expect(r, MSG_FAIL);
     assert_true(str_is(m->FAIL.text, "call: no such tool"));
@@ -366,7 +415,8 @@ static void a_dropped_task_is_forgotten(void **state)
         m = expect(r, MSG_BEAT);
     while (m->BEAT.holds.n != 1);
     struct msg drop = { .type = MSG_DROP };
-    drop.DROP = (struct msg_DROP){ str_of("0123456789ab/1/1/slow/0"), { 7, 2 }, str_of("cancelled") };
+    drop.DROP =
+        (struct msg_DROP){ str_of("0123456789ab/1/1/slow/0"), { 7, 2 }, str_of("cancelled") };
     say(r, drop, NULL, 0); /* another lease: not ours */
     drop.DROP.fence.counter = 1;
     say(r, drop, NULL, 0);
@@ -375,6 +425,41 @@ static void a_dropped_task_is_forgotten(void **state)
     while (m->READY.credit != 3);
     m = expect(r, MSG_BEAT);
     assert_int_equal(m->BEAT.holds.n, 0);
+}
+
+/* No TOKENS among the next messages, as far as three BEATs. */
+static void expect_silence(struct rig *r)
+{
+    for (int beats = 0; beats < 3; beats += r->m.type == MSG_BEAT) {
+        zmq_pollitem_t item = { .socket = peer_socket(r->router), .events = ZMQ_POLLIN };
+        assert_true(zmq_poll(&item, 1, PATIENCE_MS) > 0);
+        peer_in_free(&r->in);
+        assert_int_equal(peer_recv(r->router, &r->in), OK);
+        assert_int_equal(msg_decode(peer_frame(&r->in, 0), &r->m, NULL), OK);
+        assert_int_not_equal(r->m.type, MSG_TOKENS);
+    }
+}
+
+static void text_is_kept_back_while_nobody_listens(void **state)
+{
+    struct rig *r = *state;
+    struct msg listen = { .type = MSG_LISTEN,
+                          .LISTEN = { str_of("0123456789ab/1/1/talk/0"), false } };
+    greet(r, EPOCH);
+    expect(r, MSG_READY);
+    give(r, 1, "talk", NULL, NULL);
+    const struct msg *m = expect(r, MSG_TOKENS);
+    uint64_t end = m->TOKENS.offset + m->TOKENS.text.n;
+    assert_int_equal(m->TOKENS.offset, 0);
+    say(r, listen, NULL, 0);
+    expect(r, MSG_BEAT); /* what was on its way is here before the second */
+    expect(r, MSG_BEAT);
+    expect_silence(r);
+    listen.LISTEN.wanted = true;
+    say(r, listen, NULL, 0);
+    m = expect(r, MSG_TOKENS);
+    assert_true(m->TOKENS.offset > end); /* what was not sent is counted */
+    assert_int_equal(m->TOKENS.offset % strlen("word "), 0);
 }
 
 static void our_own_malformed_document_is_a_permanent_failure(void **state)
@@ -433,6 +518,7 @@ int main(void)
         T(a_call_that_fails_is_the_stages_to_judge),
         T(a_failed_task_that_comes_again_is_tried_again),
         T(a_dropped_task_is_forgotten),
+        T(text_is_kept_back_while_nobody_listens),
         T(our_own_malformed_document_is_a_permanent_failure),
         T(a_task_it_does_not_serve_goes_back),
         T(term_gives_back_what_does_not_finish_and_leaves),
