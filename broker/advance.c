@@ -27,15 +27,23 @@ void job_touch(struct core *c, struct job *j)
     j->dirty = true;
 }
 
-static bool wall_runs(enum job_state s)
+/* Has a worker ever had something of this run? */
+bool job_begun(const struct job *j)
 {
-    return !job_state_ended(s) && s != JOB_WAITING && s != JOB_PAUSED;
+    return j->stage > 0 || j->round > 1 || j->main.since_ms != 0;
 }
 
-/* The wall budget stands still while the user is to act, and after the end. */
+bool job_wall_runs(const struct job *j)
+{
+    return !job_state_ended(j->state) && j->state != JOB_WAITING && j->state != JOB_PAUSED &&
+           job_begun(j);
+}
+
+/* The wall budget stands still until a worker has begun, while the user is to act, and after the
+ * end. */
 void job_wall_check(struct core *c, struct job *j)
 {
-    if (!wall_runs(j->state)) {
+    if (!job_wall_runs(j)) {
         j->wall_used_ms = job_wall_used(j, c->wall_ms);
         j->wall_from_ms = 0;
         if (!job_state_ended(j->state))
@@ -105,6 +113,13 @@ void job_enter_stage(struct core *c, struct job *j)
     task_steps_clear(t);
     free(t->note);
     t->note = NULL;
+}
+
+/* Its first stage waits for the start that the user chose. */
+void job_start_later(struct core *c, struct job *j, const char *reason, struct effects *fx)
+{
+    job_move(c, j, JOB_DELAYED, reason, fx);
+    task_delay_until(c, &j->main, j->start_ms);
 }
 
 void job_queue_stage(struct core *c, struct job *j)

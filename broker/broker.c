@@ -265,6 +265,7 @@ static void fill_core_conf(struct broker *b)
         .retain_jobs = (uint32_t)conf_int(c, CONF_RETAIN_JOBS),
         .retain_age_ms = conf_int(c, CONF_RETAIN_AGE),
         .open_jobs_max = (uint32_t)conf_int(c, CONF_LIMIT_OPEN_JOBS),
+        .rules = b->sched.rules,
     };
 }
 
@@ -377,7 +378,8 @@ static enum status broker_open(struct broker *b, const struct broker_options *o,
 {
     enum status st;
     if ((st = check_conf(b, err)) != OK ||
-        (st = pipeline_from_conf(b->conf, &b->pipeline, err)) != OK)
+        (st = pipeline_from_conf(b->conf, &b->pipeline, err)) != OK ||
+        (st = sched_from_conf(b->conf, &b->sched, err)) != OK)
         return st;
     fill_core_conf(b);
     if (!(b->mux = mux_new(err)))
@@ -432,6 +434,7 @@ void broker_close(struct broker *b)
     effects_fini(&b->fx);
     batch_fini(&b->extra);
     buf_fini(&b->pipeline);
+    sched_conf_free(&b->sched);
 }
 
 static int run(struct broker *b, const struct broker_options *o)

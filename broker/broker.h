@@ -80,6 +80,13 @@ struct counters {
     uint64_t turns, messages, refused, malformed, reloads;
 };
 
+/* What core_conf.rules points to. */
+struct sched_conf {
+    struct stage_rule *stages;
+    struct project_rule *projects;
+    struct sched_rules rules; /* views of both */
+};
+
 struct broker {
     const struct conf *conf;
     struct log log;
@@ -89,6 +96,7 @@ struct broker {
     struct store store;
     struct core *core; /* NULL while the store is down */
     struct core_conf core_conf;
+    struct sched_conf sched;
     struct buf pipeline; /* encoded, of new submissions */
     struct effects fx;
     struct epoch epoch;
@@ -215,6 +223,11 @@ void watch_restart(struct broker *b); /* after a recovery: read on from where th
 void map_row(struct buf *out, const struct job *j, uint32_t extra); /* extra: pairs that follow */
 void map_job_rest(struct buf *out, const struct job *j, int64_t wall_ms);
 enum { MAP_JOB_REST = 10 };
+
+/* sched_conf.c: the tree `schedule` of the configuration */
+enum status sched_from_conf(const struct conf *conf, struct sched_conf *out,
+                            struct err *err) MUST_USE; /* to be freed in any case */
+void sched_conf_free(struct sched_conf *s);
 
 /* pipeline_conf.c: the tree `pipeline` of the configuration, encoded */
 enum status pipeline_from_conf(const struct conf *conf, struct buf *out, struct err *err) MUST_USE;

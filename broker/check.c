@@ -52,8 +52,7 @@ static void check_phase(const struct job *j)
 
 static void check_job(const struct core *c, const struct job *j, struct sums *s)
 {
-    bool ended = job_state_ended(j->state),
-         still = ended || j->state == JOB_WAITING || j->state == JOB_PAUSED;
+    bool ended = job_state_ended(j->state), still = !job_wall_runs(j);
     assert(idmap_get(&c->jobs, j->id) == j);
     check_phase(j);
     assert(j->run >= 1 && j->round >= 1 && j->round <= j->budget.rounds);

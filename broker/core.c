@@ -11,35 +11,6 @@
 
 /* ---- life --------------------------------------------------------------------------------- */
 
-uint32_t lane_of(struct core *c, const char *name)
-{
-    for (uint32_t i = 0; i < c->lanes_n; i++) {
-        if (strcmp(c->lanes[i].name, name) == 0)
-            return i;
-    }
-    if (c->lanes_n == LANES_MAX)
-        return LANES_MAX;
-    memcpy(c->lanes[c->lanes_n].name, name, strlen(name) + 1);
-    roster_init_lane(&c->lanes[c->lanes_n]);
-    return c->lanes_n++;
-}
-
-uint32_t project_of(struct core *c, const char *name)
-{
-    uint64_t hash = hash_prefix(str_of(name));
-    struct project *p = idmap_get(&c->by_project, hash);
-    if (p)
-        return p->no; /* two names of one hash share a place in the queue */
-    if (c->projects_n == PROJECTS_MAX)
-        return 0; /* and so do those beyond that many */
-    p = malloc(sizeof *p);
-    bool put = p && idmap_put(&c->by_project, hash, p);
-    assert(put);
-    (void)put;
-    p->no = c->projects_n++;
-    return p->no;
-}
-
 static enum status take_pipeline(struct core *c, struct pipeline *p, struct err *err)
 {
     for (uint32_t i = 0; i < p->stages_n; i++) {
@@ -146,11 +117,7 @@ void core_free(struct core *c)
         heap_fini(&c->lanes[i].seats);
     }
     prefix_fini(&c->by_prefix);
-    at = 0;
-    struct project *known;
-    while ((known = idmap_next(&c->by_project, &at)) != NULL)
-        free(known);
-    idmap_fini(&c->by_project);
+    projects_free(c);
     free(c->dirty);
     heap_fini(&c->timers);
     heap_fini(&c->ended);
@@ -182,11 +149,18 @@ enum status core_load_job(struct core *c, struct str record, struct err *err)
         job_free(j);
         return err_set(err, ERR_NOMEM, "out of memory");
     }
-    j->project_no = project_of(c, j->project);
+    j->project_no = project_of(c, j->project)->no;
     j->main.def = &j->pipe->stages[whole ? j->stage : j->pipe->stages_n - 1];
     for (struct task *t = j->asks; t; t = t->next)
         t->def = &c->lanes_pipe->stages[1];
     return OK;
+}
+
+/* Is it the chosen start that it is delayed until? */
+static bool waits_for_start(const struct task *t, int64_t due_ms)
+{
+    return t->kind == TASK_STAGE && t->job->start_ms != 0 && due_ms == t->job->start_ms &&
+           !job_begun(t->job);
 }
 
 static void arm_task(struct core *c, struct task *t)
@@ -204,7 +178,10 @@ static void arm_task(struct core *c, struct task *t)
         lease_attach(c, t, NULL, t->fence);
     } else if (phase == PHASE_DELAYED) {
         int64_t left = due > c->wall_ms ? due - c->wall_ms : 0;
-        task_delay(c, t, left < DELAY_MAX_MS ? left : DELAY_MAX_MS); /* the clock may have jumped */
+        if (waits_for_start(t, due))
+            task_delay_until(c, t, due);
+        else
+            task_delay(c, t, left < DELAY_MAX_MS ? left : DELAY_MAX_MS); /* the clock may have jumped */
     }
 }
 
@@ -275,6 +252,10 @@ static void on_lease_due(struct core *c, struct task *t, struct effects *fx)
 static void on_delay_over(struct core *c, struct task *t, struct effects *fx)
 {
     t->timer.slot = HEAP_NONE;
+    if (waits_for_start(t, t->due_ms) && t->due_ms > c->wall_ms) {
+        task_delay_until(c, t, t->due_ms);
+        return;
+    }
     if (t->kind == TASK_STAGE)
         job_move(c, t->job, JOB_QUEUED, "the delay is over", fx);
     task_ready(c, t);

@@ -7,6 +7,7 @@
  * A turn is any number of core_step() calls, then one core_seal(), which adds the records of all
  * jobs that changed. The shell makes the turn durable and only then says its messages. */
 #include "broker/effects.h"
+#include "broker/sched.h"
 
 struct core;
 
@@ -19,6 +20,7 @@ struct core_conf {
     uint32_t retain_jobs;
     int64_t retain_age_ms;
     uint32_t open_jobs_max;
+    struct sched_rules rules;
 };
 
 /* NULL: out of memory or a malformed pipeline. */

@@ -13,6 +13,8 @@ enum { LANES_MAX = 64, PROJECTS_MAX = 65536, UNSENT_MAX = 8 };
 struct lane {
     char name[PAWL_NAME_MAX + 1];
     struct queue ready;
+    const struct stage_rule *rule; /* NULL: none */
+    bool calls; /* the lane of tool calls */
     struct heap seats; /* of all workers that serve it: who gets the next task is on top */
     uint32_t running, delayed;
 };
@@ -58,10 +60,6 @@ struct call {
     size_t frame_n;
 };
 
-struct project {
-    uint32_t no;
-};
-
 struct core {
     struct core_conf conf;
     struct pipeline *pipe; /* of new submissions; also in pipelines */
@@ -71,7 +69,8 @@ struct core {
     struct peer_state *workers, *clients; /* lists */
     struct lane lanes[LANES_MAX];
     uint32_t lanes_n;
-    uint32_t projects_n;
+    struct project **projects; /* by number; 0: all beyond PROJECTS_MAX */
+    uint32_t projects_n, projects_cap;
     struct idmap by_project; /* hash of the name -> struct project */
     struct heap timers; /* struct timer */
     struct heap ended;  /* job->wall by ended_ms */
@@ -96,7 +95,10 @@ void job_advance(struct core *c, struct job *j, const struct event *ev, struct e
 void job_end(struct core *c, struct job *j, enum job_state state, const char *reason,
              struct effects *fx);
 void job_new_run(struct core *c, struct job *j, const char *reason, struct effects *fx);
+bool job_begun(const struct job *j);
+bool job_wall_runs(const struct job *j);
 void job_wall_check(struct core *c, struct job *j);
+void job_start_later(struct core *c, struct job *j, const char *reason, struct effects *fx);
 void job_forget(struct core *c, struct job *j, struct effects *fx);
 void core_retain(struct core *c, struct effects *fx);
 void questions_due(struct core *c, struct job *j, struct effects *fx);
@@ -110,6 +112,7 @@ void job_resume_if_answered(struct core *c, struct job *j, struct effects *fx);
 void task_init(struct task *t, enum task_kind kind, struct job *j, const struct stage_def *def);
 void task_ready(struct core *c, struct task *t);
 void task_delay(struct core *c, struct task *t, int64_t delay_ms);
+void task_delay_until(struct core *c, struct task *t, int64_t due_ms); /* wall clock */
 void task_idle(struct core *c, struct task *t); /* out of every queue; a lease is let go silently */
 void task_drop(struct core *c, struct task *t, const char *reason,
                struct effects *fx); /* idle, telling its worker */
@@ -128,7 +131,7 @@ struct task *call_find(const struct task *caller, uint32_t number);
 
 /* ---- roster.c */
 struct peer_state *roster_find(const struct core *c, uint64_t id);
-struct peer_state *roster_pick(struct core *c, uint32_t lane); /* a worker with credit; NULL */
+struct peer_state *roster_pick(const struct core *c, uint32_t lane); /* with credit; NULL */
 void roster_sort(struct core *c, struct peer_state *p); /* after its credit or its turn changed */
 void roster_init_lane(struct lane *l);
 uint64_t roster_credit(const struct peer_state *p);
@@ -183,7 +186,18 @@ struct reply {
 void tell_reply(struct core *c, const struct task *ask, const struct reply *reply,
                 struct effects *fx);
 void verdict_put(struct buf *out, const struct verdict *v);
-uint32_t lane_of(struct core *c, const char *name); /* made on first use */
-uint32_t project_of(struct core *c, const char *name);
+
+/* ---- scheduling: sched.c */
+uint32_t lane_of(struct core *c, const char *name); /* made on first use; LANES_MAX: too many */
+struct project *project_of(struct core *c, const char *name); /* made on first use */
+struct project *project_at(const struct core *c, const struct job *j);
+void projects_free(struct core *c);
+/* A worker and its next task, which is out of its queue and charged to its project. NULL: no task
+ * can be given to anybody. */
+struct task *sched_next(struct core *c, struct peer_state **p);
+void sched_queue(struct core *c, struct task *t);   /* it waits for a worker */
+void sched_unqueue(struct core *c, struct task *t); /* fine when absent */
+void sched_held(struct core *c, struct task *t);    /* a worker has it … */
+void sched_let_go(struct core *c, struct task *t);  /* … and not any more */
 void ask_id(uint32_t number, char out[16]); /* a1 */
 #endif

@@ -51,12 +51,31 @@ bool job_may(enum job_state from, enum job_state to)
     return from < JOB_STATES && to < JOB_STATES && may[from][to];
 }
 
+static const char *const classes[CLASSES] = { "urgent", "normal", "background" };
+
+const char *job_class_name(enum job_class k)
+{
+    return classes[k];
+}
+
+bool job_class_find(struct str name, enum job_class *out)
+{
+    for (int i = 0; i < CLASSES; i++) {
+        if (str_is(name, classes[i])) {
+            *out = (enum job_class)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 struct job *job_new(uint64_t id)
 {
     struct job *j = calloc(1, sizeof *j);
     if (!j)
         return NULL;
     j->id = id;
+    j->klass = CLASS_NORMAL;
     j->wall = (struct timer){ .slot = HEAP_NONE, .owner = j };
     j->main = (struct task){ .kind = TASK_STAGE, .job = j, .ready_slot = HEAP_NONE };
     j->main.timer = (struct timer){ .slot = HEAP_NONE, .owner = &j->main };

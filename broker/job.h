@@ -21,6 +21,11 @@ bool job_state_ended(enum job_state s);
 bool job_state_find(struct str name, enum job_state *out);
 bool job_may(enum job_state from, enum job_state to);
 
+/* Classes go before each other whatever their projects; urgent is for administrators. */
+enum job_class { CLASS_URGENT, CLASS_NORMAL, CLASS_BACKGROUND, CLASSES };
+const char *job_class_name(enum job_class k);
+bool job_class_find(struct str name, enum job_class *out);
+
 enum {
     REASON_MAX = 512,
     FAILURES_MAX = 8,
@@ -125,6 +130,8 @@ struct job {
     char *project, *key, *label;
     uint32_t project_no;
     int64_t priority;
+    enum job_class klass;
+    int64_t start_ms; /* wall clock: not before; 0: at once */
     struct budget budget;
     const struct pipeline *pipe;
     uint8_t workspace[HASH_BYTES];
@@ -187,7 +194,7 @@ void task_note_given(struct task *t, uint64_t incarnation);
 void task_key_write(const struct task *t, char out[PAWL_KEY_MAX + 1]);
 
 /* The stored record, msgpack. Decoding checks everything; pipelines are found through `find`. */
-enum { RECORD_OLDEST = 1, RECORD_VERSION = 2, RECORD_MAX = 4 * 1024 * 1024 };
+enum { RECORD_OLDEST = 1, RECORD_VERSION = 3, RECORD_MAX = 4 * 1024 * 1024 };
 void record_encode(const struct job *j, struct buf *out);
 typedef const struct pipeline *pipeline_find_fn(void *ctx, uint64_t id);
 struct job *record_decode(struct str bytes, pipeline_find_fn *find, void *ctx, struct err *err);

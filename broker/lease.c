@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TASK_HEADER_MAX = 32768, LOST_MAX = 256 };
+enum { TASK_HEADER_MAX = 32768, LOST_MAX = 256, START_LOOK_MS = 10000 };
 
 void task_init(struct task *t, enum task_kind kind, struct job *j, const struct stage_def *def)
 {
@@ -46,11 +46,11 @@ void task_idle(struct core *c, struct task *t)
     if (t->phase == PHASE_IDLE)
         return;
     if (t->phase == PHASE_READY) {
-        queue_remove(&lane->ready, t);
+        sched_unqueue(c, t);
     } else if (t->phase == PHASE_DELAYED) {
         lane->delayed--;
     } else {
-        lane->running--;
+        sched_let_go(c, t);
         unlink_lease(c, t);
         free(t->note);
         t->note = NULL;
@@ -76,7 +76,7 @@ void task_ready(struct core *c, struct task *t)
     task_idle(c, t);
     t->phase = PHASE_READY;
     t->age = ++c->ages;
-    queue_put(&c->lanes[t->def->lane].ready, t);
+    sched_queue(c, t);
 }
 
 void task_delay(struct core *c, struct task *t, int64_t delay_ms)
@@ -87,6 +87,14 @@ void task_delay(struct core *c, struct task *t, int64_t delay_ms)
     t->due_ms = c->wall_ms + delay_ms;
     c->lanes[t->def->lane].delayed++;
     timer_set(&c->timers, &t->timer, TIMER_DELAY, c->now_ms + delay_ms);
+}
+
+/* A time of day, not a span: looked at again and again, since the wall clock may be set. */
+void task_delay_until(struct core *c, struct task *t, int64_t due_ms)
+{
+    int64_t left = due_ms > c->wall_ms ? due_ms - c->wall_ms : 0;
+    task_delay(c, t, left < START_LOOK_MS ? left : START_LOOK_MS);
+    t->due_ms = due_ms;
 }
 
 void lease_extend(struct core *c, struct task *t)
@@ -105,7 +113,7 @@ void lease_attach(struct core *c, struct task *t, struct peer_state *p, struct f
     } else {
         task_idle(c, t);
         t->phase = PHASE_LEASED;
-        c->lanes[t->def->lane].running++;
+        sched_held(c, t);
         t->until_ms = c->now_ms + t->def->total_ms;
         t->since_ms = t->since_ms ? t->since_ms : c->wall_ms;
     }
@@ -362,7 +370,7 @@ static void grant(struct core *c, struct task *t, struct peer_state *p, struct e
     task_note_given(t, c->conf.incarnation);
     lease_attach(c, t, p, (struct fence){ c->conf.incarnation, ++c->fences });
     t->seq = ++p->seq;
-    p->picked = ++c->picks;
+    p->picked = c->picks;
     roster_sort(c, p);
     if (t->kind == TASK_STAGE) {
         /* A comment has been heard by the stage that makes the candidate, not by its reviewer. */
@@ -379,11 +387,10 @@ static void grant(struct core *c, struct task *t, struct peer_state *p, struct e
 
 void lease_match(struct core *c, struct effects *fx)
 {
-    for (uint32_t i = 0; i < c->lanes_n; i++) {
-        struct peer_state *p;
-        while (c->lanes[i].ready.len > 0 && (p = roster_pick(c, i)) != NULL)
-            grant(c, queue_take(&c->lanes[i].ready), p, fx);
-    }
+    struct peer_state *p;
+    struct task *t;
+    while ((t = sched_next(c, &p)) != NULL)
+        grant(c, t, p, fx);
 }
 
 /* ---- finding tasks by their key ----------------------------------------------------------- */

@@ -5,9 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct shelf {
+enum { TASK_COST = 1 << 20 }; /* of one task, at weight 1 */
+
+struct shelf { /* the tasks of one project and class */
     struct heap heap;
-    struct shelf *prev, *next; /* ring; NULL when empty */
+    struct project *project;
+    uint64_t start;  /* virtual: of its next task */
+    uint64_t served; /* order of its last task: among equals the longest not served is first */
+    uint32_t slot;   /* in the ring */
+    enum job_class klass;
 };
 
 static bool before(const void *va, const void *vb)
@@ -27,6 +33,28 @@ static uint32_t *slot(void *t)
     return &((struct task *)t)->ready_slot;
 }
 
+static bool shelf_before(const void *va, const void *vb)
+{
+    const struct shelf *a = va, *b = vb;
+    if (a->start != b->start)
+        return a->start < b->start;
+    if (a->served != b->served)
+        return a->served < b->served;
+    return a->project->no < b->project->no;
+}
+
+static uint32_t *shelf_slot(void *s)
+{
+    return &((struct shelf *)s)->slot;
+}
+
+void queue_init(struct queue *q)
+{
+    *q = (struct queue){ 0 };
+    for (int i = 0; i < CLASSES; i++)
+        heap_init(&q->rings[i], shelf_before, shelf_slot);
+}
+
 void queue_fini(struct queue *q)
 {
     assert(q->len == 0);
@@ -36,84 +64,196 @@ void queue_fini(struct queue *q)
         free(q->shelves[i]);
     }
     free(q->shelves);
+    for (int i = 0; i < CLASSES; i++)
+        heap_fini(&q->rings[i]);
     *q = (struct queue){ 0 };
 }
 
-static struct shelf *shelf_of(struct queue *q, uint32_t project)
+static struct shelf *shelf_at(const struct queue *q, uint32_t project, enum job_class k)
 {
-    if (project >= q->shelves_n) {
-        uint32_t n = project + 16;
+    uint32_t at = project * CLASSES + (uint32_t)k;
+    return at < q->shelves_n ? q->shelves[at] : NULL;
+}
+
+static struct shelf *shelf_of(const struct queue *q, const struct task *t)
+{
+    return shelf_at(q, t->job->project_no, t->job->klass);
+}
+
+static struct shelf *shelf_make(struct queue *q, struct project *p, enum job_class k)
+{
+    uint32_t at = p->no * CLASSES + (uint32_t)k;
+    if (at >= q->shelves_n) {
+        uint32_t n = at + 16 * CLASSES;
         struct shelf **more = realloc(q->shelves, n * sizeof *more);
         assert(more);
         memset(more + q->shelves_n, 0, (n - q->shelves_n) * sizeof *more);
         q->shelves = more;
         q->shelves_n = n;
     }
-    if (!q->shelves[project]) {
-        q->shelves[project] = calloc(1, sizeof **q->shelves);
-        assert(q->shelves[project]);
-        heap_init(&q->shelves[project]->heap, before, slot);
+    if (!q->shelves[at]) {
+        struct shelf *s = calloc(1, sizeof *s);
+        assert(s);
+        heap_init(&s->heap, before, slot);
+        s->project = p;
+        s->klass = k;
+        s->slot = HEAP_NONE;
+        q->shelves[at] = s;
     }
-    return q->shelves[project];
+    return q->shelves[at];
 }
 
-/* A project that comes in waits until all others had their turn. */
-static void ring_in(struct queue *q, struct shelf *s)
+/* Into the ring or to its new place there; or out of it. */
+static void place(struct queue *q, struct shelf *s)
 {
-    assert(!s->next);
-    if (!q->turn) {
-        q->turn = s->prev = s->next = s;
+    struct heap *ring = &q->rings[s->klass];
+    bool out = s->heap.len == 0 || (s->project->closed && !q->always);
+    if (out) {
+        heap_remove(ring, s);
         return;
     }
-    s->next = q->turn;
-    s->prev = q->turn->prev;
-    s->prev->next = s;
-    q->turn->prev = s;
+    if (s->slot == HEAP_NONE && s->start < q->now[s->klass])
+        s->start = q->now[s->klass];
+    bool put = heap_put(ring, s);
+    assert(put);
+    (void)put;
 }
 
-static void ring_out(struct queue *q, struct shelf *s)
+void queue_put(struct queue *q, struct project *p, struct task *t)
 {
-    assert(s->next);
-    if (q->turn == s)
-        q->turn = s->next == s ? NULL : s->next;
-    s->prev->next = s->next;
-    s->next->prev = s->prev;
-    s->prev = s->next = NULL;
-}
-
-void queue_put(struct queue *q, struct task *t)
-{
-    assert(t->ready_slot == HEAP_NONE);
-    struct shelf *s = shelf_of(q, t->job->project_no);
+    assert(t->ready_slot == HEAP_NONE && p->no == t->job->project_no);
+    struct shelf *s = shelf_make(q, p, t->job->klass);
     bool put = heap_put(&s->heap, t);
     assert(put);
     (void)put;
     q->len++;
-    if (!s->next)
-        ring_in(q, s);
+    if (s->slot == HEAP_NONE)
+        place(q, s);
 }
 
 void queue_remove(struct queue *q, struct task *t)
 {
     if (t->ready_slot == HEAP_NONE)
         return;
-    struct shelf *s = shelf_of(q, t->job->project_no);
+    struct shelf *s = shelf_of(q, t);
     heap_remove(&s->heap, t);
     q->len--;
     if (s->heap.len == 0)
-        ring_out(q, s);
+        place(q, s);
+}
+
+static struct shelf *first_shelf(const struct queue *q)
+{
+    struct shelf *s = NULL;
+    for (int i = 0; i < CLASSES && !s; i++)
+        s = heap_top(&q->rings[i]);
+    return s;
 }
 
 struct task *queue_top(const struct queue *q)
 {
-    return q->turn ? heap_top(&q->turn->heap) : NULL;
+    const struct shelf *s = first_shelf(q);
+    return s ? heap_top(&s->heap) : NULL;
 }
 
-struct task *queue_take(struct queue *q)
+static uint64_t cost(const struct shelf *s)
 {
-    struct task *t = queue_top(q);
-    assert(t);
-    q->turn = q->turn->next;
-    queue_remove(q, t);
-    return t;
+    return TASK_COST / s->project->weight;
+}
+
+static void charge(struct queue *q, struct shelf *s, uint64_t start, uint64_t order)
+{
+    if (s->start < start + cost(s))
+        s->start = start + cost(s);
+    s->served = order;
+    if (s->slot != HEAP_NONE)
+        place(q, s);
+}
+
+uint64_t queue_take(struct queue *q, uint64_t order)
+{
+    struct shelf *s = first_shelf(q);
+    assert(s);
+    uint64_t start = s->start;
+    q->now[s->klass] = start > q->now[s->klass] ? start : q->now[s->klass];
+    queue_remove(q, heap_top(&s->heap));
+    charge(q, s, start, order);
+    return start;
+}
+
+void queue_charge(struct queue *q, const struct task *t, uint64_t start, uint64_t order)
+{
+    struct shelf *s = shelf_of(q, t);
+    uint64_t *now = &q->now[t->job->klass];
+    *now = start > *now ? start : *now;
+    if (s)
+        charge(q, s, start, order);
+}
+
+bool queue_first(const struct queue *a, const struct queue *b)
+{
+    const struct shelf *s = first_shelf(a), *r = first_shelf(b);
+    if (s->klass != r->klass)
+        return s->klass < r->klass;
+    if (s->project != r->project || s->start != r->start)
+        return shelf_before(s, r);
+    const struct task *t = heap_top(&s->heap), *u = heap_top(&r->heap);
+    if (t->job->priority != u->job->priority || t->run != u->run || t->round != u->round)
+        return before(t, u);
+    return t->job->stage != u->job->stage ? t->job->stage > u->job->stage : t->age < u->age;
+}
+
+void queue_turn(struct queue *q, struct project *p)
+{
+    for (int i = 0; i < CLASSES; i++) {
+        struct shelf *s = shelf_at(q, p->no, (enum job_class)i);
+        if (s)
+            place(q, s);
+    }
+}
+
+/* ---- for people --------------------------------------------------------------------------- */
+
+static uint32_t ahead_inside(const struct shelf *s, const struct task *t)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->heap.len; i++)
+        n += s->heap.items[i] != t && before(s->heap.items[i], t);
+    return n;
+}
+
+/* Both have a task that starts at `start`: is that of r served first? The shelf that was served
+ * longer ago is; one that was served on the way there is later than one that was not. */
+static bool wins_tie(const struct shelf *r, const struct shelf *s, uint64_t start)
+{
+    if (start > r->start && start > s->start && cost(r) != cost(s))
+        return cost(r) > cost(s); /* its task before this one started earlier */
+    if (r->start != s->start)
+        return r->start > s->start;
+    return shelf_before(r, s);
+}
+
+/* Tasks of r that are served before the one of s that starts at `start`. */
+static uint64_t ahead_beside(const struct shelf *r, const struct shelf *s, uint64_t start)
+{
+    if (r->start > start)
+        return 0;
+    uint64_t n = (start - r->start + cost(r) - 1) / cost(r);
+    bool tie = (start - r->start) % cost(r) == 0;
+    n += tie && wins_tie(r, s, start);
+    return n < r->heap.len ? n : r->heap.len;
+}
+
+uint32_t queue_ahead(const struct queue *q, const struct task *t)
+{
+    const struct shelf *s = shelf_of(q, t);
+    uint64_t n = ahead_inside(s, t), start = s->start + n * cost(s);
+    for (int k = 0; k <= (int)s->klass; k++) {
+        for (uint32_t i = 0; i < q->rings[k].len; i++) {
+            const struct shelf *r = q->rings[k].items[i];
+            if (r != s)
+                n += k < (int)s->klass ? r->heap.len : ahead_beside(r, s, start);
+        }
+    }
+    return (uint32_t)n;
 }

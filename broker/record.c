@@ -331,6 +331,17 @@ static void visit_run(struct rec *r, struct job *j)
     visit_verdict(r, &j->last);
 }
 
+static void visit_schedule(struct rec *r, struct job *j)
+{
+    uint32_t klass = j->klass;
+    u32(r, &klass);
+    if (klass >= CLASSES)
+        r->st = ERR_DATA;
+    else
+        j->klass = (enum job_class)klass;
+    i64(r, &j->start_ms);
+}
+
 static void visit_job(struct rec *r, struct job *j, uint64_t *pipe)
 {
     visit_names(r, j, pipe);
@@ -350,6 +361,8 @@ static void visit_job(struct rec *r, struct job *j, uint64_t *pipe)
     visit_origin(r, &j->main);
     for (struct task *t = j->asks; t; t = t->next)
         visit_origin(r, t);
+    if (r->out || r->version >= 3)
+        visit_schedule(r, j);
 }
 
 void record_encode(const struct job *j, struct buf *out)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 enum { ASKS_OPEN_MAX = 16, LABEL_MAX = 1024, ITEM_MAX = 32768 };
+static const int64_t START_MOST_MS = (int64_t)366 * 86400000;
 
 static void refuse(const struct event *ev, uint64_t req, enum status code, const char *text,
                    const char *fix, struct effects *fx)
@@ -98,14 +99,19 @@ static void make_job(struct core *c, uint64_t id, struct str project, const stru
 {
     const struct msg_SUBMIT *m = &ev->msg->SUBMIT;
     struct job *j = job_new(id);
+    enum job_class klass = CLASS_NORMAL;
+    bool named = m->class.n == 0 || job_class_find(m->class, &klass);
+    assert(named);
+    (void)named;
     bool put = j && idmap_put(&c->jobs, id, j) && prefix_put(&c->by_prefix, j);
     assert(put);
     (void)put;
     j->project = dup_str(project, PAWL_NAME_MAX);
-    j->project_no = project_of(c, j->project);
+    j->project_no = project_of(c, j->project)->no;
     j->key = dup_str(m->key, PAWL_KEY_MAX);
     j->label = dup_str(m->label, LABEL_MAX);
     j->priority = m->priority;
+    j->klass = m->class.n ? klass : project_at(c, j)->klass;
     j->budget = *ev->budget;
     j->pipe = c->pipe;
     j->has_workspace = m->workspace.n == HASH_BYTES;
@@ -130,18 +136,29 @@ static void make_job(struct core *c, uint64_t id, struct str project, const stru
     job_wall_check(c, j);
     job_touch(c, j);
     tell_state(c, j, JOB_QUEUED, fx);
-    job_queue_stage(c, j);
+    if (m->start_ms > c->wall_ms) {
+        j->start_ms = m->start_ms;
+        job_start_later(c, j, "it starts later", fx);
+    } else {
+        job_queue_stage(c, j);
+    }
     say_submitted(c, j, ev, false, fx);
 }
 
-static const char *wrong_submission(const struct msg_SUBMIT *m, struct str project)
+static const char *wrong_submission(const struct core *c, const struct msg_SUBMIT *m,
+                                    struct str project)
 {
+    if (m->start_ms < 0 || m->start_ms > c->wall_ms + START_MOST_MS)
+        return "a job starts within a year";
     if (m->key.n == 0 || m->key.n > PAWL_KEY_MAX)
         return "the idempotency key has 1 to 160 bytes";
     if (!good_name(project))
         return "a project's name has 1 to 64 characters and no spaces, /, # or @";
     if (m->workspace.n != 0 && m->workspace.n != HASH_BYTES)
         return "the workspace's hash has 32 bytes";
+    enum job_class klass;
+    if (m->class.n && !job_class_find(m->class, &klass))
+        return "a job's class is urgent, normal or background";
     return wrong_docs(&m->docs);
 }
 
@@ -149,13 +166,18 @@ void on_submit(struct core *c, const struct event *ev, struct effects *fx)
 {
     const struct msg_SUBMIT *m = &ev->msg->SUBMIT;
     struct str project = m->project.n ? m->project : ev->access.n ? ev->access : str_of("default");
-    const char *wrong = wrong_submission(m, project);
+    const char *wrong = wrong_submission(c, m, project);
     if (wrong) {
         refuse(ev, m->req, ERR_DATA, wrong, "", fx);
         return;
     }
     if (ev->access.n && !str_eq(ev->access, project)) {
         refuse(ev, m->req, ERR_DENIED, "this key submits to another project only", "", fx);
+        return;
+    }
+    if (str_is(m->class, "urgent") && ev->role.n && !str_is(ev->role, "admin")) {
+        refuse(ev, m->req, ERR_DENIED, "only administrators submit urgent jobs", "leave out --class",
+               fx);
         return;
     }
     uint64_t id = job_id_of(project, m->key);
@@ -421,6 +443,8 @@ static void resume(struct core *c, struct job *j, struct effects *fx)
     } else if (j->state == JOB_PAUSED && open_questions(j)) {
         job_move(c, j, JOB_WAITING, "a question waits for an answer", fx);
         questions_due(c, j, fx);
+    } else if (j->state == JOB_PAUSED && j->start_ms > c->wall_ms && !job_begun(j)) {
+        job_start_later(c, j, "resumed by the user; it starts later", fx);
     } else if (j->state == JOB_PAUSED) {
         job_move(c, j, JOB_QUEUED, "resumed by the user", fx);
         job_queue_stage(c, j);

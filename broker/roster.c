@@ -62,7 +62,7 @@ void roster_init_lane(struct lane *l)
     heap_init(&l->seats, seat_before, seat_slot);
 }
 
-struct peer_state *roster_pick(struct core *c, uint32_t lane)
+struct peer_state *roster_pick(const struct core *c, uint32_t lane)
 {
     const struct seat *s = heap_top(&c->lanes[lane].seats);
     return s && roster_credit(s->peer) > 0 ? s->peer : NULL;

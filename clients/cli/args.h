@@ -46,7 +46,7 @@ struct command {
     const char *help;            /* one line, no full stop */
     const char *more;            /* paragraphs; NULL: none */
     const char *examples;        /* one a line; NULL: none */
-    unsigned char flags[16];     /* its own flags, besides the global ones; ends with FLAG_COUNT */
+    unsigned char flags[20];     /* its own flags, besides the global ones; ends with FLAG_COUNT */
 };
 extern const struct command command_table[];
 extern const size_t command_count;

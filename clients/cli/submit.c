@@ -4,6 +4,7 @@
 #include "clients/cli/out.h"
 #include "clients/cli/problem.h"
 #include "clients/cli/repo.h"
+#include "clients/cli/when.h"
 #include "common/doc.h"
 #include "common/hash.h"
 
@@ -24,6 +25,7 @@ struct submission {
     struct problems problems;
     char (*ids)[16];
     json_t *items;
+    int64_t start_ms; /* 0: at once */
     bool said_busy, said_unserved;
 };
 
@@ -142,6 +144,8 @@ static enum status send_problem(struct submission *s, struct str frame, const ch
         m.SUBMIT.project = str_of(cli_flag(s->cli, FLAG_PROJECT));
         m.SUBMIT.label = str_of(cli_flag(s->cli, FLAG_LABEL));
         m.SUBMIT.priority = s->cli->args.number[FLAG_PRIORITY];
+        m.SUBMIT.class = str_of(cli_flag(s->cli, FLAG_CLASS));
+        m.SUBMIT.start_ms = s->start_ms;
         m.SUBMIT.budget = buf_get(&s->budget);
         m.SUBMIT.workspace = (struct str){ (const char *)s->workspace.b, HASH_BYTES };
         m.SUBMIT.docs.v[0] = str_of("problem");
@@ -225,6 +229,24 @@ static enum status submit_one(struct submission *s, size_t i, struct err *err)
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
+static enum status choose_start(struct submission *s, struct err *err)
+{
+    const char *at = cli_flag(s->cli, FLAG_AT);
+    int64_t now = wall_now().ms;
+    if (at && cli_has(s->cli, FLAG_IN))
+        return err_set(err, ERR_USAGE, "--at and --in: one of them");
+    if (cli_has(s->cli, FLAG_IN))
+        s->start_ms = now + s->cli->args.number[FLAG_IN];
+    if (!at)
+        return OK;
+    enum status st = when_parse(at, now, &s->start_ms, err);
+    if (st != OK)
+        err_prefix(err, "--at");
+    else if (s->start_ms <= now)
+        st = err_set(err, ERR_USAGE, "--at %.60s: that is over", at);
+    return st;
+}
+
 static enum status prepare(struct submission *s, struct err *err)
 {
     enum status st = OK;
@@ -236,6 +258,8 @@ static enum status prepare(struct submission *s, struct err *err)
                      s->problems.n);
     if (st == OK && key && (!*key || strlen(key) > PAWL_KEY_MAX))
         st = err_set(err, ERR_USAGE, "--key: 1 to %d bytes", PAWL_KEY_MAX);
+    if (st == OK)
+        st = choose_start(s, err);
     if (st == OK)
         st = make_budget(s, err);
     if (st == OK)

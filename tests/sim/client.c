@@ -14,6 +14,7 @@ struct request {
     uint32_t key; /* SUBMIT */
     bool hold;
     char job[16], text[64];
+    int64_t start_ms; /* SUBMIT */
     int blob; /* SUBMIT with a workspace, PUT: which; -1: none */
 };
 
@@ -47,7 +48,12 @@ static void say_submit(struct client *c, const struct request *r)
     m.SUBMIT = (struct msg_SUBMIT){ .req = r->req,
                                     .key = str_of(key),
                                     .project = str_of(project),
-                                    .priority = r->key % 7 == 0 ? 5 : 0 };
+                                    .priority = r->key % 7 == 0 ? 5 : 0,
+                                    .class = str_of(r->key % 13 == 5   ? "urgent"
+                                                    : r->key % 11 == 4 ? "background"
+                                                                       : "") };
+    if (r->key % 17 == 3)
+        m.SUBMIT.start_ms = r->start_ms;
     m.SUBMIT.docs.v[m.SUBMIT.docs.n++] = str_of("problem");
     if (r->blob >= 0) {
         blob_frame(r->blob, blob, &h);
@@ -116,6 +122,7 @@ static void submit(struct client *c, uint32_t key)
         return;
     r->key = key;
     r->blob = key % 3 == 0 ? (int)(key % BLOBS) : -1;
+    r->start_ms = sim_wall_ms(c->end.w) + (int64_t)(r->req * 7919 % 30000);
 }
 
 static void about_a_job(struct client *c)

@@ -40,6 +40,8 @@ struct host {
     int64_t asked_us, told_us;
     struct get *gets;
     uint64_t gets_n;
+    struct project_rule projects[RULED_PROJECTS];
+    struct stage_rule stages[RULED_STAGES];
 };
 
 struct request { /* a commit on its way, then its answer */
@@ -116,6 +118,24 @@ struct host *host_new(struct world *w, uint32_t no)
     return h;
 }
 
+/* The rules that the oracle knows, as the broker is told them. */
+static struct sched_rules set_rules(struct host *h)
+{
+    const struct oracle_rules *r = &h->w->rules;
+    for (uint32_t i = 0; i < RULED_PROJECTS; i++) {
+        struct project_rule *p = &h->projects[i];
+        *p = (struct project_rule){
+            .weight = r->weight[i], .limit = r->limit[i], .klass = CLASS_NORMAL
+        };
+        snprintf(p->name, sizeof p->name, "p%u", i);
+    }
+    for (uint32_t i = 0; i < RULED_STAGES; i++) {
+        h->stages[i] = (struct stage_rule){ .limit = r->stage_limit[i] };
+        snprintf(h->stages[i].name, sizeof h->stages[i].name, "%s", stage_names[i]);
+    }
+    return (struct sched_rules){ h->stages, RULED_STAGES, h->projects, RULED_PROJECTS };
+}
+
 static void set_conf(struct host *h)
 {
     uint64_t s = h->w->conf.seed;
@@ -133,6 +153,7 @@ static void set_conf(struct host *h)
         .retain_jobs = s % 3 || large ? 10000 : 6 + (uint32_t)(s % 9),
         .retain_age_ms = s % 11 ? 86400000 : 300000,
         .open_jobs_max = s % 6 || large ? 10000 : 8,
+        .rules = set_rules(h),
     };
 }
 
@@ -510,7 +531,7 @@ int64_t mono_now_us(void)
 
 struct wall wall_now(void)
 {
-    return (struct wall){ 1700000000000 + the_world->now_us / 1000 + the_world->wall_skew_ms };
+    return (struct wall){ sim_wall_ms(the_world) };
 }
 
 uint64_t __wrap_random_u64(void); /* the linker's name for random_u64() of the broker */

@@ -10,8 +10,8 @@
 #include <string.h>
 
 enum {
-    STAGES = 4, /* of the default pipeline, in order */
-    PROJECTS = 8,
+    STAGES = RULED_STAGES, /* of the default pipeline, in order */
+    PROJECTS = RULED_PROJECTS,
     RING = 512,
     SILENCE_MS = 15000,
     NEAR_MS = 1500, /* what is this close to a deadline is not judged */
@@ -44,7 +44,7 @@ struct record {
     char key[64];
     int64_t priority, budget_measures, budget_judge;
     uint64_t rounds, budget_tokens;
-    int64_t budget_wall, ended_ms, wall_used;
+    int64_t budget_wall, updated_ms, ended_ms, wall_used, start_ms;
     enum state state;
     uint64_t reason; /* digest */
     uint64_t run, round, stage;
@@ -54,7 +54,7 @@ struct record {
     struct score best;
     uint64_t phase, attempts, crashes, age;
     struct fence fence;
-    uint64_t questions, open_asks, asks, comments;
+    uint64_t questions, open_asks, asks, comments, klass;
     char workspace[HASH_HEX + 1];
 };
 
@@ -346,7 +346,8 @@ static bool read_record(struct str bytes, struct record *out, uint64_t *id, stru
     pass(&r, 2);
     struct str workspace = value(&r).str;
     snprintf(out->workspace, sizeof out->workspace, "%.*s", STR_ARG(workspace));
-    pass(&r, 2);
+    pass(&r, 1);
+    out->updated_ms = (int64_t)number(&r);
     out->ended_ms = (int64_t)number(&r);
     uint64_t state = number(&r);
     out->state = (enum state)(state < S_COUNT ? state : 0);
@@ -380,6 +381,13 @@ static bool read_record(struct str bytes, struct record *out, uint64_t *id, stru
     pass(&r, 6 * (uint64_t)value(&r).n);
     read_task(&r, out);
     out->open_asks = value(&r).n;
+    for (uint64_t i = 0; i < out->open_asks && !r.bad; i++) {
+        struct record ask;
+        read_task(&r, &ask);
+    }
+    pass(&r, 4 + 4 * out->open_asks);
+    out->klass = number(&r);
+    out->start_ms = (int64_t)number(&r);
     return !r.bad && state < S_COUNT;
 }
 
@@ -489,6 +497,9 @@ static void judge_change(struct oracle *o, struct job *j, const struct record *n
     if (was->hold && !now->hold && now->run == was->run && now->state != S_PAUSED &&
         kinds[now->state] == OPEN && o->now_ms - j->resumed_ms > 2000)
         broken(o, "job %s is paused and goes on", id);
+    if (was->state == S_DELAYED && (now->state == S_QUEUED || now->state == S_RUNNING) &&
+        was->fence.counter == 0 && now->run == 1 && now->updated_ms < now->start_ms)
+        broken(o, "job %s was queued before its start", id);
     if (kinds[was->state] == ENDED)
         judge_ended(o, j, now);
     if (kinds[now->state] == ENDED && (kinds[was->state] != ENDED || now->run != was->run))
@@ -659,32 +670,87 @@ static bool first_of(const struct record *a, const struct record *b)
     return a->round != b->round ? a->round > b->round : a->age < b->age;
 }
 
-/* In a project: priority, then what is furthest, then age. Between projects: one each. */
-static void judge_order(struct oracle *o, const struct job *j)
+/* How many main tasks are with workers: before this commit or after it, whichever is more; and
+ * after it without those that came back to their workers in it. */
+struct held {
+    uint32_t project[PROJECTS], stage[STAGES]; /* after it … */
+    uint32_t most[PROJECTS], before[PROJECTS];
+};
+
+static void count_held(const struct oracle *o, struct held *h)
+{
+    memset(h, 0, sizeof *h);
+    for (uint32_t i = 0; i < o->jobs_n; i++) {
+        const struct job *q = &o->jobs[i];
+        bool here = q->exists && q->r.phase == 2, touched = q->at_commit == o->commits;
+        bool was = touched ? q->before.phase == 2 : here;
+        bool back = here && touched && !was && !q->granted;
+        h->most[q->project] += here;
+        h->before[q->project] += was;
+        h->project[q->project] += here && !back;
+        if (q->r.stage < STAGES)
+            h->stage[q->r.stage] += here && !back;
+    }
+    for (int p = 0; p < PROJECTS; p++)
+        h->most[p] = h->before[p] > h->most[p] ? h->before[p] : h->most[p];
+}
+
+static bool at_limit(const struct oracle *o, const struct held *h, uint32_t project)
+{
+    uint32_t limit = o->conf.rules.limit[project];
+    return limit && h->most[project] >= limit;
+}
+
+static void judge_limits(struct oracle *o, const struct job *j, const struct held *h)
+{
+    const struct oracle_rules *r = &o->conf.rules;
+    char id[16];
+    if (r->limit[j->project] && h->project[j->project] > r->limit[j->project])
+        broken(o, "job %s was given to a worker beyond the limit of its project", name_of(j, id));
+    if (j->r.stage < STAGES && r->stage_limit[j->r.stage] &&
+        h->stage[j->r.stage] > r->stage_limit[j->r.stage])
+        broken(o, "job %s was given to a worker beyond the limit of its stage", name_of(j, id));
+}
+
+/* Every project has its share: of one that waits and has weight 1, another one of weight w is not
+ * served more than w + 3 times: once each time its turn comes, and where two turns meet. */
+static void judge_turns(struct oracle *o, const struct job *j, const bool waiting[PROJECTS])
+{
+    const uint32_t *weight = o->conf.rules.weight;
+    uint64_t stage = j->before.stage;
+    for (uint32_t p = 0; p < PROJECTS; p++) {
+        uint32_t most = (weight[j->project] + weight[p] - 1) / weight[p] + 2;
+        if (p == j->project || !waiting[p])
+            memset(o->skipped[stage][p], 0, sizeof o->skipped[stage][p]);
+        else if (++o->skipped[stage][p][j->project] > most)
+            broken(o, "project %u waits while project %u has its turn again and again", p,
+                   j->project);
+    }
+}
+
+/* In a project: priority, then what is furthest, then age. Classes go before all of that. */
+static void judge_order(struct oracle *o, const struct job *j, const struct held *h)
 {
     uint64_t stage = j->before.stage;
     char a[16], b[16];
     bool waiting[PROJECTS] = { false };
-    if (j->r.stage < STAGES)
-        memset(o->skipped[j->r.stage][j->project], 0, sizeof o->skipped[0][0]);
+    for (uint32_t s = 0; s < STAGES; s++)
+        memset(o->skipped[s][j->project], 0, sizeof o->skipped[0][0]);
     if (j->before.state != S_QUEUED || stage >= STAGES || !same_position(&j->r, &j->before))
         return;
     for (uint32_t i = 0; i < o->jobs_n; i++) {
         const struct job *q = &o->jobs[i];
-        if (!waited(o, q, stage))
+        if (!waited(o, q, stage) || at_limit(o, h, q->project) || q->r.klass > j->r.klass)
             continue;
+        if (q->r.klass < j->r.klass)
+            broken(o, "job %s was given to a worker before job %s of a higher class",
+                   name_of(j, a), name_of(q, b));
         waiting[q->project] = true;
         if (q->project == j->project && first_of(&q->r, &j->before))
             broken(o, "job %s was given to a worker before job %s of its project", name_of(j, a),
                    name_of(q, b));
     }
-    for (uint32_t p = 0; p < PROJECTS; p++) {
-        if (p == j->project || !waiting[p])
-            memset(o->skipped[stage][p], 0, sizeof o->skipped[stage][p]);
-        else if (++o->skipped[stage][p][j->project] > 2)
-            broken(o, "project %u waits while project %u has its turn again and again", p,
-                   j->project);
-    }
+    judge_turns(o, j, waiting);
 }
 
 void oracle_committed(struct oracle *o, uint64_t incarnation, uint64_t turn)
@@ -697,14 +763,21 @@ void oracle_committed(struct oracle *o, uint64_t incarnation, uint64_t turn)
         broken(o, "a broker that does not lead has written");
     o->commits++;
     o->n.commits++;
+    struct held held = { 0 };
+    bool counted = false;
     for (size_t i = 0; i < o->touched_n; i++) {
         const struct job *j = &o->jobs[o->touched[i]];
         judge_indexes(o, j);
         if (j->before.state == S_QUEUED && j->before.stage < STAGES &&
             (j->r.state != S_QUEUED || !same_position(&j->r, &j->before)))
             memset(o->skipped[j->before.stage][j->project], 0, sizeof o->skipped[0][0]);
-        if (j->granted && j->before.version)
-            judge_order(o, j);
+        if (!j->granted || !j->before.version)
+            continue;
+        if (!counted)
+            count_held(o, &held);
+        counted = true;
+        judge_limits(o, j, &held);
+        judge_order(o, j, &held);
     }
     o->touched_n = 0;
     o->written = 0;

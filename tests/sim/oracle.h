@@ -9,12 +9,20 @@
 
 struct oracle;
 
+/* What the broker is configured with; by the last digit of the project, by stage. */
+enum { RULED_PROJECTS = 8, RULED_STAGES = 4 };
+struct oracle_rules {
+    uint32_t weight[RULED_PROJECTS];
+    uint32_t limit[RULED_PROJECTS], stage_limit[RULED_STAGES]; /* 0: none */
+};
+
 struct oracle_conf {
     void *ctx;
     /* never returns */
     void (*broken)(void *ctx, const char *what);
     /* a cell of the store; p NULL: absent */
     struct str (*look)(void *ctx, const char *key, const char *field);
+    struct oracle_rules rules;
 };
 
 struct oracle *oracle_new(const struct oracle_conf *conf);

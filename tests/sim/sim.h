@@ -70,6 +70,7 @@ typedef void happen_fn(struct world *w, void *ctx, uint64_t arg);
 void world_at(struct world *w, int64_t at_us, happen_fn *fn, void *ctx, uint64_t arg);
 void world_in(struct world *w, int64_t delay_us, happen_fn *fn, void *ctx, uint64_t arg);
 int64_t wire_delay_us(struct world *w);
+int64_t sim_wall_ms(const struct world *w);
 
 /* ---- the wire ----------------------------------------------------------------------------- */
 
@@ -153,6 +154,7 @@ struct world {
     uint32_t ends_n;
     uint64_t names; /* unique numbers for processes, texts, requests */
     uint64_t told[FAULT_COUNT]; /* faults that happened */
+    struct oracle_rules rules;
 };
 
 bool world_fault(struct world *w, enum fault f); /* does it happen now? */

@@ -41,6 +41,11 @@ bool chance_of(struct world *w, uint32_t per_100k)
     return per_100k && chance_below(w, 100000) < per_100k;
 }
 
+int64_t sim_wall_ms(const struct world *w)
+{
+    return 1700000000000 + w->now_us / 1000 + w->wall_skew_ms;
+}
+
 static const struct {
     const char *name;
     uint32_t rate;
@@ -347,6 +352,18 @@ static void sizes(struct world *w)
     }
 }
 
+/* Shares and limits; a third of the worlds has none. */
+static void set_rules(struct oracle_rules *r, uint64_t seed)
+{
+    static const uint32_t weights[] = { 1, 2, 6 };
+    for (uint32_t i = 0; i < RULED_PROJECTS; i++)
+        r->weight[i] = seed % 3 ? weights[(seed / 3 + i) % COUNT(weights)] : 1;
+    if (seed % 3 == 1)
+        r->limit[seed / 9 % 3] = 1 + (uint32_t)(seed / 27 % 4);
+    if (seed % 3 == 2)
+        r->stage_limit[seed / 9 % RULED_STAGES] = 1 + (uint32_t)(seed / 36 % 3);
+}
+
 static struct world *world_new(const struct sim_conf *conf)
 {
     struct world *w = calloc(1, sizeof *w);
@@ -357,7 +374,8 @@ static struct world *world_new(const struct sim_conf *conf)
     the_world = w;
     sizes(w);
     w->server = server_new(w);
-    struct oracle_conf oc = { .ctx = w, .broken = broken, .look = server_look };
+    set_rules(&w->rules, conf->seed);
+    struct oracle_conf oc = { w, broken, server_look, w->rules };
     w->oracle = oracle_new(&oc);
     for (uint32_t i = 0; i < w->conf.hosts; i++)
         host_start(w->hosts[i] = host_new(w, i));

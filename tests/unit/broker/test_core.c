@@ -262,7 +262,8 @@ static void projects_take_turns_then_priority_then_progress_then_age(void **s)
     struct world *w = *s;
     struct job jobs[6] = { { .id = 0 } };
     struct task tasks[6];
-    struct queue q = { 0 };
+    struct queue q;
+    struct project projects[2] = { { .no = 0, .weight = 1 }, { .no = 1, .weight = 1 } };
     const struct {
         uint32_t project;
         int64_t priority;
@@ -272,16 +273,19 @@ static void projects_take_turns_then_priority_then_progress_then_age(void **s)
     };
     static const int want[6] = { 3, 5, 2, 4, 0, 1 };
     (void)w;
+    queue_init(&q);
     for (uint32_t i = 0; i < 6; i++) {
         jobs[i].project_no = in[i].project;
         jobs[i].priority = in[i].priority;
         tasks[i] = (struct task){
             .job = &jobs[i], .run = 1, .round = in[i].round, .age = i, .ready_slot = HEAP_NONE
         };
-        queue_put(&q, &tasks[i]);
+        queue_put(&q, &projects[in[i].project], &tasks[i]);
     }
-    for (int i = 0; i < 6; i++)
-        assert_ptr_equal(queue_take(&q), &tasks[want[i]]);
+    for (uint32_t i = 0; i < 6; i++) {
+        assert_ptr_equal(queue_top(&q), &tasks[want[i]]);
+        queue_take(&q, i + 1);
+    }
     queue_fini(&q);
 }
 

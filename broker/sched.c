@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sched: projects, and which task is next. */
+#include "broker/core_in.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- lanes and projects ------------------------------------------------------------------- */
+
+static const struct stage_rule *stage_rule(const struct core *c, const char *name)
+{
+    const struct sched_rules *r = &c->conf.rules;
+    for (uint32_t i = 0; i < r->stages_n; i++) {
+        if (strcmp(r->stages[i].name, name) == 0)
+            return &r->stages[i];
+    }
+    return NULL;
+}
+
+uint32_t lane_of(struct core *c, const char *name)
+{
+    for (uint32_t i = 0; i < c->lanes_n; i++) {
+        if (strcmp(c->lanes[i].name, name) == 0)
+            return i;
+    }
+    if (c->lanes_n == LANES_MAX)
+        return LANES_MAX;
+    struct lane *l = &c->lanes[c->lanes_n];
+    memcpy(l->name, name, strlen(name) + 1);
+    queue_init(&l->ready);
+    l->calls = strcmp(name, "call") == 0;
+    l->ready.always = l->calls || strcmp(name, "ask") == 0;
+    l->rule = stage_rule(c, name);
+    roster_init_lane(l);
+    return c->lanes_n++;
+}
+
+static void apply_rule(const struct core *c, struct project *p)
+{
+    const struct sched_rules *r = &c->conf.rules;
+    const struct project_rule *mine = NULL;
+    for (uint32_t i = 0; i < r->projects_n; i++) {
+        if (strcmp(r->projects[i].name, p->name) == 0)
+            mine = &r->projects[i];
+        else if (!mine && strcmp(r->projects[i].name, "*") == 0)
+            mine = &r->projects[i];
+    }
+    if (!mine)
+        return;
+    p->weight = mine->weight ? mine->weight : 1;
+    p->limit = mine->limit;
+    p->klass = mine->klass;
+}
+
+static struct project *project_new(struct core *c, const char *name)
+{
+    struct project *p = calloc(1, sizeof *p);
+    if (c->projects_n == c->projects_cap) {
+        uint32_t cap = c->projects_cap ? c->projects_cap * 2 : 16;
+        struct project **more = realloc(c->projects, cap * sizeof *more);
+        assert(more);
+        c->projects = more;
+        c->projects_cap = cap;
+    }
+    assert(p);
+    *p = (struct project){ .no = c->projects_n, .weight = 1, .klass = CLASS_NORMAL };
+    memcpy(p->name, name, strlen(name) + 1);
+    apply_rule(c, p);
+    c->projects[c->projects_n++] = p;
+    return p;
+}
+
+struct project *project_of(struct core *c, const char *name)
+{
+    uint64_t hash = hash_prefix(str_of(name));
+    struct project *p = idmap_get(&c->by_project, hash);
+    if (p)
+        return p; /* two names of one hash share a turn */
+    if (c->projects_n == 0)
+        project_new(c, "");
+    if (c->projects_n == PROJECTS_MAX)
+        return c->projects[0]; /* and so do those beyond that many */
+    p = project_new(c, name);
+    bool put = idmap_put(&c->by_project, hash, p);
+    assert(put);
+    (void)put;
+    return p;
+}
+
+struct project *project_at(const struct core *c, const struct job *j)
+{
+    return c->projects[j->project_no];
+}
+
+void projects_free(struct core *c)
+{
+    for (uint32_t i = 0; i < c->projects_n; i++)
+        free(c->projects[i]);
+    free(c->projects);
+    idmap_fini(&c->by_project);
+}
+
+/* ---- limits ------------------------------------------------------------------------------- */
+
+/* After something changed that closes a project or opens it again. */
+static void turn_project(struct core *c, struct project *p)
+{
+    bool closed = p->paused || (p->limit > 0 && p->running >= p->limit);
+    if (closed == p->closed)
+        return;
+    p->closed = closed;
+    for (uint32_t i = 0; i < c->lanes_n; i++)
+        queue_turn(&c->lanes[i].ready, p);
+}
+
+static bool lane_open(const struct lane *l)
+{
+    return !l->rule || l->rule->limit == 0 || l->running < l->rule->limit;
+}
+
+void sched_queue(struct core *c, struct task *t)
+{
+    queue_put(&c->lanes[t->def->lane].ready, project_at(c, t->job), t);
+}
+
+void sched_unqueue(struct core *c, struct task *t)
+{
+    queue_remove(&c->lanes[t->def->lane].ready, t);
+}
+
+void sched_held(struct core *c, struct task *t)
+{
+    struct project *p = project_at(c, t->job);
+    c->lanes[t->def->lane].running++;
+    if (t->kind != TASK_STAGE)
+        return;
+    p->running++;
+    turn_project(c, p);
+}
+
+void sched_let_go(struct core *c, struct task *t)
+{
+    struct project *p = project_at(c, t->job);
+    c->lanes[t->def->lane].running--;
+    if (t->kind != TASK_STAGE)
+        return;
+    p->running--;
+    turn_project(c, p);
+}
+
+/* ---- the next task ------------------------------------------------------------------------ */
+
+static bool can_give(const struct core *c, uint32_t lane)
+{
+    const struct lane *l = &c->lanes[lane];
+    return l->ready.len > 0 && queue_top(&l->ready) && lane_open(l) && roster_pick(c, lane);
+}
+
+/* Tool calls first: a worker waits for each of them. */
+static bool goes_before(const struct lane *a, const struct lane *b)
+{
+    if (a->calls != b->calls)
+        return a->calls;
+    return queue_first(&a->ready, &b->ready);
+}
+
+struct task *sched_next(struct core *c, struct peer_state **p)
+{
+    struct lane *best = NULL;
+    uint64_t open = 0; /* lanes from which a task could be given */
+    for (uint32_t i = 0; i < c->lanes_n; i++) {
+        if (!can_give(c, i))
+            continue;
+        open |= (uint64_t)1 << i;
+        if (!best || goes_before(&c->lanes[i], best))
+            best = &c->lanes[i];
+    }
+    if (!best)
+        return NULL;
+    struct task *t = queue_top(&best->ready);
+    uint64_t order = ++c->picks, start = queue_take(&best->ready, order);
+    *p = roster_pick(c, (uint32_t)(best - c->lanes));
+    for (uint32_t i = 0; i < (*p)->seats_n && !best->calls; i++) {
+        const uint32_t lane = (*p)->seats[i].lane;
+        struct lane *other = &c->lanes[lane];
+        bool idle = other->ready.len == 0;
+        if (other != best && !other->calls && (idle || open >> lane & 1))
+            queue_charge(&other->ready, t, start, order);
+    }
+    return t;
+}
