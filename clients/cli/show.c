@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `pawl show`: everything about one job on a page. */
+#include "clients/cli/because.h"
 #include "clients/cli/cli.h"
 #include "clients/cli/finding.h"
 #include "clients/cli/link.h"
@@ -20,15 +21,20 @@ struct page {
 };
 
 /* Absent documents stay NULL; anything else that goes wrong is told. */
-static json_t *fetch(struct page *p, const char *name)
+static json_t *fetch_of(struct page *p, const char *name, int64_t run, int64_t round)
 {
     json_t *doc = NULL;
     struct err err = { 0 };
-    struct doc_ref ref = { js_str(p->job, "id"), name, 0, 0 };
+    struct doc_ref ref = { js_str(p->job, "id"), name, run, round };
     enum status st = talk_get(&p->talk, ref, &doc, &err);
     if (st != OK && st != ERR_NOT_FOUND)
         out_warn(p->cli, "%s: %s", name, err.text);
     return doc;
+}
+
+static json_t *fetch(struct page *p, const char *name)
+{
+    return fetch_of(p, name, 0, 0);
 }
 
 static void title(struct page *p, const char *text)
@@ -192,8 +198,7 @@ static void scores(struct page *p)
     const json_t *given = js_obj(p->review, "scores");
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)given, name, value)
-    {
+    json_object_foreach ((json_t *)given, name, value) {
         buf_str(b, "  judge ");
         text_clean(b, str_of(name), false);
         buf_printf(b, " %.1f\n", json_number_value(value));
@@ -355,6 +360,55 @@ static void print_page(struct page *p)
     fputs(buf_z(&p->out), stdout);
 }
 
+/* Reviews up to the candidate's own, of its run. */
+static json_t *reviews_until(struct page *p, int64_t run, int64_t round)
+{
+    const json_t *ledger = js_list(p->job, "ledger");
+    json_t *out = json_array();
+    for (size_t i = 0; i < js_count(ledger); i++) {
+        const json_t *e = js_at(ledger, i);
+        int64_t of = js_int(e, "round", 0);
+        if (js_int(e, "run", 1) != run || of > round)
+            continue;
+        json_t *review = fetch_of(p, "review", run, of);
+        if (!review)
+            continue;
+        js_set_int(review, "round", of);
+        js_push(out, review);
+    }
+    return out;
+}
+
+static enum status why(struct page *p, const char *name, struct err *err)
+{
+    const json_t *best = js_obj(p->job, "best"), *requirement;
+    int64_t round = js_int(best, "round", js_int(p->job, "round", 0));
+    int64_t run = js_int(best, "run", js_int(p->job, "run", 1));
+    p->draft = fetch(p, best ? "draft@best" : "draft");
+    if (!p->draft)
+        return err_set(err, ERR_NOT_FOUND, "%s has no draft yet (it is %s)", js_str(p->job, "id"),
+                       js_str(p->job, "state"));
+    enum status st = because_find(p->draft, name, &requirement, err);
+    if (st != OK)
+        return st;
+    p->insights = fetch_of(p, "insights", run, round);
+    json_t *reviews = reviews_until(p, run, round);
+    struct because_record record = { .insights = p->insights,
+                                     .comments = js_list(p->job, "comments"),
+                                     .answers = js_list(p->job, "answers"),
+                                     .reviews = reviews };
+    json_t *because = because_of(requirement, &record);
+    json_decref(reviews);
+    if (out_is_json(p->cli)) {
+        out_json(p->cli, "Because", because);
+        return OK;
+    }
+    because_print(because, p->cli->color_out, &p->out);
+    fputs(buf_z(&p->out), stdout);
+    json_decref(because);
+    return OK;
+}
+
 int cmd_show(struct cli *cli)
 {
     struct page p = { .cli = cli };
@@ -365,7 +419,9 @@ int cmd_show(struct cli *cli)
     buf_init(&p.out, PAGE_BYTES_MAX);
     if (st == OK)
         st = talk_show(&p.talk, cli_word(cli, 0), &p.job, &err);
-    if (st == OK && out_is_json(cli))
+    if (st == OK && cli_has(cli, FLAG_WHY))
+        st = why(&p, cli_flag(cli, FLAG_WHY), &err);
+    else if (st == OK && out_is_json(cli))
         out_json(cli, "Job", json_incref(p.job));
     else if (st == OK && cli->form == FORM_ID)
         printf("%s\n", js_str(p.job, "id"));

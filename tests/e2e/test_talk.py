@@ -111,6 +111,11 @@ class Talk(Case):
             draft = json.dumps(self.rig.doc(job, "draft")["requirements"])
             self.assertIn(figure, draft)
             self.assertNotIn(other, draft)
+            wanted = next(r["name"] for r in json.loads(draft) if figure in json.dumps(r))
+            why = self.rig.pawl("show", job, "--why", wanted.lower()).out
+            for led_to_it in (f"at most {figure} fees", "files/read_text_file", "should be counted"):
+                self.assertIn(led_to_it, why)
+            self.assertEqual(wanted, self.rig.pawl("show", job, "--why", wanted, "-o", "json").json["requirement"])
             self.assertIn(figure, self.rig.pawl("ask", job, "How many fees does the office cancel in a year?").out)
 
     def test_cancel_and_retry(self):
