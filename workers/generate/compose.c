@@ -86,7 +86,9 @@ static json_t *requirement_of(struct gen *g, struct item *it)
     if (json_array_size(it->sources))
         js_set(r, "sources", json_deep_copy(it->sources));
     const struct statement *s = it->about ? it->about : statement_near(g, &it->words);
-    if (s && s->text.n)
+    if (!it->about && it->answers && *it->answers)
+        js_set_z(r, "statement", it->answers);
+    else if (s)
         js_set_str(r, "statement", s->text);
     return r;
 }

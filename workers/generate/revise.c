@@ -70,6 +70,7 @@ static void load_item(struct gen *g, const json_t *r)
     it->from = js_str(r, "from");
     it->reason = js_str(r, "reason");
     it->migration = js_str(r, "migration");
+    it->answers = js_str(r, "statement");
     json_decref(it->scenarios);
     it->scenarios = json_deep_copy(js_list(r, "scenarios"));
     if (!it->scenarios)

@@ -42,6 +42,7 @@ struct item {
     char *name;   /* header name */
     char *intent; /* what it is about: a sentence of the problem, a behaviour, a wish */
     const struct statement *about; /* the statement that intent is; or NULL */
+    const char *answers;           /* of the best draft: the statement that it was written for */
     char *text;                    /* the normative sentence(s) */
     int text_faults;
     char *instruct; /* what was wrong, for asking again; or NULL */
