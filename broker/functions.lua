@@ -58,21 +58,112 @@ end
 
 local check, write = {}, {}
 
+-- What follows the letter of an operation: s bytes, n a whole number, l a list of bytes, i a list of
+-- bytes and whole numbers in turn.
+local shapes = { j = 'ssssils', d = 'sss', x = 'ssn', b = 'ssn', e = 'ssn', p = 'ss', r = 'sls', s = 'n' }
+
+-- The commands of an operation: a user who may not say one of them must not be noticed half-way.
+local commands = {
+  j = { { 'SET', 'j:', '' }, { 'ZADD', 'x:', '0', '' }, { 'ZREM', 'x:', '' }, { 'SADD', 'w:', '' } },
+  d = { { 'HSET', 'd:', '', '' } },
+  x = { { 'HDEL', 'd:', '' } },
+  b = { { 'SETNX', 'b:', '' }, { 'ZADD', 'blobs', '0', '' } },
+  e = { { 'XADD', 'e', '*', 'e', '' } },
+  p = { { 'HSET', 'pipelines', '', '' } },
+  r = { { 'UNLINK', 'j:' }, { 'ZREM', 'x:', '' }, { 'SREM', 'w:', '' } },
+  s = { { 'UNLINK', 'b:' }, { 'ZREM', 'blobs', '' } },
+}
+
+local function whole(v)
+  return type(v) == 'number' and v == math.floor(v) and v > -1e15 and v < 1e15
+end
+
+local function fits_list(list, numbers)
+  if type(list) ~= 'table' or (numbers and #list % 2 ~= 0) then
+    return false
+  end
+  for k = 1, #list do
+    if numbers and k % 2 == 0 then
+      if not whole(list[k]) then
+        return false
+      end
+    elseif type(list[k]) ~= 'string' then
+      return false
+    end
+  end
+  return true
+end
+
+local function fits(op, shape)
+  for k = 1, #shape do
+    local v, want = op[k + 1], string.byte(shape, k)
+    if want == 115 then -- s
+      if type(v) ~= 'string' then
+        return false
+      end
+    elseif want == 110 then -- n
+      if not whole(v) or v < 0 then
+        return false
+      end
+    elseif not fits_list(v, want == 105) then -- l, i
+      return false
+    end
+  end
+  return true
+end
+
+local function permitted(p, kind, seen)
+  if seen['may:' .. kind] then
+    return true
+  end
+  for _, c in ipairs(commands[kind]) do
+    if not redis.acl_check_cmd(c[1], p .. c[2], unpack(c, 3)) then
+      return false
+    end
+  end
+  seen['may:' .. kind] = true
+  return true
+end
+
+-- Is the key of the type that its name says, or not there? Otherwise its write would fail.
+local function typed(p, key, want, seen)
+  if seen['t:' .. key] then
+    return nil
+  end
+  local is = redis.call('TYPE', p .. key).ok
+  if is ~= want and is ~= 'none' then
+    return 'TYPE ' .. key .. ' is a ' .. is
+  end
+  seen['t:' .. key] = true
+end
+
+local function typed_indexes(p, list, step, seen)
+  for k = 1, #list, step do
+    local why = typed(p, 'x:' .. list[k], 'zset', seen)
+    if why then
+      return why
+    end
+  end
+end
+
 -- {'j', id, expected version, new version, record, indexes to add {name, score...}, to leave {name...}, blob}
 function check.j(p, op, seen)
-  local have
-  if seen[op[2]] then
-    have = seen[op[2]]
-  else
-    have = redis.call('GETRANGE', p .. 'j:' .. op[2], 0, 9)
+  local have = seen['v:' .. op[2]]
+  if not have then
+    have = redis.pcall('GETRANGE', p .. 'j:' .. op[2], 0, 9)
+    if type(have) == 'table' then
+      return 'TYPE j:' .. op[2] .. ' is no string'
+    end
   end
   if have ~= op[3] then
     return 'CONFLICT job ' .. op[2] .. ' has version ' .. have .. ', not ' .. op[3]
   end
-  seen[op[2]] = op[4]
+  seen['v:' .. op[2]] = op[4]
   if op[8] ~= '' and not seen['b:' .. op[8]] and redis.call('EXISTS', p .. 'b:' .. op[8]) == 0 then
     return 'MISSING blob ' .. op[8]
   end
+  return typed_indexes(p, op[6], 2, seen) or typed_indexes(p, op[7], 1, seen)
+    or (op[8] ~= '' and typed(p, 'w:' .. op[8], 'set', seen)) or nil
 end
 
 function write.j(p, op)
@@ -89,11 +180,19 @@ function write.j(p, op)
 end
 
 -- {'d', id, field, bytes}
+function check.d(p, op, seen)
+  return typed(p, 'd:' .. op[2], 'hash', seen)
+end
+
 function write.d(p, op)
   redis.call('HSET', p .. 'd:' .. op[2], op[3], op[4])
 end
 
 -- {'x', id, prefix, count}: the fields prefix1 ... prefix<count>
+function check.x(p, op, seen)
+  return typed(p, 'd:' .. op[2], 'hash', seen)
+end
+
 function write.x(p, op)
   for k = 1, op[4] do
     redis.call('HDEL', p .. 'd:' .. op[2], op[3] .. k)
@@ -101,8 +200,9 @@ function write.x(p, op)
 end
 
 -- {'b', hash, bytes, now in ms}
-function check.b(_, op, seen)
+function check.b(p, op, seen)
   seen['b:' .. op[2]] = true
+  return typed(p, 'blobs', 'zset', seen)
 end
 
 function write.b(p, op)
@@ -110,19 +210,63 @@ function write.b(p, op)
   redis.call('ZADD', p .. 'blobs', op[4], op[2])
 end
 
+-- Two decimal numbers without leading zeroes, of any length a double cannot hold.
+local function after(a, b)
+  return #a > #b or (#a == #b and a > b)
+end
+
+local function last_event(p)
+  if redis.call('EXISTS', p .. 'e') == 0 then
+    return '0', '0'
+  end
+  local info = redis.call('XINFO', 'STREAM', p .. 'e')
+  for k = 1, #info, 2 do
+    if info[k] == 'last-generated-id' then
+      return string.match(info[k + 1], '^(%d+)-(%d+)$')
+    end
+  end
+end
+
 -- {'e', id, bytes, most}
+function check.e(p, op, seen)
+  local why = typed(p, 'e', 'stream', seen)
+  if why then
+    return why
+  end
+  local a, b = string.match(op[2], '^([1-9]%d*)-(%d+)$')
+  if not a or #a > 19 or #b > 19 or (#b > 1 and string.byte(b) == 48) then
+    return 'MALFORMED event id'
+  end
+  if not seen.e1 then
+    seen.e1, seen.e2 = last_event(p)
+  end
+  if not (after(a, seen.e1) or (a == seen.e1 and after(b, seen.e2))) then
+    return 'ORDER event ' .. op[2] .. ' after ' .. seen.e1 .. '-' .. seen.e2
+  end
+  seen.e1, seen.e2 = a, b
+end
+
 function write.e(p, op)
   redis.call('XADD', p .. 'e', 'MAXLEN', '~', op[4], op[2], 'e', op[3])
 end
 
 -- {'p', id, bytes}
+function check.p(p, _, seen)
+  return typed(p, 'pipelines', 'hash', seen)
+end
+
 function write.p(p, op)
   redis.call('HSET', p .. 'pipelines', op[2], op[3])
 end
 
 -- {'r', id, indexes {name...}, blob}: remove a job and what only it needs
-function check.r(_, op, seen)
-  seen[op[2]] = ''
+function check.r(p, op, seen)
+  seen['v:' .. op[2]] = ''
+  local why = typed_indexes(p, op[3], 1, seen)
+  if why or op[4] == '' then
+    return why
+  end
+  return typed(p, 'w:' .. op[4], 'set', seen) or typed(p, 'blobs', 'zset', seen)
 end
 
 function write.r(p, op)
@@ -132,7 +276,7 @@ function write.r(p, op)
   end
   if op[4] ~= '' then
     redis.call('SREM', p .. 'w:' .. op[4], op[2])
-    if redis.call('SCARD', p .. 'w:' .. op[4]) == 0 then
+    if redis.call('EXISTS', p .. 'w:' .. op[4]) == 0 then
       redis.call('UNLINK', p .. 'b:' .. op[4])
       redis.call('ZREM', p .. 'blobs', op[4])
     end
@@ -140,14 +284,32 @@ function write.r(p, op)
 end
 
 -- {'s', before in ms}: blobs that came before and that no job needs
+function check.s(p, _, seen)
+  return typed(p, 'blobs', 'zset', seen)
+end
+
 function write.s(p, op)
   local old = redis.call('ZRANGEBYSCORE', p .. 'blobs', '-inf', op[2], 'LIMIT', 0, 100)
   for k = 1, #old do
-    if redis.call('SCARD', p .. 'w:' .. old[k]) == 0 then
+    if redis.call('EXISTS', p .. 'w:' .. old[k]) == 0 then -- whatever it is, it fails no write
       redis.call('UNLINK', p .. 'b:' .. old[k])
     end
     redis.call('ZREM', p .. 'blobs', old[k])
   end
+end
+
+-- Why an operation cannot be written; nil: it can, and nothing in it will fail.
+local function objection(p, op, seen)
+  if type(op) ~= 'table' or not write[op[1]] then
+    return 'UNKNOWN operation'
+  end
+  if not fits(op, shapes[op[1]]) then
+    return 'MALFORMED operation ' .. op[1]
+  end
+  if not permitted(p, op[1], seen) then
+    return 'NOPERM operation ' .. op[1]
+  end
+  return check[op[1]](p, op, seen)
 end
 
 -- ARGV: generation, incarnation, turn, digest of the batch, batch
@@ -165,12 +327,11 @@ local function commit(keys, args)
     return fail('GAP turn ' .. args[3] .. ' after ' .. have[3])
   end
   local ops, seen = cmsgpack.unpack(args[5]), {}
+  if type(ops) ~= 'table' then
+    return fail('MALFORMED batch')
+  end
   for k = 1, #ops do
-    if not write[ops[k][1]] then
-      return fail('UNKNOWN operation')
-    end
-    local f = check[ops[k][1]]
-    why = f and f(p, ops[k], seen)
+    why = objection(p, ops[k], seen)
     if why then
       return fail(why)
     end

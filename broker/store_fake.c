@@ -163,10 +163,10 @@ static void unset_all(struct store_fake *f, const char *key)
         unset_at(f, k, k->n - 1);
 }
 
-static size_t count_of(const struct store_fake *f, const char *key)
+static bool there(const struct store_fake *f, const char *key)
 {
     const struct fake_key *k = look(f, key);
-    return k ? k->n : 0;
+    return k && (k->n || k->alien);
 }
 
 void store_fake_each(const struct store_fake *f, store_fake_fn *fn, void *ctx)
@@ -219,7 +219,7 @@ static bool next_op(struct mp *all, struct op *op)
     mp_init(&op->in, raw);
     list_next(&op->in);
     struct str kind = str_next(&op->in);
-    op->kind = kind.n ? kind.p[0] : '?';
+    op->kind = kind.n == 1 ? kind.p[0] : '?';
     if (op->kind == 's')
         op->id[0] = '\0';
     else
@@ -227,10 +227,10 @@ static bool next_op(struct mp *all, struct op *op)
     return true;
 }
 
-/* Versions and blobs that earlier operations of the batch will have made. */
+/* Versions, blobs and events that earlier operations of the batch will have made. */
 struct seen {
     struct {
-        char id[128], version[VERSION_DIGITS + 1];
+        char id[KEY_SIZE], version[EVENT_ID_MAX];
     } * v;
     size_t n;
 };
@@ -240,7 +240,7 @@ static void note(struct seen *s, const char *id, struct str version)
     s->v = realloc(s->v, (s->n + 1) * sizeof *s->v);
     assert(s->v);
     copy(s->v[s->n].id, sizeof s->v[s->n].id, str_of(id));
-    copy(s->v[s->n++].version, VERSION_DIGITS + 1, version);
+    copy(s->v[s->n++].version, EVENT_ID_MAX, version);
 }
 
 static const char *known(const struct seen *s, const char *id)
@@ -260,11 +260,88 @@ static void version_of(const struct store_fake *f, const char *id, char out[VERS
     copy(out, VERSION_DIGITS + 1, b ? (struct str){ b->data, VERSION_DIGITS } : (struct str){ 0 });
 }
 
+static enum status refuse(struct err *err, const char *code, const char *what)
+{
+    return err_set(err, ERR_UNAVAILABLE, "%s %s", code, what);
+}
+
+/* What follows the letter of an operation, as in functions.lua: s bytes, n a whole number, l a list
+ * of bytes, i a list of bytes and whole numbers in turn. */
+static const char *shape_of(char kind)
+{
+    static const struct {
+        char kind;
+        const char *shape;
+    } shapes[] = { { 'j', "ssssils" }, { 'd', "sss" }, { 'x', "ssn" }, { 'b', "ssn" },
+                   { 'e', "ssn" },     { 'p', "ss" },  { 'r', "sls" }, { 's', "n" } };
+    for (size_t i = 0; i < COUNT(shapes); i++) {
+        if (shapes[i].kind == kind)
+            return shapes[i].shape;
+    }
+    return NULL;
+}
+
+static bool fits_value(struct mp *in, char want)
+{
+    struct mp_value v;
+    if (mp_next(in, &v) != OK)
+        return false;
+    if (want == 's')
+        return v.type == MP_STR;
+    if (want == 'n')
+        return v.type == MP_INT && v.i >= 0 && v.i < 1000000000000000;
+    if (v.type != MP_ARRAY || (want == 'i' && v.n % 2))
+        return false;
+    for (uint32_t i = 0; i < v.n; i++) {
+        struct mp_value item;
+        bool number = want == 'i' && i % 2;
+        if (mp_next(in, &item) != OK || item.type != (number ? MP_INT : MP_STR))
+            return false;
+    }
+    return true;
+}
+
+static bool fits(struct str raw, const char *shape)
+{
+    struct mp in;
+    struct mp_value v;
+    mp_init(&in, raw);
+    if (mp_next(&in, &v) != OK || v.n <= strlen(shape) || mp_next(&in, &v) != OK)
+        return false;
+    while (*shape && fits_value(&in, *shape))
+        shape++;
+    return *shape == '\0';
+}
+
+static enum status typed(const struct store_fake *f, const char *what, struct str name,
+                         struct err *err)
+{
+    char key[KEY_SIZE];
+    snprintf(key, sizeof key, "%s%.*s", what, STR_ARG(name));
+    const struct fake_key *k = look(f, key);
+    return k && k->alien ? refuse(err, "TYPE", key) : OK;
+}
+
+static enum status typed_indexes(const struct store_fake *f, struct mp *in, bool scores,
+                                 struct err *err)
+{
+    enum status st = OK;
+    for (uint32_t n = list_next(in); st == OK && n > 0; n -= scores ? 2 : 1) {
+        st = typed(f, "x:", str_next(in), err);
+        if (scores)
+            int_next(in);
+    }
+    return st;
+}
+
 static enum status check_record(const struct store_fake *f, struct op *op, struct seen *seen,
                                 struct err *err)
 {
-    char have[VERSION_DIGITS + 1], key[KEY_SIZE];
-    const char *earlier = known(seen, op->id);
+    char have[VERSION_DIGITS + 1], key[KEY_SIZE], mine[KEY_SIZE];
+    snprintf(mine, sizeof mine, "v:%s", op->id);
+    const char *earlier = known(seen, mine);
+    if (!earlier && typed(f, "j:", str_of(op->id), err) != OK)
+        return err->status;
     version_of(f, op->id, have);
     if (earlier)
         copy(have, sizeof have, str_of(earlier));
@@ -272,16 +349,74 @@ static enum status check_record(const struct store_fake *f, struct op *op, struc
     if (!str_is(expect, have))
         return err_set(err, ERR_UNAVAILABLE, "CONFLICT job %s has version %s, not %.*s", op->id,
                        have, STR_ARG(expect));
-    note(seen, op->id, version);
+    note(seen, mine, version);
     str_next(&op->in);
+    struct mp indexes = op->in;
     struct str skipped;
     if (mp_skip(&op->in, &skipped) != OK || mp_skip(&op->in, &skipped) != OK)
-        return err_set(err, ERR_DATA, "malformed batch");
+        return refuse(err, "MALFORMED", "operation j");
     struct str blob = str_next(&op->in);
     snprintf(key, sizeof key, "b:%.*s", STR_ARG(blob));
-    if (blob.n && !known(seen, key) && !store_fake_get(f, key, ""))
-        return err_set(err, ERR_UNAVAILABLE, "MISSING blob %.*s", STR_ARG(blob));
+    const struct fake_key *k = look(f, key);
+    if (blob.n && !known(seen, key) && !(k && k->n))
+        return refuse(err, "MISSING", key);
+    enum status st = typed_indexes(f, &indexes, true, err);
+    if (st == OK)
+        st = typed_indexes(f, &indexes, false, err);
+    return st == OK && blob.n ? typed(f, "w:", blob, err) : st;
+}
+
+static enum status check_event(const struct store_fake *f, struct op *op, struct seen *seen,
+                               struct err *err)
+{
+    static const struct fake_key ids = { .events = true };
+    const struct fake_key *k = look(f, "e");
+    const char *last = known(seen, "last event"), *dash = strchr(op->id, '-');
+    if (typed(f, "e", str_of(""), err) != OK)
+        return err->status;
+    size_t a = dash ? strspn(op->id, "0123456789") : 0,
+           b = dash ? strspn(dash + 1, "0123456789") : 0;
+    if (!dash || a == 0 || a > 19 || b == 0 || b > 19 || op->id + a != dash || dash[1 + b] ||
+        op->id[0] == '0' || (b > 1 && dash[1] == '0'))
+        return refuse(err, "MALFORMED", "event id");
+    if (!last)
+        last = k && k->n ? k->cells[k->n - 1].field : "0-0";
+    if (field_compare(&ids, op->id, last) <= 0)
+        return refuse(err, "ORDER", op->id);
+    note(seen, "last event", str_of(op->id));
     return OK;
+}
+
+static enum status check_remove(const struct store_fake *f, struct op *op, struct seen *seen,
+                                struct err *err)
+{
+    char key[KEY_SIZE];
+    snprintf(key, sizeof key, "v:%s", op->id);
+    note(seen, key, (struct str){ 0 });
+    enum status st = typed_indexes(f, &op->in, false, err);
+    struct str blob = str_next(&op->in);
+    if (st == OK && blob.n)
+        st = typed(f, "w:", blob, err);
+    return st == OK && blob.n ? typed(f, "blobs", str_of(""), err) : st;
+}
+
+static enum status check_one(const struct store_fake *f, struct op *op, struct seen *seen,
+                             struct err *err)
+{
+    char key[KEY_SIZE];
+    switch (op->kind) {
+    case 'j': return check_record(f, op, seen, err);
+    case 'e': return check_event(f, op, seen, err);
+    case 'r': return check_remove(f, op, seen, err);
+    case 'd':
+    case 'x': return typed(f, "d:", str_of(op->id), err);
+    case 'p': return typed(f, "pipelines", str_of(""), err);
+    case 'b':
+        snprintf(key, sizeof key, "b:%s", op->id);
+        note(seen, key, (struct str){ 0 });
+        return typed(f, "blobs", str_of(""), err);
+    default: return typed(f, "blobs", str_of(""), err);
+    }
 }
 
 static enum status check_all(const struct store_fake *f, struct mp all, uint32_t n, struct err *err)
@@ -290,20 +425,26 @@ static enum status check_all(const struct store_fake *f, struct mp all, uint32_t
     struct op op;
     enum status st = OK;
     for (uint32_t i = 0; st == OK && i < n; i++) {
-        char key[KEY_SIZE];
-        if (!next_op(&all, &op) || !strchr("jdxbepsr", op.kind))
-            st = err_set(err, ERR_UNAVAILABLE, "UNKNOWN operation");
-        else if (op.kind == 'j')
-            st = check_record(f, &op, &seen, err);
-        else if (op.kind == 'r')
-            note(&seen, op.id, (struct str){ 0 });
-        else if (op.kind == 'b') {
-            snprintf(key, sizeof key, "b:%s", op.id);
-            note(&seen, key, (struct str){ 0 });
-        }
+        const unsigned char *from = all.p + all.at;
+        size_t at = all.at;
+        bool whole = next_op(&all, &op);
+        const char *shape = whole ? shape_of(op.kind) : NULL;
+        if (!shape)
+            st = refuse(err, "UNKNOWN", "operation");
+        else if (!fits((struct str){ (const char *)from, all.at - at }, shape))
+            st = refuse(err, "MALFORMED", "operation");
+        else if (strchr(f->denied, op.kind))
+            st = refuse(err, "NOPERM", "operation");
+        else
+            st = check_one(f, &op, &seen, err);
     }
     free(seen.v);
     return st;
+}
+
+void store_fake_alien(struct store_fake *f, const char *key, bool alien)
+{
+    find_key(f, key, true)->alien = alien;
 }
 
 static void set_number(struct store_fake *f, const char *key, const char *field, int64_t v)
@@ -367,23 +508,35 @@ static void write_remove(struct store_fake *f, struct op *op)
     copy(hex, sizeof hex, blob);
     snprintf(key, sizeof key, "w:%s", hex);
     unset(f, key, op->id);
-    if (count_of(f, key) == 0)
+    if (!there(f, key))
         drop_blob(f, hex);
+}
+
+/* The oldest blob that came before; NULL: none. Of equals, the first by name. */
+static const struct fake_cell *oldest(const struct fake_key *k, int64_t before)
+{
+    const struct fake_cell *best = NULL;
+    int64_t at = before;
+    for (size_t i = 0; i < k->n; i++) {
+        int64_t came = strtoll(buf_z(&k->cells[i].value), NULL, 10);
+        if (came < at || (came == at && !best)) {
+            best = &k->cells[i];
+            at = came;
+        }
+    }
+    return best;
 }
 
 static void write_sweep(struct store_fake *f, struct op *op)
 {
     int64_t before = int_next(&op->in);
     struct fake_key *k = find_key(f, "blobs", false);
-    for (size_t at = 0; k && at < k->n;) {
+    const struct fake_cell *cell;
+    for (int n = 0; k && n < 100 && (cell = oldest(k, before)) != NULL; n++) {
         char hex[HASH_HEX + 1], key[KEY_SIZE];
-        copy(hex, sizeof hex, str_of(k->cells[at].field));
-        if (strtoll(buf_z(&k->cells[at].value), NULL, 10) > before) {
-            at++;
-            continue;
-        }
+        copy(hex, sizeof hex, str_of(cell->field));
         snprintf(key, sizeof key, "w:%s", hex);
-        if (count_of(f, key) == 0)
+        if (!there(f, key))
             drop_blob(f, hex);
         unset(f, "blobs", hex);
     }
@@ -435,7 +588,7 @@ enum status store_fake_commit(struct store_fake *f, const struct epoch *epoch, u
     struct op op;
     batch_digest(batch, digest);
     if (epoch->generation != f->epoch.generation || epoch->incarnation != f->epoch.incarnation)
-        return err_set(err, ERR_DENIED, "another broker leads: %s", f->holder);
+        return err_set(err, ERR_DENIED, "FENCED another broker leads: %s", f->holder);
     if (turn == f->turn && strcmp(digest, f->digest) == 0)
         return OK; /* said again: it is done */
     if (turn != f->turn + 1)

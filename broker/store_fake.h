@@ -14,6 +14,7 @@ struct fake_key {
     char *name; /* without the prefix */
     uint64_t hash;
     bool events;             /* its fields are event ids */
+    bool alien;              /* as if it were of another type than its name says */
     struct fake_cell *cells; /* sorted by field */
     size_t n, cap;
 };
@@ -30,7 +31,8 @@ struct store_fake {
     char holder[64];    /* "": nobody */
     uint64_t turn;
     char digest[17];
-    int64_t now_ms; /* the wall clock that lead() sees */
+    int64_t now_ms;  /* the wall clock that lead() sees */
+    char denied[12]; /* letters of the operations that its user may not write */
     /* one broker's view */
     struct store_events events;
     const char *name; /* of that broker */
@@ -43,6 +45,8 @@ struct store store_fake_ops(struct store_fake *f);
 /* What functions.lua's commit does, for any epoch. err says why not. */
 enum status store_fake_commit(struct store_fake *f, const struct epoch *epoch, uint64_t turn,
                               struct str batch, struct err *err) MUST_USE;
+/* Plant a key of a wrong type, or take it away; what the key held is kept meanwhile. */
+void store_fake_alien(struct store_fake *f, const char *key, bool alien);
 /* What functions.lua's lead does, for any broker; the epoch's generation is filled in. */
 enum status store_fake_lead(struct store_fake *f, const char *name, struct epoch *epoch,
                             struct err *err) MUST_USE;

@@ -349,7 +349,6 @@ static void told(struct world *w, void *ctx, uint64_t arg)
     struct request *r = ctx;
     struct host *h = r->h;
     (void)arg;
-    (void)w;
     if (h->life != r->life || h->conn != r->conn || !h->b) {
         request_free(r);
         return;
@@ -357,6 +356,8 @@ static void told(struct world *w, void *ctx, uint64_t arg)
     if (suspended(h, told, r, 0))
         return;
     h->durable = !r->renew && r->st == OK;
+    if (r->st == ERR_DENIED)
+        oracle_deposed(w->oracle, r->epoch.incarnation);
     if (!r->renew)
         loop_committed(h->b, r->st, &r->err);
     else if (r->st != OK)

@@ -13,6 +13,7 @@ enum {
     STAGES = RULED_STAGES, /* of the default pipeline, in order */
     PROJECTS = RULED_PROJECTS,
     RING = 512,
+    DEPOSED = 16,
     SILENCE_MS = 15000,
     NEAR_MS = 1500, /* what is this close to a deadline is not judged */
     ATTEMPTS_LEAST = 3,
@@ -64,12 +65,12 @@ struct job {
     bool submitted;    /* said to a client */
     uint32_t project;
     struct record r;
-    uint64_t at_commit;       /* of its last change */
-    bool granted;             /* in that commit */
-    uint64_t grant_commit;    /* the one that wrote its fence */
-    struct record before;     /* … and as it was before */
-    uint32_t indexes;         /* bit per index that it is in */
-    uint64_t executed_in; /* also in an earlier life under the same key */
+    uint64_t at_commit;    /* of its last change */
+    bool granted;          /* in that commit */
+    uint64_t grant_commit; /* the one that wrote its fence */
+    struct record before;  /* … and as it was before */
+    uint32_t indexes;      /* bit per index that it is in */
+    uint64_t executed_in;  /* also in an earlier life under the same key */
     /* of the task at its position */
     uint32_t fails, permanents, given_back, grants;
     uint64_t pauses;    /* and resumes, heard */
@@ -105,7 +106,7 @@ struct result { /* a DONE that the broker has read */
 };
 
 enum { READIES = 8, PEERS = 256, SAID = 32 };
-struct credit { /* what a worker said last */
+struct credit {                                                /* what a worker said last */
     uint64_t peer, credit[READIES], seen[READIES], said[SAID]; /* said: numbers of TASKs */
     uint32_t said_n;
     uint32_t n, hellos; /* after another HELLO its count begins anew: not judged */
@@ -130,7 +131,9 @@ struct oracle {
     struct result results[RING];
     size_t requests_n, results_n;
     uint64_t commits, leader, fell; /* fell: how often the store fell back */
-    uint64_t turn; /* the newest of its leader */
+    uint64_t turn;                  /* the newest of its leader */
+    uint64_t deposed[DEPOSED];      /* incarnations that know that they lead no more */
+    uint32_t deposed_n;
     bool loading;
     uint64_t written; /* cells since the last commit */
     int64_t now_ms;   /* of the last message */
@@ -427,8 +430,8 @@ static void judge_ended(struct oracle *o, const struct job *j, const struct reco
             broken(o, "job %s: its run %llu had ended and was changed", name_of(j, id),
                    (unsigned long long)was->run);
     } else if (now->run < was->run) {
-        broken(o, "job %s: run %llu follows run %llu", name_of(j, id),
-               (unsigned long long)now->run, (unsigned long long)was->run);
+        broken(o, "job %s: run %llu follows run %llu", name_of(j, id), (unsigned long long)now->run,
+               (unsigned long long)was->run);
     }
 }
 
@@ -813,6 +816,11 @@ void oracle_led(struct oracle *o, uint64_t incarnation)
     }
 }
 
+void oracle_deposed(struct oracle *o, uint64_t incarnation)
+{
+    o->deposed[o->deposed_n++ % DEPOSED] = incarnation;
+}
+
 void oracle_before_reload(struct oracle *o)
 {
     o->loading = true;
@@ -923,7 +931,8 @@ static void judge_unnamed(struct oracle *o, uint64_t peer, int64_t at_ms)
         const struct job *j = l->peer == peer && !l->over ? job_of(o, l->job, false) : NULL;
         if (j && j->exists && j->r.phase == 2 && fence_eq(j->r.fence, l->fence) &&
             at_ms - l->beat_ms > 3 * SILENCE_MS)
-            broken(o, "a lease of job %s is kept by a worker that does not name it", name_of(j, id));
+            broken(o, "a lease of job %s is kept by a worker that does not name it",
+                   name_of(j, id));
     }
 }
 
@@ -1051,8 +1060,8 @@ void oracle_executed(struct oracle *o, struct str task, uint64_t tokens_in, uint
 static bool living(struct oracle *o, const struct lease *l, int64_t at_ms)
 {
     int64_t heard = (int64_t)*slot(&o->heard, l->peer);
-    return !l->over && at_ms - heard < SILENCE_MS - NEAR_MS && at_ms - l->beat_ms < SILENCE_MS - NEAR_MS &&
-           at_ms - l->since_ms < l->total_ms - NEAR_MS;
+    return !l->over && at_ms - heard < SILENCE_MS - NEAR_MS &&
+           at_ms - l->beat_ms < SILENCE_MS - NEAR_MS && at_ms - l->since_ms < l->total_ms - NEAR_MS;
 }
 
 static void said_task_docs(struct oracle *o, const struct msg_TASK *m, const struct job *j,
@@ -1079,7 +1088,8 @@ static void said_task_docs(struct oracle *o, const struct msg_TASK *m, const str
             continue;
         snprintf(hex, sizeof hex, "%016llx", (unsigned long long)o->steps[i].hash);
         if (!holds_text(steps, hex))
-            broken(o, "task %.*s was given without the acknowledged call %s", STR_ARG(m->task), hex);
+            broken(o, "task %.*s was given without the acknowledged call %s", STR_ARG(m->task),
+                   hex);
     }
 }
 
@@ -1088,7 +1098,8 @@ static void said_task(struct oracle *o, uint64_t peer, const struct msg_TASK *m,
 {
     struct task_key k;
     struct str fence = { (const char *)&m->fence, sizeof m->fence };
-    uint64_t key = digest(m->task), mine = oracle_digest(key, (struct str){ (const char *)&peer, 8 });
+    uint64_t key = digest(m->task),
+             mine = oracle_digest(key, (struct str){ (const char *)&peer, 8 });
     if (!task_key_parse(m->task, &k))
         broken(o, "a task has the key %.*s", STR_ARG(m->task));
     uint64_t *used = slot(&o->fences, digest(fence));
@@ -1284,6 +1295,10 @@ void oracle_said(struct oracle *o, uint64_t incarnation, uint64_t peer, const st
     if (m->epoch != incarnation && m->type != MSG_REFUSED)
         broken(o, "%s does not carry its broker's epoch", msg_name(m->type));
     o->now_ms = at_ms;
+    for (uint32_t i = 0; i < DEPOSED && m->type != MSG_REFUSED; i++) {
+        if (incarnation && o->deposed[i] == incarnation)
+            broken(o, "a broker that knows that it was replaced says %s", msg_name(m->type));
+    }
     if (m->type == MSG_CALLED)
         said_called(o, &m->CALLED, frames, n);
     if (incarnation != o->leader)
@@ -1325,13 +1340,14 @@ void oracle_stuck(const struct oracle *o, char *out, size_t size)
         const struct job *j = &o->jobs[i];
         if (!unfinished(j))
             continue;
-        snprintf(out, size,
-                 "%u jobs; job %s in state %d at %llu/%llu/%llu, phase %llu, attempts %llu, crashes "
-                 "%llu, %llu asks",
-                 oracle_open(o), name_of(j, id), (int)j->r.state, (unsigned long long)j->r.run,
-                 (unsigned long long)j->r.round, (unsigned long long)j->r.stage,
-                 (unsigned long long)j->r.phase, (unsigned long long)j->r.attempts,
-                 (unsigned long long)j->r.crashes, (unsigned long long)j->r.open_asks);
+        snprintf(
+            out, size,
+            "%u jobs; job %s in state %d at %llu/%llu/%llu, phase %llu, attempts %llu, crashes "
+            "%llu, %llu asks",
+            oracle_open(o), name_of(j, id), (int)j->r.state, (unsigned long long)j->r.run,
+            (unsigned long long)j->r.round, (unsigned long long)j->r.stage,
+            (unsigned long long)j->r.phase, (unsigned long long)j->r.attempts,
+            (unsigned long long)j->r.crashes, (unsigned long long)j->r.open_asks);
         return;
     }
 }

@@ -22,7 +22,7 @@ struct server {
     bool replicated;
     struct written *lag, **lag_end;
     uint32_t lag_n;
-    int64_t lock_until_ms;
+    int64_t lock_until_ms; /* wall clock, as Redis keeps the end of a key */
     bool down;
     uint64_t downs;
     uint64_t life; /* connections of an earlier life are broken */
@@ -175,19 +175,24 @@ bool server_is_down(const struct server *s)
     return s->down;
 }
 
+static int64_t wall_ms(const struct server *s)
+{
+    return 1700000000000 + now_ms(s) + s->w->wall_skew_ms;
+}
+
 enum status server_lead(struct server *s, const char *name, const char *dead, struct epoch *epoch,
                         struct err *err)
 {
     struct store_fake *f = &s->store;
     if (s->down)
         return err_set(err, ERR_UNAVAILABLE, "connection refused");
-    if (f->holder[0] && (now_ms(s) > s->lock_until_ms || strcmp(f->holder, dead) == 0))
+    if (f->holder[0] && (wall_ms(s) > s->lock_until_ms || strcmp(f->holder, dead) == 0))
         f->holder[0] = '\0';
-    f->now_ms = 1700000000000 + now_ms(s) + s->w->wall_skew_ms;
+    f->now_ms = wall_ms(s);
     enum status st = store_fake_lead(f, name, epoch, err);
     if (st != OK)
         return st;
-    s->lock_until_ms = now_ms(s) + STORE_LEASE_MS;
+    s->lock_until_ms = wall_ms(s) + STORE_LEASE_MS;
     keep(s, epoch, 0, (struct str){ 0 });
     oracle_led(s->w->oracle, epoch->incarnation);
     world_trace(s->w, "%s leads", name);
@@ -199,7 +204,7 @@ enum status server_renew(struct server *s, const struct epoch *epoch, struct err
     const struct epoch *e = &s->store.epoch;
     if (e->generation != epoch->generation || e->incarnation != epoch->incarnation)
         return err_set(err, ERR_DENIED, "another broker leads: %s", s->store.holder);
-    s->lock_until_ms = now_ms(s) + STORE_LEASE_MS;
+    s->lock_until_ms = wall_ms(s) + STORE_LEASE_MS;
     return OK;
 }
 

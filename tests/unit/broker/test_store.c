@@ -5,7 +5,7 @@
 
 #include "broker/redis_conn.h"
 #include "broker/store_fake.h"
-#include "broker/store_redis.h"
+#include "broker/store_redis_in.h"
 #include "common/mp.h"
 
 #include <inttypes.h>
@@ -30,8 +30,10 @@ struct both {
     struct epoch epoch, fake_epoch;
     uint64_t turn, events, seed;
     uint64_t versions[16]; /* of the jobs, 0: not there */
-    uint32_t ops, refused[4];
+    uint32_t ops, refused[9];
+    struct redis_conn *side; /* plants what a broker never would */
     int answers;
+    bool tame; /* plant nothing */
     enum status last;
     char text[256];
     bool lost;
@@ -110,6 +112,7 @@ static int teardown(void **s)
 {
     struct both *b = *s;
     store_redis_free(b->redis);
+    redis_conn_close(b->side);
     mux_free(b->mux);
     store_fake_fini(&b->fake);
     rig_close(&b->rig);
@@ -324,8 +327,10 @@ static void add_op(struct both *b, struct batch *batch, uint64_t versions[16])
     }
 }
 
-static const char *const refusals[] = { "CONFLICT", "MISSING", "GAP", "UNKNOWN" };
+static const char *const refusals[] = { "CONFLICT", "MISSING", "GAP",    "UNKNOWN",  "FENCED",
+                                        "TYPE",     "ORDER",   "NOPERM", "MALFORMED" };
 
+/* Both stores give the same reason. Being fenced is told in another form to people. */
 static void count_refusal(struct both *b, const char *text)
 {
     size_t i = 0;
@@ -333,7 +338,176 @@ static void count_refusal(struct both *b, const char *text)
         i++;
     if (i == COUNT(refusals))
         fail_msg("refused as %s", text);
+    bool fenced = strcmp(refusals[i], "FENCED") == 0;
+    if (fenced ? b->last != ERR_DENIED : !strstr(b->text, refusals[i]))
+        fail_msg("memory: %s; Redis: %s", text, b->text);
     b->refused[i]++;
+}
+
+/* ---- what a broker never does, planted ----------------------------------------------------- */
+
+static void side(struct both *b, const char *a, const char *x, const char *y, const char *z)
+{
+    struct err err = { 0 };
+    struct str argv[] = { str_of(a), str_of(x), str_of(y), str_of(z) };
+    if (!b->side) {
+        struct redis_url url;
+        assert_int_equal(redis_url_parse(b->rig.redis_url, &url, &err), OK);
+        b->side = redis_conn_open(&url, &err);
+        assert_non_null(b->side);
+    }
+    redisReply *r = redis_conn_ask(b->side, z ? 4 : 3, argv, &err);
+    assert_non_null(r);
+    if (r->type == REDIS_REPLY_ERROR && !strstr(r->str, "no such key"))
+        fail_msg("%s %s: %s", a, x, r->str);
+    freeReplyObject(r);
+}
+
+/* A key of a wrong type, for one batch. */
+static void alien(struct both *b, const char *key, bool on)
+{
+    char full[128], kept[128];
+    snprintf(full, sizeof full, "%s%s", prefix, key);
+    snprintf(kept, sizeof kept, "kept:%s", key);
+    if (on) {
+        side(b, "RENAME", full, kept, NULL);
+        if (key[0] == 'j')
+            side(b, "LPUSH", full, "a list", NULL);
+        else
+            side(b, "SET", full, "a string", NULL);
+    } else {
+        side(b, "DEL", full, full, NULL);
+        side(b, "RENAME", kept, full, NULL);
+    }
+    store_fake_alien(&b->fake, key, on);
+}
+
+enum plant {
+    PLANT_NOTHING,
+    PLANT_UNKNOWN,
+    PLANT_MALFORMED,
+    PLANT_ORDER,
+    PLANT_NOPERM,
+    PLANT_TYPE,
+    PLANT_FENCED,
+    PLANT_GAP
+};
+
+static void plant_event(struct both *b, struct batch *batch)
+{
+    struct fx event = { .kind = FX_EVENT, .job = 3, .name = "job.state", .bytes = str_of("\x80") };
+    (void)b;
+    batch_add(batch, &event, NULL);
+}
+
+/* An operation in which one thing is not what it should be. */
+static void plant_malformed(struct both *b, struct batch *batch)
+{
+    static const char *const bad[] = {
+        "\x91\xa1"
+        "d", /* nothing after it */
+        "\x93\xa1"
+        "d\xa1"
+        "1\xa1"
+        "f", /* one too few */
+        "\x94\xa1"
+        "d\xa1"
+        "1\xa1"
+        "f\x07", /* a number for bytes */
+        "\x92\xa1"
+        "s\xa1"
+        "1", /* bytes for a number */
+        "\x94\xa1"
+        "r\xa1"
+        "1\x91\x05\xa0", /* a number in a list of names */
+        "\x94\xa1"
+        "r\xa1"
+        "1\xa1"
+        "x\xa0", /* bytes for a list */
+        "\x94\xa1"
+        "x\xa1"
+        "1\xa1"
+        "f\xff", /* minus one field */
+        "\x98\xa1"
+        "j\xa1"
+        "1\xa0\xa1"
+        "1\xa1"
+        "r\x91\xa1"
+        "x\x90\xa0", /* an index without score */
+        "\x94\xa1"
+        "e\xa3"
+        "1-x\xa1"
+        "e\x01", /* an event's id */
+    };
+    const char *one = bad[chance(b, COUNT(bad))];
+    buf_append(&batch->ops, one, strlen(one));
+    batch->n++;
+}
+
+static const char *plant_alien(struct both *b, struct batch *batch)
+{
+    static const char *const keys[] = { "d:", "j:", "x:open", "e", "blobs", "pipelines" };
+    static char key[64];
+    uint32_t no = chance(b, COUNT(keys));
+    char id[ID_CHARS + 1];
+    id_text(9, id); /* of no other operation */
+    snprintf(key, sizeof key, "%s%s", keys[no], no < 2 ? id : "");
+    struct fx record = { .kind = FX_RECORD, .job = 9, .version = 1, .bytes = str_of("r") };
+    struct fx doc = { .kind = FX_DOC, .job = 9, .field = str_of("f"), .bytes = str_of("b") };
+    if (no == 0)
+        batch_add(batch, &doc, NULL);
+    record.add = no == 2 ? 2 : 0; /* open */
+    if (no == 1 || no == 2)
+        batch_add(batch, &record, NULL);
+    if (no == 3)
+        plant_event(b, batch);
+    if (no == 4)
+        batch_blob(batch, str_of(blobs[0]), str_of("blob"));
+    if (no == 5)
+        batch_pipeline(batch, 1, str_of("p"));
+    return key;
+}
+
+static uint64_t plant(struct both *b, enum plant what, struct batch *batch, const char **key)
+{
+    uint64_t events = b->events;
+    if (what == PLANT_UNKNOWN) { /* what comes before it must not be written */
+        mp_array(&batch->ops, 2);
+        mp_z(&batch->ops, "?");
+        mp_z(&batch->ops, "x");
+        batch->n++;
+    } else if (what == PLANT_MALFORMED) {
+        plant_malformed(b, batch);
+    } else if (what == PLANT_ORDER) {
+        b->events = chance(b, 2);
+        plant_event(b, batch);
+        plant_event(b, batch);
+        b->events = events;
+    } else if (what == PLANT_NOPERM) {
+        plant_event(b, batch);
+        side(b, "ACL", "SETUSER", "default", "-xadd");
+        memcpy(b->fake.denied, "e", 2);
+    } else if (what == PLANT_TYPE) {
+        *key = plant_alien(b, batch);
+        alien(b, *key, true);
+    } else if (what == PLANT_FENCED) {
+        b->redis->epoch.incarnation++;
+        b->fake_epoch.incarnation++;
+    }
+    return what == PLANT_GAP ? b->turn + 2 + chance(b, 3) : b->turn + 1;
+}
+
+static void unplant(struct both *b, enum plant what, const char *key)
+{
+    if (what == PLANT_NOPERM) {
+        side(b, "ACL", "SETUSER", "default", "+xadd");
+        b->fake.denied[0] = '\0';
+    } else if (what == PLANT_TYPE) {
+        alien(b, key, false);
+    } else if (what == PLANT_FENCED) {
+        b->redis->epoch.incarnation--;
+        b->fake_epoch.incarnation--;
+    }
 }
 
 static void one_batch(struct both *b)
@@ -341,7 +515,7 @@ static void one_batch(struct both *b)
     struct batch batch;
     struct buf bytes;
     struct err err = { 0 };
-    uint64_t versions[16], turn = b->turn + 1;
+    uint64_t versions[16], turn;
     memcpy(versions, b->versions, sizeof versions);
     batch_init(&batch, &b->epoch, &b->events, (int64_t)chance(b, 1000), 1000000);
     buf_init(&bytes, BATCH_MAX);
@@ -349,18 +523,19 @@ static void one_batch(struct both *b)
         add_op(b, &batch, versions);
         b->ops++;
     }
-    if (chance(b, 20) == 0) { /* what comes before it must not be written */
-        mp_array(&batch.ops, 2);
-        mp_z(&batch.ops, "?");
-        mp_z(&batch.ops, "x");
-        batch.n++;
+    enum plant what =
+        b->tame || chance(b, 2) ? PLANT_NOTHING : (enum plant)chance(b, PLANT_GAP + 1);
+    const char *key = NULL;
+    turn = plant(b, what, &batch, &key);
+    for (uint32_t n = chance(b, 3); n > 0; n--) { /* the error is in the middle */
+        add_op(b, &batch, versions);
+        b->ops++;
     }
     assert_int_equal(batch_encode(&batch, &bytes), OK);
-    if (chance(b, 30) == 0)
-        turn += 1 + chance(b, 3); /* a gap */
     enum status fake = store_fake_commit(&b->fake, &b->fake_epoch, turn, buf_get(&bytes), &err);
     assert_int_equal(b->store.ops->commit(b->store.self, turn, buf_get(&bytes)), OK);
     wait_answer(b);
+    unplant(b, what, key);
     if ((fake == OK) != (b->last == OK))
         fail_msg("memory: %s (%s); Redis: %s (%s)", status_name(fake), err.text,
                  status_name(b->last), b->text);
@@ -402,6 +577,23 @@ static void the_same_trace_gives_the_same_content(void **s)
     expect_same_content(b);
 }
 
+/* A commit is never half made for want of memory: it is made whole, above the limit. */
+static void out_of_memory_refuses_no_commit(void **s)
+{
+    struct both *b = *s;
+    for (int i = 0; i < 200; i++)
+        one_batch(b);
+    side(b, "CONFIG", "SET", "maxmemory", "1");
+    uint64_t turn = b->turn;
+    b->tame = true;
+    for (int i = 0; i < 400; i++)
+        one_batch(b); /* where memory accepts, Redis does */
+    assert_true(b->turn > turn + 50);
+    lead(b);
+    side(b, "CONFIG", "SET", "maxmemory", "0");
+    expect_same_content(b);
+}
+
 /* ---- the leader --------------------------------------------------------------------------- */
 
 static void one_leader_at_a_time(void **s)
@@ -423,6 +615,32 @@ static void one_leader_at_a_time(void **s)
     assert_int_equal(b->last, ERR_DENIED); /* deposed, and told by whom */
     assert_non_null(strstr(b->text, "ipc:///there"));
     store_redis_free(second);
+}
+
+/* The name of a library is made of its text: what bears another text bears another name. */
+static void expect_name_of_code(struct redis_conn *c, const char *name)
+{
+    struct err err = { 0 };
+    struct str argv[] = { str_of("FUNCTION"), str_of("LIST"), str_of("LIBRARYNAME"), str_of(name),
+                          str_of("WITHCODE") };
+    redisReply *r = redis_conn_ask(c, 5, argv, &err);
+    struct buf text;
+    char hex[HASH_HEX + 1];
+    assert_int_equal(r->elements, 1);
+    const redisReply *lib = r->element[0];
+    const char *at = lib->element[lib->elements - 1]->str, *mark, *own = name + strlen("pawl_");
+    buf_init(&text, 1 << 20);
+    while ((mark = strstr(at, own)) != NULL) {
+        buf_append(&text, at, (size_t)(mark - at));
+        buf_str(&text, "@HASH@");
+        at = mark + strlen(own);
+    }
+    buf_str(&text, at);
+    struct hash h = hash_of(buf_get(&text));
+    hash_hex(&h, hex);
+    assert_memory_equal(hex, own, 12);
+    buf_fini(&text);
+    freeReplyObject(r);
 }
 
 static void rule8_store_code_has_a_version(void **s)
@@ -447,6 +665,8 @@ static void rule8_store_code_has_a_version(void **s)
     for (size_t i = 0; i < r->elements; i++) {
         const char *name = r->element[i]->element[1]->str;
         assert_true(strcmp(name, "pawl_other") == 0 || strlen(name) == strlen("pawl_") + 12);
+        if (strcmp(name, "pawl_other") != 0)
+            expect_name_of_code(c, name);
     }
     freeReplyObject(r);
     redis_conn_close(c);
@@ -497,6 +717,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(the_same_trace_gives_the_same_content),
+        TEST(out_of_memory_refuses_no_commit),
         TEST(one_leader_at_a_time),
         TEST(rule8_store_code_has_a_version),
         TEST(a_lost_connection_is_told_once),
