@@ -359,7 +359,7 @@ static enum status check_record(const struct store_fake *f, struct op *op, struc
     snprintf(key, sizeof key, "b:%.*s", STR_ARG(blob));
     const struct fake_key *k = look(f, key);
     if (blob.n && !known(seen, key) && !(k && k->n))
-        return refuse(err, "MISSING", key);
+        return err_set(err, ERR_UNAVAILABLE, "MISSING blob %.*s", STR_ARG(blob));
     enum status st = typed_indexes(f, &indexes, true, err);
     if (st == OK)
         st = typed_indexes(f, &indexes, false, err);
