@@ -33,17 +33,17 @@ bool job_begun(const struct job *j)
     return j->stage > 0 || j->round > 1 || j->main.since_ms != 0;
 }
 
-bool job_wall_runs(const struct job *j)
+bool job_wall_runs(const struct core *c, const struct job *j)
 {
     return !job_state_ended(j->state) && j->state != JOB_WAITING && j->state != JOB_PAUSED &&
-           job_begun(j);
+           job_begun(j) && !(j->state == JOB_QUEUED && sched_halted(c, j));
 }
 
-/* The wall budget stands still until a worker has begun, while the user is to act, and after the
- * end. */
+/* The wall budget stands still until a worker has begun, while the user is to act or its queue is
+ * paused, and after the end. */
 void job_wall_check(struct core *c, struct job *j)
 {
-    if (!job_wall_runs(j)) {
+    if (!job_wall_runs(c, j)) {
         j->wall_used_ms = job_wall_used(j, c->wall_ms);
         j->wall_from_ms = 0;
         if (!job_state_ended(j->state))

@@ -129,6 +129,8 @@ void batch_add(struct batch *b, const struct fx *fx, char id[EVENT_ID_MAX])
         put_id(b, fx->job);
         mp_str(&b->ops, (struct str){ fx->field.p, fx->field.n - 1 }); /* "…#0" without its 0 */
         mp_uint(&b->ops, fx->count);
+    } else if (fx->kind == FX_HALTS) {
+        batch_pipeline(b, 0, fx->bytes); /* hashes are never 0 */
     }
 }
 

@@ -3,6 +3,7 @@
 #include "broker/core_in.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct sums {
@@ -10,6 +11,7 @@ struct sums {
     uint32_t ready[LANES_MAX], running[LANES_MAX], delayed[LANES_MAX];
     uint64_t held; /* leases of connected workers */
     uint64_t timers, ended;
+    uint32_t *projects; /* tasks of stages that are held */
 };
 
 static void check_task(const struct core *c, const struct task *t, struct sums *s)
@@ -26,6 +28,7 @@ static void check_task(const struct core *c, const struct task *t, struct sums *
         assert(t->timer.slot == HEAP_NONE);
     } else if (t->phase == PHASE_LEASED) {
         s->running[lane]++;
+        s->projects[t->job->project_no] += t->kind == TASK_STAGE;
         assert(t->timer.slot != HEAP_NONE && t->timer.kind == TIMER_LEASE);
         assert(t->timer.at_ms > c->now_ms && t->timer.at_ms <= t->until_ms);
         assert(!t->peer || roster_find(c, t->peer));
@@ -50,11 +53,19 @@ static void check_phase(const struct job *j)
     assert((j->state == JOB_DELAYED) == (p == PHASE_DELAYED));
 }
 
+/* A job that nothing holds back but the slots of its stage: there are none. */
+static void check_why(const struct core *c, const struct job *j)
+{
+    if (j->state == JOB_QUEUED && sched_obstacle(c, &j->main) == WHY_SLOTS)
+        assert(!roster_pick(c, j->main.def->lane));
+}
+
 static void check_job(const struct core *c, const struct job *j, struct sums *s)
 {
-    bool ended = job_state_ended(j->state), still = !job_wall_runs(j);
+    bool ended = job_state_ended(j->state), still = !job_wall_runs(c, j);
     assert(idmap_get(&c->jobs, j->id) == j);
     check_phase(j);
+    check_why(c, j);
     assert(j->run >= 1 && j->round >= 1 && j->round <= j->budget.rounds);
     assert(ended || j->stage < j->pipe->stages_n);
     assert(j->main.run == j->run || ended);
@@ -101,9 +112,14 @@ void core_check(const struct core *c)
     size_t at = 0;
     const struct job *j;
     memset(&s, 0, sizeof s);
+    s.projects = calloc(c->projects_n + 1, sizeof *s.projects);
+    assert(s.projects);
     while ((j = idmap_next(&c->jobs, &at)) != NULL)
         check_job(c, j, &s);
     assert(check_peers(c, &s) == s.held);
+    for (uint32_t i = 0; i < c->projects_n; i++)
+        assert(c->projects[i]->running == s.projects[i]);
+    free(s.projects);
     for (uint32_t i = 0; i < c->lanes_n; i++) {
         assert(c->lanes[i].ready.len == s.ready[i]);
         assert(c->lanes[i].running == s.running[i]);
@@ -112,5 +128,6 @@ void core_check(const struct core *c)
     for (int i = 0; i < JOB_STATES; i++)
         assert(c->counts.by_state[i] == s.states[i]);
     assert(c->ended.len == s.ended);
+    assert(sched_quiet(c));
     assert(c->timers.len == s.timers);
 }

@@ -30,6 +30,8 @@ static enum status take_pipeline(struct core *c, struct pipeline *p, struct err 
 
 enum status core_load_pipeline(struct core *c, struct str bytes, struct err *err)
 {
+    if (halts_are(bytes))
+        return halts_load(c, bytes, err);
     struct pipeline *p = pipeline_decode(bytes, err);
     if (!p)
         return err->status;
@@ -119,6 +121,7 @@ void core_free(struct core *c)
     prefix_fini(&c->by_prefix);
     projects_free(c);
     free(c->dirty);
+    free(c->halts);
     heap_fini(&c->timers);
     heap_fini(&c->ended);
     free(c);
@@ -213,6 +216,7 @@ void core_loaded(struct core *c, int64_t now_ms, int64_t wall_ms)
     c->now_ms = now_ms;
     c->wall_ms = wall_ms;
     c->stall_ms = INT64_MIN;
+    halts_apply(c);
     size_t at = 0;
     struct job *j;
     while ((j = idmap_next(&c->jobs, &at)) != NULL)
@@ -476,7 +480,12 @@ bool core_stage_at(const struct core *c, uint32_t i, struct core_stage *out)
         return false;
     const struct lane *l = &c->lanes[i];
     *out = (struct core_stage){
-        .name = l->name, .ready = l->ready.len, .running = l->running, .delayed = l->delayed
+        .name = l->name,
+        .ready = l->ready.len,
+        .running = l->running,
+        .delayed = l->delayed,
+        .limit = l->rule ? l->rule->limit : 0,
+        .paused = l->paused,
     };
     for (const struct peer_state *p = c->workers; p; p = p->next) {
         if (!(p->serves >> i & 1))

@@ -27,7 +27,7 @@ struct core_conf {
 struct core *core_new(const struct core_conf *conf, struct err *err);
 void core_free(struct core *c); /* NULL is fine */
 
-/* Recovery, before the first step: pipelines first, then every record. */
+/* Recovery, before the first step: pipelines (and what is paused) first, then every record. */
 enum status core_load_pipeline(struct core *c, struct str bytes, struct err *err) MUST_USE;
 enum status core_load_job(struct core *c, struct str record, struct err *err) MUST_USE;
 /* After the last record: leases get their full grace, delays and questions their deadlines. */
@@ -81,6 +81,8 @@ void core_check(const struct core *c);
 struct core_stage {
     const char *name;
     uint32_t ready, running, delayed, workers;
+    uint32_t limit; /* tasks at once; 0: none */
+    bool paused;
     uint64_t slots, credit;
 };
 bool core_stage_at(const struct core *c, uint32_t i, struct core_stage *out);
@@ -98,6 +100,40 @@ enum status core_find(const struct core *c, struct str prefix, struct str access
                       uint64_t *id) MUST_USE;
 /* The job, for reading only, valid until the next step. NULL: unknown. */
 const struct job *core_job(const struct core *c, uint64_t id);
+/* The one condition that a job waits for; what is free of it goes on. */
+#define WHYS(X)                                                                                    \
+    X(ENDED, "ended")                                                                              \
+    X(RUNNING, "running")                                                                          \
+    X(RETURN, "return")                 /* name: its worker */                                     \
+    X(ANSWER, "answer")                 /* name: the question; until_ms: the default holds */      \
+    X(PAUSED, "paused")                                                                            \
+    X(START, "start")                   /* until_ms */                                             \
+    X(BACKOFF, "backoff")               /* until_ms, name: what failed */                          \
+    X(ASKED, "asked")                   /* until_ms, name: what its worker said */                 \
+    X(PROJECT_PAUSED, "project-paused")                                                            \
+    X(STAGE_PAUSED, "stage-paused")                                                                \
+    X(NO_WORKER, "no-worker")                                                                      \
+    X(PROJECT_LIMIT, "project-limit")   /* n of `of` run */                                        \
+    X(STAGE_LIMIT, "stage-limit")                                                                  \
+    X(SLOTS, "slots")                   /* n: its position among `of` */
+enum why_kind {
+#define X(id, code) WHY_##id,
+    WHYS(X)
+#undef X
+};
+const char *why_code(enum why_kind k);
+struct why { /* strings are valid until the next step */
+    enum why_kind kind;
+    const char *stage, *project, *name;
+    int64_t until_ms; /* wall clock; 0: not by itself */
+    uint32_t n, of;
+};
+void core_why(const struct core *c, const struct job *j, struct why *out);
+/* … as a map {code, text, stage, project, until_ms, n, of}, appended to out. */
+void core_why_map(const struct core *c, const struct job *j, struct buf *out);
+/* Paused stages and projects: a map {stages, projects}, appended to out. */
+bool core_halts_good(struct str bytes); /* as kept in the store */
+void core_halts_map(const struct core *c, struct buf *out);
 /* Is the task held under this fence? */
 bool core_leased(struct core *c, struct str task, struct fence fence);
 /* Every lease of a job; of all jobs with 0. */

@@ -15,6 +15,7 @@ struct lane {
     struct queue ready;
     const struct stage_rule *rule; /* NULL: none */
     bool calls; /* the lane of tool calls */
+    bool paused;
     struct heap seats; /* of all workers that serve it: who gets the next task is on top */
     uint32_t running, delayed;
 };
@@ -72,6 +73,8 @@ struct core {
     struct project **projects; /* by number; 0: all beyond PROJECTS_MAX */
     uint32_t projects_n, projects_cap;
     struct idmap by_project; /* hash of the name -> struct project */
+    char *halts; /* as loaded, until core_loaded() */
+    size_t halts_n;
     struct heap timers; /* struct timer */
     struct heap ended;  /* job->wall by ended_ms */
     int64_t now_ms, wall_ms;
@@ -96,7 +99,7 @@ void job_end(struct core *c, struct job *j, enum job_state state, const char *re
              struct effects *fx);
 void job_new_run(struct core *c, struct job *j, const char *reason, struct effects *fx);
 bool job_begun(const struct job *j);
-bool job_wall_runs(const struct job *j);
+bool job_wall_runs(const struct core *c, const struct job *j);
 void job_wall_check(struct core *c, struct job *j);
 void job_start_later(struct core *c, struct job *j, const char *reason, struct effects *fx);
 void job_forget(struct core *c, struct job *j, struct effects *fx);
@@ -165,6 +168,12 @@ void on_cancel(struct core *c, const struct event *ev, struct effects *fx);
 void on_retry(struct core *c, const struct event *ev, struct effects *fx);
 void on_pause(struct core *c, const struct event *ev, struct effects *fx);
 
+/* ---- halts.c: paused stages and projects */
+bool halts_are(struct str bytes); /* or a pipeline? */
+enum status halts_load(struct core *c, struct str bytes, struct err *err);
+void halts_apply(struct core *c);
+void on_halt(struct core *c, const struct event *ev, struct effects *fx);
+
 /* ---- telling.c: events of the history */
 void tell_state(struct core *c, const struct job *j, enum job_state from, struct effects *fx);
 void tell_start(struct core *c, const struct task *t, struct effects *fx);
@@ -195,6 +204,11 @@ void projects_free(struct core *c);
 /* A worker and its next task, which is out of its queue and charged to its project. NULL: no task
  * can be given to anybody. */
 struct task *sched_next(struct core *c, struct peer_state **p);
+/* What keeps a ready task from being given out now: WHY_SLOTS if nothing but those before it. */
+enum why_kind sched_obstacle(const struct core *c, const struct task *t);
+bool sched_quiet(const struct core *c); /* nothing can be given to anybody */
+bool sched_halted(const struct core *c, const struct job *j); /* its stage or project is paused */
+void sched_turn(struct core *c, struct project *p); /* after something that may close or open it */
 void sched_queue(struct core *c, struct task *t);   /* it waits for a worker */
 void sched_unqueue(struct core *c, struct task *t); /* fine when absent */
 void sched_held(struct core *c, struct task *t);    /* a worker has it … */

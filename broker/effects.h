@@ -14,6 +14,7 @@ enum fx_kind {
     FX_DOC,    /* store a document: job, field, bytes */
     FX_UNDOC,  /* delete the fields of a finished task's steps: job, field (prefix), count */
     FX_RECORD, /* store a job's record: job, bytes, index changes */
+    FX_HALTS,  /* store what is paused: bytes */
     FX_FORGET, /* delete a job and all that belongs to it */
     FX_EVENT,  /* history: name, job, facts */
     FX_LIVE,   /* for those who watch now, not kept: name, job, facts; of TOKENS peer and task */

@@ -128,7 +128,7 @@ static bool needs_turn(const struct effects *fx)
     for (uint32_t i = 0; i < fx->n; i++) {
         enum fx_kind k = fx->v[i].kind;
         if (fx->v[i].guarded || k == FX_RECORD || k == FX_DOC || k == FX_UNDOC || k == FX_EVENT ||
-            k == FX_FORGET)
+            k == FX_FORGET || k == FX_HALTS)
             return true;
     }
     return false;

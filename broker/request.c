@@ -454,6 +454,10 @@ static void resume(struct core *c, struct job *j, struct effects *fx)
 void on_pause(struct core *c, const struct event *ev, struct effects *fx)
 {
     const struct msg_PAUSE *m = &ev->msg->PAUSE;
+    if (m->stage.n || m->project.n) {
+        on_halt(c, ev, fx);
+        return;
+    }
     struct job *j = find(c, ev, m->req, m->job, fx);
     if (!j)
         return;

@@ -101,22 +101,48 @@ void projects_free(struct core *c)
     idmap_fini(&c->by_project);
 }
 
-/* ---- limits ------------------------------------------------------------------------------- */
+/* ---- what holds a task back --------------------------------------------------------------- */
 
-/* After something changed that closes a project or opens it again. */
-static void turn_project(struct core *c, struct project *p)
+static enum why_kind project_obstacle(const struct project *p)
 {
-    bool closed = p->paused || (p->limit > 0 && p->running >= p->limit);
+    if (p->paused)
+        return WHY_PROJECT_PAUSED;
+    return p->limit > 0 && p->running >= p->limit ? WHY_PROJECT_LIMIT : WHY_SLOTS;
+}
+
+static enum why_kind stage_obstacle(const struct core *c, uint32_t lane)
+{
+    const struct lane *l = &c->lanes[lane];
+    if (l->paused)
+        return WHY_STAGE_PAUSED;
+    if (roster_serving(c, lane) == 0)
+        return WHY_NO_WORKER;
+    return l->rule && l->rule->limit > 0 && l->running >= l->rule->limit ? WHY_STAGE_LIMIT
+                                                                         : WHY_SLOTS;
+}
+
+enum why_kind sched_obstacle(const struct core *c, const struct task *t)
+{
+    enum why_kind stage = stage_obstacle(c, t->def->lane),
+                  project = c->lanes[t->def->lane].ready.always
+                                ? WHY_SLOTS
+                                : project_obstacle(project_at(c, t->job));
+    return project == WHY_PROJECT_PAUSED || stage == WHY_SLOTS ? project : stage;
+}
+
+bool sched_halted(const struct core *c, const struct job *j)
+{
+    return project_at(c, j)->paused || c->lanes[j->main.def->lane].paused;
+}
+
+void sched_turn(struct core *c, struct project *p)
+{
+    bool closed = project_obstacle(p) != WHY_SLOTS;
     if (closed == p->closed)
         return;
     p->closed = closed;
     for (uint32_t i = 0; i < c->lanes_n; i++)
         queue_turn(&c->lanes[i].ready, p);
-}
-
-static bool lane_open(const struct lane *l)
-{
-    return !l->rule || l->rule->limit == 0 || l->running < l->rule->limit;
 }
 
 void sched_queue(struct core *c, struct task *t)
@@ -136,7 +162,7 @@ void sched_held(struct core *c, struct task *t)
     if (t->kind != TASK_STAGE)
         return;
     p->running++;
-    turn_project(c, p);
+    sched_turn(c, p);
 }
 
 void sched_let_go(struct core *c, struct task *t)
@@ -146,7 +172,7 @@ void sched_let_go(struct core *c, struct task *t)
     if (t->kind != TASK_STAGE)
         return;
     p->running--;
-    turn_project(c, p);
+    sched_turn(c, p);
 }
 
 /* ---- the next task ------------------------------------------------------------------------ */
@@ -154,7 +180,17 @@ void sched_let_go(struct core *c, struct task *t)
 static bool can_give(const struct core *c, uint32_t lane)
 {
     const struct lane *l = &c->lanes[lane];
-    return l->ready.len > 0 && queue_top(&l->ready) && lane_open(l) && roster_pick(c, lane);
+    return l->ready.len > 0 && queue_top(&l->ready) && stage_obstacle(c, lane) == WHY_SLOTS &&
+           roster_pick(c, lane);
+}
+
+bool sched_quiet(const struct core *c)
+{
+    for (uint32_t i = 0; i < c->lanes_n; i++) {
+        if (can_give(c, i))
+            return false;
+    }
+    return true;
 }
 
 /* Tool calls first: a worker waits for each of them. */

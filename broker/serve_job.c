@@ -93,7 +93,8 @@ static void on_lists(void *ctx, enum status st, struct buf *frames, uint32_t n)
     }
     assert(n == 3);
     buf_init(&frame, PAWL_FRAME_MAX);
-    map_row(&frame, r->job, MAP_JOB_REST + 4);
+    const struct job *now = core_job(r->b->core, r->id);
+    map_row(&frame, r->job, MAP_JOB_REST + 4 + (now != NULL));
     map_job_rest(&frame, r->job, r->b->wall_ms);
     put_items(&frame, "ledger", &frames[0]);
     put_items(&frame, "comments", &frames[1]);
@@ -101,6 +102,10 @@ static void on_lists(void *ctx, enum status st, struct buf *frames, uint32_t n)
     mp_z(&frame, "documents");
     mp_array(&frame, r->documents_n);
     buf_view(&frame, buf_get(&r->documents));
+    if (now) {
+        mp_z(&frame, "why");
+        core_why_map(r->b->core, now, &frame);
+    }
     if (frame.status == OK) {
         struct str f = buf_get(&frame);
         loop_say(r->b, r->conn, &m, &f, 1);

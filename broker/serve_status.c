@@ -78,7 +78,7 @@ static void put_stages(struct broker *b, struct buf *out)
     mp_z(out, "stages");
     mp_array(out, n);
     for (uint32_t i = 0; i < n && core_stage_at(b->core, i, &s); i++) {
-        mp_map(out, 7);
+        mp_map(out, 9);
         pair_z(out, "stage", s.name);
         pair_uint(out, "ready", s.ready);
         pair_uint(out, "running", s.running);
@@ -86,6 +86,9 @@ static void put_stages(struct broker *b, struct buf *out)
         pair_uint(out, "workers", s.workers);
         pair_uint(out, "slots", s.slots);
         pair_uint(out, "credit", s.credit);
+        pair_uint(out, "limit", s.limit);
+        mp_z(out, "paused");
+        mp_bool(out, s.paused);
     }
 }
 
@@ -113,7 +116,7 @@ void serve_status(struct broker *b, struct conn *c, uint64_t req)
     snprintf(epoch, sizeof epoch, "%" PRIu64 "-%016" PRIx64, b->epoch.generation,
              b->epoch.incarnation);
     buf_init(&map, PAWL_FRAME_MAX);
-    mp_map(&map, 9);
+    mp_map(&map, 9 + (b->core != NULL));
     pair_z(&map, "version", PAWL_VERSION);
     pair_z(&map, "endpoint", peer_endpoint(b->peer));
     pair_z(&map, "epoch", epoch);
@@ -127,6 +130,10 @@ void serve_status(struct broker *b, struct conn *c, uint64_t req)
     pair_uint(&map, "workers", n.workers);
     pair_uint(&map, "clients", n.clients);
     put_counters(b, &n, &map);
+    if (b->core) {
+        mp_z(&map, "paused");
+        core_halts_map(b->core, &map);
+    }
     answer(b, c, req, &map);
 }
 

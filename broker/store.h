@@ -50,7 +50,7 @@ struct store_ops {
      * leads (err names it). ERR_UNAVAILABLE: not there, loading, read-only, no memory…: try again.
      * ERR_CONFIG: it will never work. Everything in flight before is forgotten. */
     enum status (*lead)(void *self, struct epoch *epoch, struct err *err);
-    /* Every pipeline, then every record; blocks. */
+    /* Every pipeline (number 0: what is paused, halts.c), then every record; blocks. */
     enum status (*load)(void *self, store_load_fn *pipeline, store_load_fn *job, void *ctx,
                         struct err *err);
     /* Start to commit. The batch is copied. */

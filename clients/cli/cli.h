@@ -58,5 +58,6 @@ int cmd_submit(struct cli *cli);
 int cmd_up(struct cli *cli);
 int cmd_version(struct cli *cli);
 int cmd_watch(struct cli *cli);
+int cmd_why(struct cli *cli);
 int cmd_workers(struct cli *cli);
 #endif

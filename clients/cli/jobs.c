@@ -225,16 +225,157 @@ int cmd_retry(struct cli *cli)
     return tell_each(cli, &m, cli->args.words_n, "begins a new run");
 }
 
+/* A stage or a project. */
+static int switch_queue(struct cli *cli, bool hold)
+{
+    const char *stage = cli_flag(cli, FLAG_STAGE), *project = cli_flag(cli, FLAG_PROJECT);
+    struct msg m = { .type = MSG_PAUSE, .PAUSE = { .hold = hold } };
+    struct talk talk;
+    struct err err = { 0 };
+    m.PAUSE.stage = str_of(stage);
+    m.PAUSE.project = str_of(project);
+    enum status st = talk_open(&talk, cli->conf, patience(cli), false, &err);
+    if (st == OK)
+        st = talk_ask(&talk, &m, NULL, 0, true, &err);
+    if (st == OK)
+        out_note(cli, "%s %s %s", stage ? "stage" : "project", stage ? stage : project,
+                 hold ? "is paused" : "goes on");
+    talk_close(&talk);
+    return st == OK ? 0 : out_error(cli, &err);
+}
+
+static void print_paused(struct cli *cli, json_t *paused)
+{
+    static const char *const heads[] = { "PAUSED", "NAME" }, *const kinds[] = { "stages", "projects" };
+    struct table t;
+    size_t n = 0;
+    if (out_is_json(cli)) {
+        out_json(cli, "Paused", json_incref(paused));
+        return;
+    }
+    if (cli->form == FORM_TABLE)
+        table_init(&t, heads, COUNT(heads));
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        const json_t *list = js_list(paused, kinds[k]);
+        for (size_t i = 0; i < js_count(list); i++, n++) {
+            const char *name = json_string_value(js_at(list, i));
+            if (cli->form == FORM_TABLE) {
+                table_cell(&t, k ? "project" : "stage");
+                table_cell(&t, name);
+            } else {
+                printf("%s\n", name);
+            }
+        }
+    }
+    if (cli->form == FORM_TABLE && n > 0)
+        table_print(&t, cli);
+    else if (cli->form == FORM_TABLE)
+        buf_fini(&t.cells);
+    if (n == 0 && cli->form == FORM_TABLE)
+        out_note(cli, "no stage and no project is paused; `pawl ps --state paused` lists jobs");
+}
+
+static int list_paused(struct cli *cli)
+{
+    struct msg m = { .type = MSG_STATUS };
+    struct talk talk;
+    struct err err = { 0 };
+    json_t *map = NULL;
+    enum status st = talk_open(&talk, cli->conf, patience(cli), false, &err);
+    if (st == OK)
+        st = talk_ask(&talk, &m, NULL, 0, true, &err);
+    if (st == OK)
+        st = talk_map(&talk, &map, &err);
+    if (st == OK)
+        print_paused(cli, (json_t *)(uintptr_t)js_obj(map, "paused"));
+    json_decref(map);
+    talk_close(&talk);
+    return st == OK ? 0 : out_error(cli, &err);
+}
+
+static int hold(struct cli *cli, bool hold, const char *done)
+{
+    struct msg m = { .type = MSG_PAUSE, .PAUSE = { .hold = hold } };
+    int jobs = cli->args.words_n, stage = cli_has(cli, FLAG_STAGE),
+        project = cli_has(cli, FLAG_PROJECT);
+    struct err err = { 0 };
+    if ((jobs > 0) + stage + project > 1 || (!hold && jobs + stage + project == 0)) {
+        err_set(&err, ERR_USAGE, "jobs, a --stage or a --project: one of them");
+        return out_error(cli, &err);
+    }
+    if (jobs > 0)
+        return tell_each(cli, &m, jobs, done);
+    return stage || project ? switch_queue(cli, hold) : list_paused(cli);
+}
+
 int cmd_pause(struct cli *cli)
 {
-    struct msg m = { .type = MSG_PAUSE, .PAUSE = { .hold = true } };
-    return tell_each(cli, &m, cli->args.words_n, "is held");
+    return hold(cli, true, "is held");
 }
 
 int cmd_resume(struct cli *cli)
 {
-    struct msg m = { .type = MSG_PAUSE, .PAUSE = { .hold = false } };
-    return tell_each(cli, &m, cli->args.words_n, "goes on");
+    return hold(cli, false, "goes on");
+}
+
+/* ---- why ------------------------------------------------------------------------------------- */
+
+/* The broker answers nothing about jobs while its store is away: then that is the condition. */
+static json_t *why_store(const struct err *err)
+{
+    json_t *why = json_object();
+    js_set_z(why, "code", "store");
+    struct buf b;
+    buf_init(&b, 2048);
+    buf_printf(&b, "the store is away: %s", err->text);
+    js_set_z(why, "text", buf_z(&b));
+    buf_fini(&b);
+    return why;
+}
+
+static void print_why(struct cli *cli, json_t *why)
+{
+    struct buf b;
+    int64_t until = js_int(why, "until_ms", 0);
+    if (out_is_json(cli)) {
+        out_json(cli, "Why", json_incref(why));
+        return;
+    }
+    if (cli->form == FORM_ID) {
+        printf("%s\n", js_str(why, "code"));
+        return;
+    }
+    buf_init(&b, 8192);
+    text_of(&b, why, "text");
+    if (until > 0) {
+        buf_str(&b, ", until ");
+        text_when(&b, until);
+    }
+    printf("%s\n", buf_z(&b));
+    buf_fini(&b);
+}
+
+int cmd_why(struct cli *cli)
+{
+    struct talk talk;
+    struct err err = { 0 };
+    json_t *job = NULL, *why = NULL;
+    enum status st = talk_open(&talk, cli->conf, patience(cli), false, &err);
+    bool greeted = st == OK;
+    if (st == OK)
+        st = talk_show(&talk, cli_word(cli, 0), &job, &err);
+    if (st == OK)
+        why = json_incref((json_t *)(uintptr_t)js_obj(job, "why"));
+    else if (greeted && st == ERR_UNAVAILABLE)
+        why = why_store(&err);
+    if (why)
+        print_why(cli, why);
+    else if (st == OK)
+        st = err_set(&err, ERR_UNAVAILABLE, "the broker does not say: it is of an older version");
+    json_decref(why);
+    json_decref(job);
+    talk_close(&talk);
+    return why ? 0 : out_error(cli, &err);
 }
 
 int cmd_comment(struct cli *cli)

@@ -15,6 +15,7 @@ struct request {
     bool hold;
     char job[16], text[64];
     int64_t start_ms; /* SUBMIT */
+    int queue; /* PAUSE: -1 a job, a stage, or RULED_STAGES and a project */
     int blob; /* SUBMIT with a workspace, PUT: which; -1: none */
 };
 
@@ -77,7 +78,14 @@ static void say(struct client *c, const struct request *r)
     } else if (r->type == MSG_RETRY) {
         m.RETRY = (struct msg_RETRY){ r->req, job };
     } else if (r->type == MSG_PAUSE) {
-        m.PAUSE = (struct msg_PAUSE){ r->req, job, r->hold };
+        char project[16] = "";
+        if (r->queue >= RULED_STAGES)
+            snprintf(project, sizeof project, "p%d", r->queue - RULED_STAGES);
+        m.PAUSE = (struct msg_PAUSE){ .req = r->req, .job = job, .hold = r->hold };
+        m.PAUSE.project = str_of(project);
+        m.PAUSE.stage = str_of(r->queue >= 0 && !project[0] ? stage_names[r->queue] : "");
+        end_say(&c->end, &m, NULL, 0);
+        return;
     } else if (r->type == MSG_COMMENT) {
         m.COMMENT = (struct msg_COMMENT){ r->req, job, text };
     } else if (r->type == MSG_ASK) {
@@ -105,10 +113,12 @@ static void again(struct world *w, void *ctx, uint64_t req)
 
 static struct request *request(struct client *c, enum msg_type type)
 {
-    for (uint32_t i = 0; i < REQUESTS; i++) {
+    /* Submissions that wait for others to end must not keep out what lets those go on. */
+    uint32_t n = type == MSG_SUBMIT ? REQUESTS - 6 : REQUESTS;
+    for (uint32_t i = 0; i < n; i++) {
         if (c->r[i].req)
             continue;
-        c->r[i] = (struct request){ .req = ++c->end.w->names, .type = type, .blob = -1 };
+        c->r[i] = (struct request){ .req = ++c->end.w->names, .type = type, .queue = -1, .blob = -1 };
         world_in(c->end.w, 1, again, c, c->r[i].req);
         return &c->r[i];
     }
@@ -148,6 +158,16 @@ static void about_a_job(struct client *c)
     snprintf(r->text, sizeof r->text, "text %llu", (unsigned long long)r->req);
 }
 
+/* Stages and projects are paused rarely, and resumed more often. */
+static void about_a_queue(struct client *c, int queue, bool hold)
+{
+    struct request *r = request(c, MSG_PAUSE);
+    if (!r)
+        return;
+    r->queue = queue;
+    r->hold = hold;
+}
+
 static void wish(struct world *w, void *ctx, uint64_t arg)
 {
     struct client *c = ctx;
@@ -158,6 +178,9 @@ static void wish(struct world *w, void *ctx, uint64_t arg)
         submit(c, c->keys++);
     else if (c->keys && chance_below(w, 4) == 0)
         submit(c, chance_below(w, c->keys));
+    else if (chance_below(w, 8) == 0)
+        about_a_queue(c, (int)chance_below(w, RULED_STAGES + w->conf.projects),
+                      chance_below(w, 3) == 0);
     else
         about_a_job(c);
     int64_t most = c->keys < w->conf.jobs ? 100000 : 600000;
@@ -258,6 +281,10 @@ static void let_go_on(struct world *w, void *ctx, uint64_t arg)
     char id[16];
     bool ended, paused;
     (void)arg;
+    for (uint32_t i = 0; i < RULED_STAGES + w->conf.projects; i++) {
+        if (oracle_halted(w->oracle, i))
+            about_a_queue(c, (int)i, false);
+    }
     for (uint32_t i = 0; i < oracle_jobs(w->oracle); i++) {
         if (!oracle_job_at(w->oracle, i, id, &ended, &paused) || ended || !paused)
             continue;

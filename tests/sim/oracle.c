@@ -93,6 +93,7 @@ struct lease {
 
 struct request {
     uint64_t peer, req, run, pauses;
+    int queue; /* PAUSE of a stage or a project */
     enum msg_type type;
     char job[16], text[64], hash[HASH_HEX + 1];
     bool hold;
@@ -140,6 +141,8 @@ struct oracle {
     uint32_t *touched;
     size_t touched_n, touched_cap;
     uint32_t skipped[STAGES][PROJECTS][PROJECTS];
+    uint32_t halted, halted_before; /* bit per stage, then per project; before this commit */
+    uint32_t switches[STAGES + PROJECTS]; /* pauses and resumes heard */
     struct credit credits[PEERS];
     uint32_t credits_n;
     struct oracle_counts n;
@@ -618,6 +621,32 @@ static void cell_doc(struct oracle *o, uint64_t id, const char *field, struct st
     }
 }
 
+static int queue_of(struct str stage, struct str project)
+{
+    for (int i = 0; stage.n && i < STAGES; i++) {
+        if (str_is(stage, stages[i]))
+            return i;
+    }
+    return project.n ? STAGES + (project.p[project.n - 1] - '0') % PROJECTS : -1;
+}
+
+/* {stages: [name…], projects: [name…]} */
+static void cell_halts(struct oracle *o, struct str bytes)
+{
+    struct reader r = { .bad = false };
+    struct str none = { 0 };
+    mp_init(&r.in, bytes);
+    o->halted = 0;
+    pass(&r, 2);
+    for (uint32_t n = value(&r).n; n && !r.bad; n--)
+        o->halted |= 1u << queue_of(value(&r).str, none);
+    pass(&r, 1);
+    for (uint32_t n = value(&r).n; n && !r.bad; n--)
+        o->halted |= 1u << queue_of(none, value(&r).str);
+    if (r.bad)
+        broken(o, "the record of what is paused cannot be read");
+}
+
 static void cell_index(struct oracle *o, const char *index, const char *id, bool in)
 {
     static const char *const names[] = { "all", "open", "ended", "waiting", "delayed", "failed" };
@@ -640,6 +669,8 @@ void oracle_cell(struct oracle *o, const char *key, const char *field, struct st
             cell_record(o, id, v);
         else
             cell_doc(o, id, field, v);
+    } else if (strcmp(key, "pipelines") == 0 && strspn(field, "0") == 16 && v.p) {
+        cell_halts(o, v);
     } else if (key[0] == 'x' && key[1] == ':') {
         cell_index(o, key + 2, field, v.p != NULL);
     }
@@ -700,6 +731,8 @@ static void count_held(const struct oracle *o, struct held *h)
 
 static bool at_limit(const struct oracle *o, const struct held *h, uint32_t project)
 {
+    if ((o->halted | o->halted_before) >> (STAGES + project) & 1)
+        return true;
     uint32_t limit = o->conf.rules.limit[project];
     return limit && h->most[project] >= limit;
 }
@@ -708,6 +741,11 @@ static void judge_limits(struct oracle *o, const struct job *j, const struct hel
 {
     const struct oracle_rules *r = &o->conf.rules;
     char id[16];
+    uint32_t halted = o->halted & o->halted_before;
+    if (halted >> (STAGES + j->project) & 1)
+        broken(o, "job %s was given to a worker while its project is paused", name_of(j, id));
+    if (j->r.stage < STAGES && halted >> j->r.stage & 1)
+        broken(o, "job %s was given to a worker while its stage is paused", name_of(j, id));
     if (r->limit[j->project] && h->project[j->project] > r->limit[j->project])
         broken(o, "job %s was given to a worker beyond the limit of its project", name_of(j, id));
     if (j->r.stage < STAGES && r->stage_limit[j->r.stage] &&
@@ -784,6 +822,7 @@ void oracle_committed(struct oracle *o, uint64_t incarnation, uint64_t turn)
     }
     o->touched_n = 0;
     o->written = 0;
+    o->halted_before = o->halted;
 }
 
 void oracle_refused(struct oracle *o)
@@ -826,6 +865,7 @@ void oracle_before_reload(struct oracle *o)
     o->loading = true;
     o->fell++;
     o->steps_n = o->leases_n = 0;
+    o->halted = 0;
     memset(o->once.keys, 0, o->once.cap * sizeof *o->once.keys);
     memset(o->once.values, 0, o->once.cap * sizeof *o->once.values);
     o->once.n = 0;
@@ -841,6 +881,7 @@ void oracle_before_reload(struct oracle *o)
 void oracle_reloaded(struct oracle *o)
 {
     o->loading = false;
+    o->halted_before = o->halted;
     o->touched_n = 0;
     o->written = 0;
     oracle_restart(o);
@@ -970,6 +1011,9 @@ static void keep_request(struct oracle *o, uint64_t peer, const struct msg *m, s
     if (m->type == MSG_PAUSE) {
         r->hold = m->PAUSE.hold;
         r->pauses = j ? ++j->pauses : 0;
+        r->queue = queue_of(m->PAUSE.stage, m->PAUSE.project);
+        if (r->queue >= 0)
+            r->pauses = ++o->switches[r->queue];
         if (j && !m->PAUSE.hold)
             j->resumed_ms = o->now_ms;
     }
@@ -1250,6 +1294,10 @@ static void said_okay(struct oracle *o, uint64_t peer, const struct msg_OKAY *m)
         if (!o->conf.look(o->conf.ctx, key, "").p)
             broken(o, "the blob %s was acknowledged and is not stored", r->hash);
     }
+    if (r && r->type == MSG_PAUSE && r->queue >= 0 && r->pauses == o->switches[r->queue] &&
+        r->hold != (o->halted >> r->queue & 1))
+        broken(o, "%s %d was to be %s and is not", r->queue < STAGES ? "stage" : "project",
+               r->queue % STAGES, r->hold ? "paused" : "resumed");
     if (!j || !j->exists)
         return;
     if (r->type == MSG_CANCEL && kinds[j->r.state] != ENDED && j->r.run == r->run)
@@ -1350,6 +1398,11 @@ void oracle_stuck(const struct oracle *o, char *out, size_t size)
             (unsigned long long)j->r.crashes, (unsigned long long)j->r.open_asks);
         return;
     }
+}
+
+bool oracle_halted(const struct oracle *o, uint32_t queue)
+{
+    return o->halted >> queue & 1;
 }
 
 uint32_t oracle_jobs(const struct oracle *o)

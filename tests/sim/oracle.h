@@ -56,6 +56,8 @@ uint64_t oracle_digest(uint64_t have, struct str bytes);
 uint32_t oracle_open(const struct oracle *o); /* jobs that have not ended, and asks */
 void oracle_stuck(const struct oracle *o, char *out, size_t size); /* names one */
 bool oracle_job_at(const struct oracle *o, uint32_t i, char id[16], bool *ended, bool *paused);
+/* Is this stage paused, or this project (counted from RULED_STAGES)? */
+bool oracle_halted(const struct oracle *o, uint32_t queue);
 uint32_t oracle_jobs(const struct oracle *o);
 struct oracle_counts {
     uint64_t commits, records, tasks, committed, accepted, exhausted, failed, cancelled;

@@ -390,6 +390,186 @@ static void waiting_costs_no_wall_time(void **s)
     assert_true(job_state_ended(state(w, id)));
 }
 
+/* ---- pause and why ------------------------------------------------------------------------ */
+
+static enum why_kind why(struct world *w, struct job_id id)
+{
+    struct why out;
+    core_why(w->core, job(w, id), &out);
+    return out.kind;
+}
+
+static bool pause_said(struct world *w, struct msg_PAUSE p, const char *role, const char *access)
+{
+    struct msg m = { .type = MSG_PAUSE, .PAUSE = p };
+    struct event ev = { .kind = EV_MSG,
+                        .peer = 99,
+                        .msg = &m,
+                        .role = str_of(role),
+                        .access = str_of(access) };
+    m.PAUSE.req = ++w->req;
+    if (!core_peer_known(w->core, 99))
+        client(w, 99);
+    world_step(w, &ev);
+    return world_read(w, 99, MSG_OKAY) != NULL;
+}
+
+static void pause_what(struct world *w, const char *stage, const char *project, bool hold)
+{
+    struct msg_PAUSE p = { .hold = hold, .stage = str_of(stage), .project = str_of(project) };
+    assert_true(pause_said(w, p, "", ""));
+}
+
+/* For every condition: it is named, and when it alone is taken away, the task is given out. */
+static void why_names_what_holds_it_back(void **s)
+{
+    static const struct project_rule projects[] = { { .name = "a", .weight = 1, .limit = 1 } };
+    static const struct stage_rule stages[] = { { .name = "parse", .limit = 2 } };
+    struct world *w = *s;
+    struct held h[4];
+    rules(w, (struct sched_rules){ stages, 1, projects, 1 });
+    struct job_id a1 = submit_as(w, (struct wish){ .project = "a", .key = "1" }),
+                  a2 = submit_as(w, (struct wish){ .project = "a", .key = "2" }),
+                  b1 = submit_as(w, (struct wish){ .project = "b", .key = "1" }),
+                  b2 = submit_as(w, (struct wish){ .project = "b", .key = "2" });
+    assert_int_equal(why(w, a1), WHY_NO_WORKER);
+    pause_what(w, "", "a", true);
+    assert_int_equal(why(w, a1), WHY_PROJECT_PAUSED);
+    assert_int_equal(why(w, b1), WHY_NO_WORKER);
+    pause_what(w, "", "b", true);
+    pause_what(w, "parse", "", true);
+    worker(w, 1, all_stages, 16);
+    assert_false(take(w, 1, &h[0]));
+    pause_what(w, "parse", "", false);
+    assert_false(take(w, 1, &h[0]));
+    pause_what(w, "", "a", false);
+    assert_true(take(w, 1, &h[0])); /* a1 */
+    assert_int_equal(why(w, a1), WHY_RUNNING);
+    assert_int_equal(why(w, a2), WHY_PROJECT_LIMIT);
+    assert_int_equal(why(w, b1), WHY_PROJECT_PAUSED);
+    pause_what(w, "parse", "", true);
+    assert_int_equal(why(w, b1), WHY_PROJECT_PAUSED);
+    assert_int_equal(why(w, a2), WHY_STAGE_PAUSED);
+    pause_what(w, "", "b", false);
+    assert_int_equal(why(w, b1), WHY_STAGE_PAUSED);
+    pause_what(w, "parse", "", false);
+    assert_true(take(w, 1, &h[1])); /* b1 */
+    assert_int_equal(why(w, b2), WHY_STAGE_LIMIT);
+    assert_false(take(w, 1, &h[2]));
+    struct msg full = { .type = MSG_READY, .READY = { 0, h[1].m.seq } };
+    world_say(w, 1, &full);
+    finish(w, 1, &h[1], 1); /* b goes on: the only slot is taken by the next stage */
+    assert_true(take(w, 1, &h[1]));
+    assert_int_equal(why(w, b2), WHY_SLOTS);
+    struct why out;
+    core_why(w->core, job(w, b2), &out);
+    assert_int_equal(out.n, 1);
+    assert_int_equal(failed(w, 1, &h[0], "retryable", 0)[0], 'c');
+    assert_int_equal(why(w, a1), WHY_BACKOFF);
+    core_why(w->core, job(w, a1), &out);
+    assert_true(out.until_ms > w->wall_ms);
+    struct buf map;
+    buf_init(&map, 65536);
+    for (int i = 0; i < 2; i++)
+        core_why_map(w->core, job(w, i ? a1 : b2), &map);
+    assert_int_equal(map.status, OK);
+    buf_fini(&map);
+}
+
+static void why_of_jobs_that_are_not_queued(void **s)
+{
+    struct world *w = *s;
+    struct held h;
+    struct asked q = { str_of("q1"), str_of("?"), str_of("no"), { "\x80", 1 }, 0 };
+    struct job_id id = submit_as(w, (struct wish){ .project = "a", .key = "1" }),
+                  late = submit_as(w, (struct wish){ .project = "a",
+                                                     .key = "2",
+                                                     .start_ms = w->wall_ms + 5000 });
+    assert_int_equal(why(w, late), WHY_START);
+    worker(w, 1, all_stages, 1);
+    assert_true(take(w, 1, &h));
+    struct outcome o = { .docs = "brief questions", .measures = -1, .asked = &q, .asked_n = 1 };
+    assert_string_equal(done(w, 1, &h, o), "committed");
+    assert_int_equal(why(w, id), WHY_ANSWER);
+    struct msg_PAUSE p = { .job = str_of(id.text), .hold = true };
+    assert_true(pause_said(w, p, "", ""));
+    assert_int_equal(why(w, id), WHY_PAUSED);
+    struct msg m = { .type = MSG_CANCEL, .CANCEL = { ++w->req, str_of(id.text), str_of("") } };
+    world_say(w, 99, &m);
+    assert_int_equal(why(w, id), WHY_ENDED);
+    world_pass(w, 6000);
+    struct msg ready = { .type = MSG_READY, .READY = { 1, 1 } };
+    world_say(w, 1, &ready);
+    assert_int_equal(why(w, late), WHY_RUNNING);
+    world_restart(w);
+    assert_int_equal(why(w, late), WHY_RETURN);
+}
+
+static void pauses_survive_a_restart(void **s)
+{
+    struct world *w = *s;
+    struct held h;
+    batch(w, "a", 2);
+    pause_what(w, "parse", "", true);
+    pause_what(w, "", "a", true);
+    world_restart(w);
+    worker(w, 1, all_stages, 2);
+    assert_false(take(w, 1, &h));
+    pause_what(w, "parse", "", false);
+    world_restart(w);
+    worker(w, 2, all_stages, 2);
+    assert_false(take(w, 2, &h));
+    pause_what(w, "", "a", false);
+    assert_true(take(w, 2, &h));
+    world_restart(w);
+    struct buf map;
+    buf_init(&map, 4096);
+    core_halts_map(w->core, &map);
+    assert_true(core_halts_good(buf_get(&map)));
+    assert_int_equal(map.len, 1 + 7 + 1 + 9 + 1); /* nothing is paused */
+    buf_fini(&map);
+}
+
+/* A paused project costs its jobs no wall time, also over a restart. */
+static void wall_time_stands_still_while_paused(void **s)
+{
+    struct world *w = *s;
+    struct job_id id = submit_as(w, (struct wish){ .project = "a", .key = "1" });
+    worker(w, 1, "parse", 1);
+    next_project(w, 1);
+    world_pass(w, 60000);
+    pause_what(w, "", "a", true);
+    int64_t used = job_wall_used(job(w, id), w->wall_ms);
+    assert_in_range(used, 60000, 61000);
+    world_pass(w, w->conf.budget.wall_ms);
+    world_restart(w);
+    world_pass(w, w->conf.budget.wall_ms);
+    assert_int_equal(state(w, id), JOB_QUEUED);
+    assert_int_equal(job_wall_used(job(w, id), w->wall_ms), used);
+    pause_what(w, "", "a", false);
+    world_pass(w, 30000);
+    assert_in_range(job_wall_used(job(w, id), w->wall_ms), used + 30000, used + 31000);
+}
+
+static void who_may_pause(void **s)
+{
+    struct world *w = *s;
+    struct msg_PAUSE stage = { .hold = true, .stage = str_of("parse") },
+                     project = { .hold = true, .project = str_of("a") },
+                     both = { .hold = true, .stage = str_of("parse"), .project = str_of("a") },
+                     unknown = { .hold = true, .stage = str_of("pars") },
+                     call = { .hold = true, .stage = str_of("call") };
+    assert_false(pause_said(w, stage, "client", ""));
+    assert_false(pause_said(w, stage, "client:a", "a"));
+    assert_true(pause_said(w, stage, "admin", ""));
+    assert_true(pause_said(w, project, "client", ""));
+    assert_true(pause_said(w, project, "client:a", "a"));
+    assert_false(pause_said(w, project, "client:b", "b"));
+    assert_false(pause_said(w, both, "", ""));
+    assert_false(pause_said(w, unknown, "", ""));
+    assert_false(pause_said(w, call, "", ""));
+}
+
 /* ---- the queue alone ---------------------------------------------------------------------- */
 
 enum { TASKS = 60, FLOWS = 4 };
@@ -496,6 +676,11 @@ int main(void)
         T(limit_of_a_project),
         T(limit_of_a_stage),
         T(calls_and_asks_have_no_limit),
+        T(why_names_what_holds_it_back),
+        T(why_of_jobs_that_are_not_queued),
+        T(pauses_survive_a_restart),
+        T(wall_time_stands_still_while_paused),
+        T(who_may_pause),
         T(starts_later),
         T(start_follows_the_clock),
         T(waiting_costs_no_wall_time),
