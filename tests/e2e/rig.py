@@ -81,6 +81,7 @@ class Process:
         self.log = rig.dir / "log" / f"{name}.log"
         self.log.parent.mkdir(exist_ok=True)
         env = {**rig.env, **more.pop("env", {})}
+        self.from_byte = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as out:
             self.child = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                           env=env, cwd=more.pop("cwd", rig.dir), start_new_session=True, **more)
@@ -90,7 +91,8 @@ class Process:
         return self.child.pid
 
     def text(self):
-        return self.log.read_text(errors="replace")
+        """What this process said; an earlier one of its name wrote into the same log."""
+        return self.log.read_bytes()[self.from_byte:].decode(errors="replace")
 
     def wait_text(self, pattern, seconds=None, start=0):
         def look():
