@@ -372,6 +372,7 @@ void job_forget(struct core *c, struct job *j, struct effects *fx)
         if (c->dirty[i] == j)
             c->dirty[i] = NULL;
     }
+    core_not_warm(c, j);
     heap_remove(&c->ended, &j->wall);
     idmap_remove(&c->jobs, j->id);
     prefix_remove(&c->by_prefix, j);

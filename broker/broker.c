@@ -11,6 +11,7 @@
 enum {
     HEARTBEAT_MS = 2000,
     SILENCE_MS = 15000,
+    HOT_JOBS = 1024,
     RETRY_FIRST_MS = 50,
     RETRY_MOST_MS = 1000,
     STEADY_MS = 5000, /* leading for this long, a loss is a new one */
@@ -265,6 +266,7 @@ static void fill_core_conf(struct broker *b)
         .retain_jobs = (uint32_t)conf_int(c, CONF_RETAIN_JOBS),
         .retain_age_ms = conf_int(c, CONF_RETAIN_AGE),
         .open_jobs_max = (uint32_t)conf_int(c, CONF_LIMIT_OPEN_JOBS),
+        .hot_jobs = HOT_JOBS,
         .rules = b->sched.rules,
     };
 }

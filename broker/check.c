@@ -18,7 +18,7 @@ static void check_task(const struct core *c, const struct task *t, struct sums *
 {
     assert(t->def && t->def->lane < c->lanes_n);
     uint32_t lane = t->def->lane;
-    assert((t->ready_slot != HEAP_NONE) == (t->phase == PHASE_READY));
+    assert((t->rank.slot != HEAP_NONE) == (t->phase == PHASE_READY));
     assert(t->attempts <= t->def->attempts);
     assert(t->crashes <= CRASHES_MAX);
     assert(t->steps_n <= PAWL_STEPS_MAX);
@@ -88,6 +88,15 @@ static void check_job(const struct core *c, const struct job *j, struct sums *s)
     }
 }
 
+static void check_cold(const struct core *c, const struct cold *k, struct sums *s)
+{
+    assert(item_cold(idmap_get(&c->jobs, k->id)) == k);
+    assert(k->rank.cold && k->rank.slot != HEAP_NONE && k->lane < c->lanes_n);
+    assert(k->project_no > 0 && k->project_no < c->projects_n);
+    s->states[JOB_QUEUED]++;
+    s->ready[k->lane]++;
+}
+
 static uint64_t check_peers(const struct core *c, struct sums *s)
 {
     uint64_t leases = 0, n = 0;
@@ -110,12 +119,16 @@ void core_check(const struct core *c)
 {
     struct sums s;
     size_t at = 0;
-    const struct job *j;
+    const void *item;
     memset(&s, 0, sizeof s);
     s.projects = calloc(c->projects_n + 1, sizeof *s.projects);
     assert(s.projects);
-    while ((j = idmap_next(&c->jobs, &at)) != NULL)
-        check_job(c, j, &s);
+    while ((item = idmap_next(&c->jobs, &at)) != NULL) {
+        if (item_is_cold(item))
+            check_cold(c, item_cold(item), &s);
+        else
+            check_job(c, item, &s);
+    }
     assert(check_peers(c, &s) == s.held);
     for (uint32_t i = 0; i < c->projects_n; i++)
         assert(c->projects[i]->running == s.projects[i]);

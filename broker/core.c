@@ -99,14 +99,25 @@ static void free_job(struct core *c, struct job *j)
     job_free(j);
 }
 
+static void free_item(struct core *c, void *item)
+{
+    if (!item_is_cold(item)) {
+        free_job(c, item);
+        return;
+    }
+    struct cold *k = item_cold(item);
+    queue_remove_cold(&c->lanes[k->lane].ready, k);
+    free(k);
+}
+
 void core_free(struct core *c)
 {
     if (!c)
         return;
     size_t at = 0;
-    struct job *j;
-    while ((j = idmap_next(&c->jobs, &at)) != NULL)
-        free_job(c, j);
+    void *item;
+    while ((item = idmap_next(&c->jobs, &at)) != NULL)
+        free_item(c, item);
     idmap_fini(&c->jobs);
     roster_free(c);
     struct pipeline *p;
@@ -121,6 +132,8 @@ void core_free(struct core *c)
     prefix_fini(&c->by_prefix);
     projects_free(c);
     free(c->dirty);
+    free(c->warm);
+    models_free(&c->models);
     free(c->halts);
     heap_fini(&c->timers);
     heap_fini(&c->ended);
@@ -152,6 +165,8 @@ enum status core_load_job(struct core *c, struct str record, struct err *err)
         job_free(j);
         return err_set(err, ERR_NOMEM, "out of memory");
     }
+    if (core_load_cold(c, j, record))
+        return OK;
     j->project_no = project_of(c, j->project)->no;
     j->main.def = &j->pipe->stages[whole ? j->stage : j->pipe->stages_n - 1];
     for (struct task *t = j->asks; t; t = t->next)
@@ -218,9 +233,13 @@ void core_loaded(struct core *c, int64_t now_ms, int64_t wall_ms)
     c->stall_ms = INT64_MIN;
     halts_apply(c);
     size_t at = 0;
-    struct job *j;
-    while ((j = idmap_next(&c->jobs, &at)) != NULL)
-        arm(c, j);
+    void *item;
+    while ((item = idmap_next(&c->jobs, &at)) != NULL) {
+        if (item_is_cold(item))
+            core_arm_cold(c, item_cold(item));
+        else
+            arm(c, item);
+    }
 }
 
 struct str core_pipeline(const struct core *c, uint64_t *id)
@@ -423,7 +442,7 @@ void core_step(struct core *c, const struct event *ev, struct effects *fx)
 
 /* ---- sealing a turn ----------------------------------------------------------------------- */
 
-static void seal_job(struct job *j, struct effects *fx)
+static void seal_job(struct core *c, struct job *j, struct effects *fx)
 {
     struct buf b;
     uint32_t want = index_bits(j);
@@ -455,15 +474,18 @@ static void seal_job(struct job *j, struct effects *fx)
     f->changed_ms = j->ended_ms ? j->ended_ms : j->updated_ms;
     j->known = true;
     j->dirty = false;
+    if (!fx->failed)
+        core_freeze(c, j, bytes);
 }
 
 void core_seal(struct core *c, struct effects *fx)
 {
     for (uint32_t i = 0; i < c->dirty_n; i++) {
         if (c->dirty[i])
-            seal_job(c->dirty[i], fx);
+            seal_job(c, c->dirty[i], fx);
     }
     c->dirty_n = 0;
+    core_cool(c);
 }
 
 int64_t core_deadline(const struct core *c)
@@ -505,9 +527,9 @@ struct core_counts core_counts(const struct core *c)
     return n;
 }
 
-const struct job *core_job(const struct core *c, uint64_t id)
+const struct job *core_job(struct core *c, uint64_t id)
 {
-    return idmap_get(&c->jobs, id);
+    return core_get(c, id);
 }
 
 bool core_leased(struct core *c, struct str task, struct fence fence)
@@ -538,18 +560,21 @@ void core_peer_heard(struct core *c, uint64_t peer, int64_t now_ms)
     timer_set(&c->timers, &p->timer, TIMER_PEER, p->heard_ms + c->conf.silence_ms);
 }
 
-static bool may_see(const struct job *j, struct str access)
+static bool may_see(const struct core *c, const void *item, struct str access)
 {
-    return access.n == 0 || str_is(access, j->project);
+    if (access.n == 0)
+        return true;
+    return str_is(access, item_is_cold(item) ? c->projects[item_cold(item)->project_no]->name
+                                             : ((const struct job *)item)->project);
 }
 
 enum status core_find(const struct core *c, struct str prefix, struct str access, uint64_t *id)
 {
     enum { PREFIX_MIN = 4 };
-    struct job *j = NULL, *found = NULL;
+    void *item = NULL, *found = NULL;
     if (id_parse(prefix, id)) {
-        j = idmap_get(&c->jobs, *id);
-        return j && may_see(j, access) ? OK : ERR_NOT_FOUND;
+        item = idmap_get(&c->jobs, *id);
+        return item && may_see(c, item, access) ? OK : ERR_NOT_FOUND;
     }
     if (prefix.n < PREFIX_MIN || prefix.n > ID_CHARS)
         return ERR_NOT_FOUND;
@@ -558,15 +583,15 @@ enum status core_find(const struct core *c, struct str prefix, struct str access
     memcpy(whole, prefix.p, prefix.n);
     if (!id_parse(str_of(whole), &first))
         return ERR_NOT_FOUND;
-    for (j = prefix_chain(&c->by_prefix, first); j; j = j->alike) {
+    for (item = prefix_chain(&c->by_prefix, first); item; item = prefix_next(item)) {
         char text[ID_CHARS + 1];
-        id_text(j->id, text);
-        if (memcmp(text, prefix.p, prefix.n) != 0 || !may_see(j, access))
+        id_text(item_id(item), text);
+        if (memcmp(text, prefix.p, prefix.n) != 0 || !may_see(c, item, access))
             continue;
         if (found)
             return ERR_DATA;
-        found = j;
+        found = item;
     }
-    *id = found ? found->id : 0;
+    *id = found ? item_id(found) : 0;
     return found ? OK : ERR_NOT_FOUND;
 }

@@ -20,6 +20,7 @@ struct core_conf {
     uint32_t retain_jobs;
     int64_t retain_age_ms;
     uint32_t open_jobs_max;
+    uint32_t hot_jobs; /* queues longer than this are kept cold */
     struct sched_rules rules;
 };
 
@@ -98,8 +99,8 @@ void core_workers_map(const struct core *c, int64_t now_ms, struct buf *out);
  * several jobs begin so. `access` as in struct event. */
 enum status core_find(const struct core *c, struct str prefix, struct str access,
                       uint64_t *id) MUST_USE;
-/* The job, for reading only, valid until the next step. NULL: unknown. */
-const struct job *core_job(const struct core *c, uint64_t id);
+/* The job, for reading only, valid until the next step or seal. NULL: unknown. */
+const struct job *core_job(struct core *c, uint64_t id);
 /* The one condition that a job waits for; what is free of it goes on. */
 #define WHYS(X)                                                                                    \
     X(ENDED, "ended")                                                                              \

@@ -84,8 +84,22 @@ struct core {
     uint64_t running_calls;
     struct job **dirty;
     uint32_t dirty_n, dirty_cap;
+    struct models models; /* of cold jobs */
+    struct job **warm;    /* thawed in this turn; NULL: forgotten */
+    uint32_t warm_n, warm_cap;
+    uint32_t cold_loaded; /* queued jobs of the recovery */
     struct core_counts counts;
 };
+
+/* ---- cold jobs: freeze.c. `jobs` and `by_prefix` hold both; see cold.h */
+struct job *core_get(struct core *c, uint64_t id); /* thawed if need be; NULL: there is none */
+struct job *core_thaw(struct core *c, struct cold *k);
+/* Make the job cold if that loses nothing; it may be gone afterwards. */
+void core_freeze(struct core *c, struct job *j, struct str record);
+void core_cool(struct core *c); /* at the end of a turn: freeze again what was thawed for nothing */
+void core_not_warm(struct core *c, const struct job *j);
+bool core_load_cold(struct core *c, struct job *j, struct str record);
+void core_arm_cold(struct core *c, struct cold *k);
 
 /* ---- job lifecycle: advance.c */
 /* The one function that assigns a job's state. `reason` is shown to people. */

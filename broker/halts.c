@@ -145,8 +145,11 @@ static void keep(const struct core *c, struct effects *fx)
 static void check_walls(struct core *c)
 {
     size_t at = 0;
-    struct job *j;
-    while ((j = idmap_next(&c->jobs, &at)) != NULL) {
+    void *item;
+    while ((item = idmap_next(&c->jobs, &at)) != NULL) {
+        struct job *j = item;
+        if (item_is_cold(item)) /* not begun: its wall time stands still anyway */
+            continue;
         if (j->state != JOB_QUEUED || (j->wall_from_ms != 0) == job_wall_runs(c, j))
             continue;
         job_wall_check(c, j);

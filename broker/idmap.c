@@ -54,6 +54,15 @@ bool idmap_put(struct idmap *m, uint64_t id, void *item)
     return true;
 }
 
+void idmap_change(struct idmap *m, uint64_t id, void *item)
+{
+    size_t i = home(m, id);
+    assert(item);
+    while (m->slots[i].id != id)
+        i = (i + 1) & (m->cap - 1);
+    m->slots[i].item = item;
+}
+
 /* Close the gap: entries behind it move up unless they are at home between gap and entry. */
 void idmap_remove(struct idmap *m, uint64_t id)
 {

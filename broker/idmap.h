@@ -18,6 +18,7 @@ struct idmap {
 void idmap_fini(struct idmap *m);
 void *idmap_get(const struct idmap *m, uint64_t id);      /* NULL: absent */
 bool idmap_put(struct idmap *m, uint64_t id, void *item); /* false: no memory */
+void idmap_change(struct idmap *m, uint64_t id, void *item); /* of an id that is there */
 void idmap_remove(struct idmap *m, uint64_t id);          /* fine when absent */
 /* Walk: start with *at = 0; NULL at the end. Removing while walking is not allowed. */
 void *idmap_next(const struct idmap *m, size_t *at);

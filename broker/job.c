@@ -77,7 +77,7 @@ struct job *job_new(uint64_t id)
     j->id = id;
     j->klass = CLASS_NORMAL;
     j->wall = (struct timer){ .slot = HEAP_NONE, .owner = j };
-    j->main = (struct task){ .kind = TASK_STAGE, .job = j, .ready_slot = HEAP_NONE };
+    j->main = (struct task){ .kind = TASK_STAGE, .job = j, .rank.slot = HEAP_NONE };
     j->main.timer = (struct timer){ .slot = HEAP_NONE, .owner = &j->main };
     return j;
 }
@@ -97,7 +97,7 @@ void job_questions_clear(struct job *j)
 
 static void task_fini(struct task *t)
 {
-    assert(t->timer.slot == HEAP_NONE && t->ready_slot == HEAP_NONE && !t->calls);
+    assert(t->timer.slot == HEAP_NONE && t->rank.slot == HEAP_NONE && !t->calls);
     free(t->steps);
     free(t->note);
 }

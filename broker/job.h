@@ -86,6 +86,15 @@ struct failure {
 enum task_kind { TASK_STAGE, TASK_ASK, TASK_CALL };
 enum task_phase { PHASE_IDLE, PHASE_READY, PHASE_LEASED, PHASE_DELAYED };
 
+/* What a ready queue orders by; filled in when something is put there. */
+struct rank {
+    int64_t priority;
+    uint64_t age;
+    uint32_t slot;
+    uint16_t run, round;
+    bool cold; /* inside a struct cold, not a struct task */
+};
+
 struct call; /* lease.c: frame and caller of a call task */
 
 struct task {
@@ -117,7 +126,7 @@ struct task {
     char *note;                           /* where it stands, from BEAT; may be NULL */
     struct task *lease_prev, *lease_next; /* of the same peer */
     struct timer timer;                   /* lease, delay, or the question's deadline */
-    uint32_t ready_slot;                  /* in the ready queue */
+    struct rank rank;                     /* in the ready queue */
     uint64_t age;                         /* order of becoming ready */
     struct task *next;                    /* asks of a job; calls of a caller */
     struct task *calls;                   /* made by this task, transient */
@@ -126,7 +135,7 @@ struct task {
 
 struct job {
     uint64_t id;
-    struct job *alike; /* prefix.c */
+    void *alike; /* prefix.c */
     char *project, *key, *label;
     uint32_t project_no;
     int64_t priority;

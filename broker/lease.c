@@ -19,7 +19,7 @@ void task_init(struct task *t, enum task_kind kind, struct job *j, const struct 
                         .def = def,
                         .run = j->run,
                         .round = j->round,
-                        .ready_slot = HEAP_NONE };
+                        .rank.slot = HEAP_NONE };
     t->timer = (struct timer){ .slot = HEAP_NONE, .owner = t };
 }
 
@@ -405,7 +405,7 @@ static struct task *find_call(const struct job *j, uint32_t number)
 
 struct task *core_task(struct core *c, struct str key, struct task_key *out, struct job **job)
 {
-    *job = task_key_parse(key, out) ? idmap_get(&c->jobs, out->job) : NULL;
+    *job = task_key_parse(key, out) ? core_get(c, out->job) : NULL;
     if (!*job)
         return NULL;
     struct job *j = *job;

@@ -6,16 +6,21 @@
 
 enum { ID_BITS = 60, BITS_LEAST = 6, BITS_MOST = 20 }; /* four characters of five bits */
 
-static struct job **head_of(const struct prefixes *t, uint64_t id)
+static void **head_of(const struct prefixes *t, uint64_t id)
 {
     return &t->heads[id >> (ID_BITS - t->bits)];
 }
 
-static void link_in(struct prefixes *t, struct job *j)
+static void **alike_of(void *item)
 {
-    struct job **head = head_of(t, j->id);
-    j->alike = *head;
-    *head = j;
+    return item_is_cold(item) ? &item_cold(item)->alike : &((struct job *)item)->alike;
+}
+
+static void link_in(struct prefixes *t, void *item)
+{
+    void **head = head_of(t, item_id(item));
+    *alike_of(item) = *head;
+    *head = item;
 }
 
 static bool grow(struct prefixes *t)
@@ -25,9 +30,9 @@ static bool grow(struct prefixes *t)
     if (!wider.heads)
         return false;
     for (size_t i = 0; t->bits && i < (size_t)1 << t->bits; i++) {
-        for (struct job *j = t->heads[i], *next; j; j = next) {
-            next = j->alike;
-            link_in(&wider, j);
+        for (void *item = t->heads[i], *next; item; item = next) {
+            next = *alike_of(item);
+            link_in(&wider, item);
         }
     }
     free(t->heads);
@@ -35,29 +40,45 @@ static bool grow(struct prefixes *t)
     return true;
 }
 
-bool prefix_put(struct prefixes *t, struct job *j)
+bool prefix_put(struct prefixes *t, void *item)
 {
-    assert(j->id >> ID_BITS == 0);
+    assert(item_id(item) >> ID_BITS == 0);
     if ((t->bits == 0 || (t->len >> t->bits && t->bits < BITS_MOST)) && !grow(t))
         return false;
-    link_in(t, j);
+    link_in(t, item);
     t->len++;
     return true;
 }
 
-void prefix_remove(struct prefixes *t, struct job *j)
+static void **place_of(struct prefixes *t, const void *item)
 {
-    struct job **at = head_of(t, j->id);
-    while (*at != j)
-        at = &(*at)->alike;
-    *at = j->alike;
-    j->alike = NULL;
+    void **at = head_of(t, item_id(item));
+    while (*at != item)
+        at = alike_of(*at);
+    return at;
+}
+
+void prefix_remove(struct prefixes *t, void *item)
+{
+    *place_of(t, item) = *alike_of(item);
+    *alike_of(item) = NULL;
     t->len--;
 }
 
-struct job *prefix_chain(const struct prefixes *t, uint64_t first_of_id)
+void prefix_change(struct prefixes *t, void *from, void *to)
+{
+    *alike_of(to) = *alike_of(from);
+    *place_of(t, from) = to;
+}
+
+void *prefix_chain(const struct prefixes *t, uint64_t first_of_id)
 {
     return t->bits ? *head_of(t, first_of_id) : NULL;
+}
+
+void *prefix_next(void *item)
+{
+    return *alike_of(item);
 }
 
 void prefix_fini(struct prefixes *t)

@@ -16,11 +16,21 @@ struct shelf { /* the tasks of one project and class */
     enum job_class klass;
 };
 
+static struct task *task_of(const struct rank *r)
+{
+    return (struct task *)((uintptr_t)r - offsetof(struct task, rank));
+}
+
+static struct cold *cold_of(const struct rank *r)
+{
+    return (struct cold *)((uintptr_t)r - offsetof(struct cold, rank));
+}
+
 static bool before(const void *va, const void *vb)
 {
-    const struct task *a = va, *b = vb;
-    if (a->job->priority != b->job->priority)
-        return a->job->priority > b->job->priority;
+    const struct rank *a = va, *b = vb;
+    if (a->priority != b->priority)
+        return a->priority > b->priority;
     if (a->run != b->run)
         return a->run > b->run;
     if (a->round != b->round)
@@ -28,9 +38,9 @@ static bool before(const void *va, const void *vb)
     return a->age < b->age;
 }
 
-static uint32_t *slot(void *t)
+static uint32_t *slot(void *r)
 {
-    return &((struct task *)t)->ready_slot;
+    return &((struct rank *)r)->slot;
 }
 
 static bool shelf_before(const void *va, const void *vb)
@@ -119,11 +129,9 @@ static void place(struct queue *q, struct shelf *s)
     (void)put;
 }
 
-void queue_put(struct queue *q, struct project *p, struct task *t)
+static void put(struct queue *q, struct shelf *s, struct rank *r)
 {
-    assert(t->ready_slot == HEAP_NONE && p->no == t->job->project_no);
-    struct shelf *s = shelf_make(q, p, t->job->klass);
-    bool put = heap_put(&s->heap, t);
+    bool put = heap_put(&s->heap, r);
     assert(put);
     (void)put;
     q->len++;
@@ -131,15 +139,63 @@ void queue_put(struct queue *q, struct project *p, struct task *t)
         place(q, s);
 }
 
-void queue_remove(struct queue *q, struct task *t)
+void queue_put(struct queue *q, struct project *p, struct task *t)
 {
-    if (t->ready_slot == HEAP_NONE)
-        return;
-    struct shelf *s = shelf_of(q, t);
-    heap_remove(&s->heap, t);
+    assert(t->rank.slot == HEAP_NONE && p->no == t->job->project_no);
+    t->rank = (struct rank){ .priority = t->job->priority,
+                             .age = t->age,
+                             .slot = HEAP_NONE,
+                             .run = (uint16_t)t->run,
+                             .round = (uint16_t)t->round };
+    put(q, shelf_make(q, p, t->job->klass), &t->rank);
+}
+
+void queue_put_cold(struct queue *q, struct project *p, struct cold *k)
+{
+    assert(k->rank.cold && k->rank.slot == HEAP_NONE && p->no == k->project_no);
+    put(q, shelf_make(q, p, (enum job_class)k->klass), &k->rank);
+}
+
+static void change(struct shelf *s, struct rank *from, struct rank *to)
+{
+    assert(s->heap.items[from->slot] == from);
+    s->heap.items[from->slot] = to;
+    to->slot = from->slot;
+    from->slot = HEAP_NONE;
+}
+
+void queue_freeze(struct queue *q, struct task *t, struct cold *k)
+{
+    k->rank = t->rank;
+    k->rank.cold = true;
+    change(shelf_of(q, t), &t->rank, &k->rank);
+}
+
+void queue_thaw(struct queue *q, struct cold *k, struct task *t)
+{
+    t->rank = k->rank;
+    t->rank.cold = false;
+    change(shelf_of(q, t), &k->rank, &t->rank);
+}
+
+static void take_out(struct queue *q, struct shelf *s, struct rank *r)
+{
+    heap_remove(&s->heap, r);
     q->len--;
     if (s->heap.len == 0)
         place(q, s);
+}
+
+void queue_remove(struct queue *q, struct task *t)
+{
+    if (t->rank.slot != HEAP_NONE)
+        take_out(q, shelf_of(q, t), &t->rank);
+}
+
+void queue_remove_cold(struct queue *q, struct cold *k)
+{
+    if (k->rank.slot != HEAP_NONE)
+        take_out(q, shelf_at(q, k->project_no, (enum job_class)k->klass), &k->rank);
 }
 
 static struct shelf *first_shelf(const struct queue *q)
@@ -150,10 +206,22 @@ static struct shelf *first_shelf(const struct queue *q)
     return s;
 }
 
-struct task *queue_top(const struct queue *q)
+const struct rank *queue_next(const struct queue *q)
 {
     const struct shelf *s = first_shelf(q);
     return s ? heap_top(&s->heap) : NULL;
+}
+
+struct task *queue_top(const struct queue *q)
+{
+    const struct rank *r = queue_next(q);
+    return r && !r->cold ? task_of(r) : NULL;
+}
+
+struct cold *queue_top_cold(const struct queue *q)
+{
+    const struct rank *r = queue_next(q);
+    return r && r->cold ? cold_of(r) : NULL;
 }
 
 static uint64_t cost(const struct shelf *s)
@@ -176,7 +244,7 @@ uint64_t queue_take(struct queue *q, uint64_t order)
     assert(s);
     uint64_t start = s->start;
     q->now[s->klass] = start > q->now[s->klass] ? start : q->now[s->klass];
-    queue_remove(q, heap_top(&s->heap));
+    queue_remove(q, task_of(heap_top(&s->heap)));
     charge(q, s, start, order);
     return start;
 }
@@ -190,6 +258,12 @@ void queue_charge(struct queue *q, const struct task *t, uint64_t start, uint64_
         charge(q, s, start, order);
 }
 
+/* The stage that its job is at. */
+static uint32_t stage_at(const struct rank *r)
+{
+    return r->cold ? cold_of(r)->stage : task_of(r)->job->stage;
+}
+
 bool queue_first(const struct queue *a, const struct queue *b)
 {
     const struct shelf *s = first_shelf(a), *r = first_shelf(b);
@@ -197,10 +271,10 @@ bool queue_first(const struct queue *a, const struct queue *b)
         return s->klass < r->klass;
     if (s->project != r->project || s->start != r->start)
         return shelf_before(s, r);
-    const struct task *t = heap_top(&s->heap), *u = heap_top(&r->heap);
-    if (t->job->priority != u->job->priority || t->run != u->run || t->round != u->round)
+    const struct rank *t = heap_top(&s->heap), *u = heap_top(&r->heap);
+    if (t->priority != u->priority || t->run != u->run || t->round != u->round)
         return before(t, u);
-    return t->job->stage != u->job->stage ? t->job->stage > u->job->stage : t->age < u->age;
+    return stage_at(t) != stage_at(u) ? stage_at(t) > stage_at(u) : t->age < u->age;
 }
 
 void queue_turn(struct queue *q, struct project *p)
@@ -218,7 +292,7 @@ static uint32_t ahead_inside(const struct shelf *s, const struct task *t)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->heap.len; i++)
-        n += s->heap.items[i] != t && before(s->heap.items[i], t);
+        n += s->heap.items[i] != &t->rank && before(s->heap.items[i], &t->rank);
     return n;
 }
 

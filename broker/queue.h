@@ -12,15 +12,15 @@
  * Classes are apart: something of a higher class goes before everything of a lower one.
  * Inside a project: priority, then what is furthest (later runs and rounds), then age.
  * The virtual times live in memory: after a restart all projects begin anew, as equals. */
-#include "broker/job.h"
+#include "broker/cold.h"
 
 /* A project in all queues. `closed` is changed by queue_turn() alone. */
 struct project {
     char name[PAWL_NAME_MAX + 1];
     uint32_t no;
-    uint32_t weight;  /* 1 … WEIGHT_MAX */
-    uint32_t limit;   /* tasks at once, in all stages; 0: no limit */
-    uint32_t running; /* tasks held by workers; not calls and asks */
+    uint32_t weight;      /* 1 … WEIGHT_MAX */
+    uint32_t limit;       /* tasks at once, in all stages; 0: no limit */
+    uint32_t running;     /* tasks held by workers; not calls and asks */
     enum job_class klass; /* of its jobs, if their submission does not say */
     bool paused;
     bool closed; /* none of its tasks is given out */
@@ -29,7 +29,7 @@ struct project {
 struct queue {
     struct shelf **shelves; /* by project and class; NULL where there was never anything */
     uint32_t shelves_n;
-    struct heap rings[CLASSES];  /* of the shelves that have something and are not closed */
+    struct heap rings[CLASSES]; /* of the shelves that have something and are not closed */
     uint64_t now[CLASSES];      /* the virtual time of each ring */
     uint32_t len;               /* tasks, also those of closed projects */
     bool always;                /* it does not heed struct project.closed */
@@ -38,9 +38,16 @@ struct queue {
 void queue_init(struct queue *q);
 void queue_fini(struct queue *q); /* of an empty queue */
 void queue_put(struct queue *q, struct project *p, struct task *t);
-void queue_remove(struct queue *q, struct task *t); /* fine when absent */
+void queue_remove(struct queue *q, struct task *t);                      /* fine when absent */
+void queue_put_cold(struct queue *q, struct project *p, struct cold *k); /* its rank is filled in */
+void queue_remove_cold(struct queue *q, struct cold *k);                 /* fine when absent */
+/* The one takes the place of the other, which is in the queue: they are the same job. */
+void queue_freeze(struct queue *q, struct task *t, struct cold *k);
+void queue_thaw(struct queue *q, struct cold *k, struct task *t);
 /* Whose turn it is; NULL: nothing is here, or only what is closed. */
-struct task *queue_top(const struct queue *q);
+const struct rank *queue_next(const struct queue *q);
+struct task *queue_top(const struct queue *q);      /* NULL also when that is cold */
+struct cold *queue_top_cold(const struct queue *q); /* NULL unless it is */
 /* The top is served: remove it and charge its project. `order` grows with each task given out.
  * Returns its virtual start. */
 uint64_t queue_take(struct queue *q, uint64_t order);

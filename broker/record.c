@@ -263,7 +263,7 @@ static void visit_asks(struct rec *r, struct job *j)
             *end = room(r, 1, sizeof **end);
             if (!*end)
                 return;
-            **end = (struct task){ .kind = TASK_ASK, .job = j, .ready_slot = HEAP_NONE };
+            **end = (struct task){ .kind = TASK_ASK, .job = j, .rank.slot = HEAP_NONE };
             (*end)->timer = (struct timer){ .slot = HEAP_NONE, .owner = *end };
         }
         visit_task(r, *end);

@@ -181,7 +181,7 @@ void on_submit(struct core *c, const struct event *ev, struct effects *fx)
         return;
     }
     uint64_t id = job_id_of(project, m->key);
-    struct job *j = idmap_get(&c->jobs, id);
+    struct job *j = core_get(c, id);
     if (j && str_is(m->key, j->key) && str_is(project, j->project)) {
         say_submitted(c, j, ev, true, fx);
     } else if (j) {
@@ -203,7 +203,7 @@ static struct job *find(struct core *c, const struct event *ev, uint64_t req, st
     uint64_t id = 0;
     enum status st = core_find(c, name, ev->access, &id);
     if (st == OK)
-        return idmap_get(&c->jobs, id);
+        return core_get(c, id);
     refuse(ev, req, st, st == ERR_DATA ? "several jobs begin so" : "there is no such job",
            st == ERR_DATA ? "give more characters of its id" : "`pawl ps` lists the jobs", fx);
     return NULL;

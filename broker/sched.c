@@ -180,7 +180,7 @@ void sched_let_go(struct core *c, struct task *t)
 static bool can_give(const struct core *c, uint32_t lane)
 {
     const struct lane *l = &c->lanes[lane];
-    return l->ready.len > 0 && queue_top(&l->ready) && stage_obstacle(c, lane) == WHY_SLOTS &&
+    return l->ready.len > 0 && queue_next(&l->ready) && stage_obstacle(c, lane) == WHY_SLOTS &&
            roster_pick(c, lane);
 }
 
@@ -214,7 +214,8 @@ struct task *sched_next(struct core *c, struct peer_state **p)
     }
     if (!best)
         return NULL;
-    struct task *t = queue_top(&best->ready);
+    struct cold *cold = queue_top_cold(&best->ready);
+    struct task *t = cold ? &core_thaw(c, cold)->main : queue_top(&best->ready);
     uint64_t order = ++c->picks, start = queue_take(&best->ready, order);
     *p = roster_pick(c, (uint32_t)(best - c->lanes));
     for (uint32_t i = 0; i < (*p)->seats_n && !best->calls; i++) {

@@ -79,10 +79,10 @@ static void tell(struct bench *b, uint64_t peer, struct msg *m)
 
 static void submit(struct bench *b, uint32_t no)
 {
-    char key[32], project[16];
+    char key[40], project[16];
     struct str frame = { "\0\x81\xa4text\xa1x", 9 };
     struct msg m = { .type = MSG_SUBMIT };
-    snprintf(key, sizeof key, "key-%u", no);
+    snprintf(key, sizeof key, "%032u", no);
     snprintf(project, sizeof project, "p%u", no % 3);
     m.SUBMIT.req = no;
     m.SUBMIT.key = str_of(key);
@@ -152,7 +152,7 @@ int main(int argc, char **argv)
     struct core_conf conf = { .incarnation = 1, .seed = 1, .budget = b.budget,
                               .pipeline = buf_get(&pipeline), .heartbeat_ms = 2000,
                               .silence_ms = 15000, .retain_jobs = 1000, .retain_age_ms = 86400000,
-                              .open_jobs_max = UINT32_MAX };
+                              .open_jobs_max = UINT32_MAX, .hot_jobs = 1024 };
     if (!(b.core = core_new(&conf, &err))) {
         fprintf(stderr, "bench-core: %s\n", err.text);
         return 1;

@@ -153,6 +153,7 @@ static void set_conf(struct host *h)
         .retain_jobs = s % 3 || large ? 10000 : 6 + (uint32_t)(s % 9),
         .retain_age_ms = s % 11 ? 86400000 : 300000,
         .open_jobs_max = s % 6 || large ? 10000 : 8,
+        .hot_jobs = s % 3 ? 0 : 5, /* longer queues are kept cold */
         .rules = set_rules(h),
     };
 }

@@ -278,7 +278,7 @@ static void projects_take_turns_then_priority_then_progress_then_age(void **s)
         jobs[i].project_no = in[i].project;
         jobs[i].priority = in[i].priority;
         tasks[i] = (struct task){
-            .job = &jobs[i], .run = 1, .round = in[i].round, .age = i, .ready_slot = HEAP_NONE
+            .job = &jobs[i], .run = 1, .round = in[i].round, .age = i, .rank.slot = HEAP_NONE
         };
         queue_put(&q, &projects[in[i].project], &tasks[i]);
     }

@@ -626,7 +626,7 @@ static void position_is_kept(void **s)
         uint32_t said[TASKS];
         fill(&f, &seed);
         for (uint32_t i = 0; i < TASKS; i++)
-            said[i] = f.jobs[i]->main.ready_slot == HEAP_NONE ? UINT32_MAX
+            said[i] = f.jobs[i]->main.rank.slot == HEAP_NONE ? UINT32_MAX
                                                               : queue_ahead(&f.q, &f.jobs[i]->main);
         for (uint32_t n = 0; queue_top(&f.q); n++) {
             uint64_t id = queue_top(&f.q)->job->id;
