@@ -8,7 +8,7 @@
 static bool is_role(const char *role, const char *kind)
 {
     size_t n = strlen(kind);
-    return strncmp(role, kind, n) == 0 && (role[n] == '\0' || role[n] == ':');
+    return strncmp(role, kind, n) == 0 && (role[n] == '\0' || (role[n] == ':' && role[n + 1]));
 }
 
 static struct str role_part(const char *role)
@@ -35,6 +35,13 @@ static bool listed(struct str list, struct str name)
     return false;
 }
 
+/* Its own lane comes with a stage: who generates answers questions, who analyses calls tools. */
+static bool stage_allowed(struct str stages, struct str name)
+{
+    return listed(stages, name) || (str_is(name, "ask") && listed(stages, str_of("generate"))) ||
+           (str_is(name, "call") && listed(stages, str_of("analyze")));
+}
+
 static enum status check_hello(const char *role, const struct msg_HELLO *m, struct err *err)
 {
     bool worker = str_is(m->role, "worker");
@@ -43,7 +50,7 @@ static enum status check_hello(const char *role, const struct msg_HELLO *m, stru
                        worker ? "worker" : "client");
     struct str stages = role_part(role);
     for (uint32_t i = 0; worker && stages.n && i < m->stages.n; i++) {
-        if (!listed(stages, m->stages.v[i]))
+        if (!stage_allowed(stages, m->stages.v[i]))
             return err_set(err, ERR_DENIED, "the key of this worker is not for the stage %.*s",
                            STR_ARG(m->stages.v[i]));
     }

@@ -228,6 +228,7 @@ static void on_tick(void *ctx)
     on_due(b);
     if (!b->core || b->broken)
         return;
+    allow_look(b); /* also where the file system tells of no changes */
     conns_sweep(b);
     every_so_often(b);
     watch_catch_up(b);
@@ -359,6 +360,8 @@ static enum status open_peer(struct broker *b, struct err *err)
         return st;
     if (!(b->peer = peer_bind(endpoint, &keys, allow[0] ? allow : NULL, err)))
         return err->status;
+    if (peer_auth_socket(b->peer) && allow[0])
+        allow_watch(b, allow);
     if (peer_auth_socket(b->peer))
         st = mux_socket(b->mux, peer_auth_socket(b->peer), on_auth, b);
     return st == OK ? mux_socket(b->mux, peer_socket(b->peer), loop_on_socket, b) : st;
@@ -367,6 +370,7 @@ static enum status open_peer(struct broker *b, struct err *err)
 void broker_init(struct broker *b)
 {
     b->flying_end = &b->flying;
+    b->allow_fd = -1;
     b->started_ms = wall_now().ms;
     b->tick = MUX_TIMER(on_tick, b);
     b->due = MUX_TIMER(on_due, b);
@@ -431,6 +435,7 @@ void broker_close(struct broker *b)
     if (b->peer)
         loop_drop_turns(b, "the broker is stopping");
     conns_free(b);
+    allow_close(b);
     peer_close(b->peer);
     mux_free(b->mux);
     effects_fini(&b->fx);

@@ -20,6 +20,7 @@ struct conn {
     char routing[ROUTING_ID_MAX];
     size_t routing_n;
     char role[PAWL_NAME_MAX + 1]; /* of its key, "" without CURVE */
+    char key[41];                 /* public; "" without CURVE */
     bool worker, client;          /* as it said HELLO */
     bool gone;                    /* unreachable: forgotten at the end of the turn … */
     uint32_t tasks;               /* … but after these TASKs, which are still to be sent */
@@ -123,6 +124,8 @@ struct broker {
     bool stopping;
     int exit_code;
     bool paused; /* too much in flight: not reading */
+    int allow_fd; /* inotify, of the allow file's directory; -1: none */
+    uint64_t allow_version;
 };
 
 /* What the process was told to do. */
@@ -189,6 +192,11 @@ void conns_bury(struct broker *b);  /* forget those that are gone: outside of ev
 void conns_sweep(struct broker *b); /* probe silent ones, forget unknown ones */
 void conns_greet(struct broker *b); /* after a recovery: everybody is to say HELLO again */
 void conns_free(struct broker *b);
+
+/* allow.c: keys that come, go, and change while their connections are open */
+void allow_watch(struct broker *b, const char *path); /* look whenever the file changes */
+void allow_look(struct broker *b); /* a revoked key is deaf and dumb from here on */
+void allow_close(struct broker *b);
 
 /* access.c: what a role may say. err: why not. */
 enum status access_check(const char *role, const struct msg *m, struct err *err) MUST_USE;

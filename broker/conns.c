@@ -16,6 +16,7 @@ struct conn *conn_of(struct broker *b, const struct peer_in *in)
     for (struct conn *c = head; c; c = c->chain) {
         if (c->routing_n == in->from.n && memcmp(c->routing, in->from.p, in->from.n) == 0) {
             memcpy(c->role, in->role, sizeof c->role);
+            memcpy(c->key, in->key, sizeof c->key);
             return c;
         }
     }
@@ -26,6 +27,7 @@ struct conn *conn_of(struct broker *b, const struct peer_in *in)
     c->routing_n = in->from.n;
     memcpy(c->routing, in->from.p, in->from.n);
     memcpy(c->role, in->role, sizeof c->role);
+    memcpy(c->key, in->key, sizeof c->key);
     c->chain = head;
     if (!idmap_put(&b->conns_by_hash, hash, c) || !idmap_put(&b->conns_by_id, c->id, c)) {
         if (head && !idmap_put(&b->conns_by_hash, hash, head))

@@ -93,8 +93,8 @@ struct core_counts {
     uint64_t committed, retried, lost; /* since start */
 };
 struct core_counts core_counts(const struct core *c);
-/* The map of WORKERS, appended to out. */
-void core_workers_map(const struct core *c, int64_t now_ms, struct buf *out);
+/* The map of WORKERS, appended to out; tasks of other projects than `access` are left out. */
+void core_workers_map(const struct core *c, int64_t now_ms, struct str access, struct buf *out);
 /* Full id of a prefix of at least four characters, or of a whole id. ERR_NOT_FOUND; ERR_DATA:
  * several jobs begin so. `access` as in struct event. */
 enum status core_find(const struct core *c, struct str prefix, struct str access,

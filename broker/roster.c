@@ -426,12 +426,22 @@ static void put_names(struct buf *out, const char *key, char (*v)[PAWL_NAME_MAX 
         mp_z(out, v[i]);
 }
 
-static void put_held(struct buf *out, const struct peer_state *p)
+static bool shown(const struct task *t, struct str access)
 {
+    return access.n == 0 || str_is(access, t->job->project);
+}
+
+static void put_held(struct buf *out, const struct peer_state *p, struct str access)
+{
+    uint32_t n = 0;
+    for (const struct task *t = p->leases; t; t = t->lease_next)
+        n += shown(t, access);
     mp_z(out, "held");
-    mp_array(out, p->leases_n);
+    mp_array(out, n);
     for (const struct task *t = p->leases; t; t = t->lease_next) {
         char key[PAWL_KEY_MAX + 1];
+        if (!shown(t, access))
+            continue;
         task_key_write(t, key);
         mp_map(out, 5);
         mp_z(out, "task");
@@ -447,7 +457,7 @@ static void put_held(struct buf *out, const struct peer_state *p)
     }
 }
 
-static void put_peer(struct buf *out, const struct peer_state *p, int64_t now_ms)
+static void put_peer(struct buf *out, const struct peer_state *p, int64_t now_ms, struct str access)
 {
     mp_map(out, 11);
     mp_z(out, "name");
@@ -462,7 +472,7 @@ static void put_peer(struct buf *out, const struct peer_state *p, int64_t now_ms
     mp_uint(out, p->slots);
     mp_z(out, "credit");
     mp_uint(out, roster_credit(p));
-    put_held(out, p);
+    put_held(out, p, access);
     mp_z(out, "silent_ms");
     mp_int(out, now_ms > p->heard_ms ? now_ms - p->heard_ms : 0);
     mp_z(out, "since_ms");
@@ -471,15 +481,15 @@ static void put_peer(struct buf *out, const struct peer_state *p, int64_t now_ms
     mp_z(out, p->role);
 }
 
-void core_workers_map(const struct core *c, int64_t now_ms, struct buf *out)
+void core_workers_map(const struct core *c, int64_t now_ms, struct str access, struct buf *out)
 {
     mp_map(out, 2);
     mp_z(out, "workers");
     mp_array(out, c->counts.workers);
     for (const struct peer_state *p = c->workers; p; p = p->next)
-        put_peer(out, p, now_ms);
+        put_peer(out, p, now_ms, access);
     mp_z(out, "clients");
     mp_array(out, c->counts.clients);
     for (const struct peer_state *p = c->clients; p; p = p->next)
-        put_peer(out, p, now_ms);
+        put_peer(out, p, now_ms, access);
 }

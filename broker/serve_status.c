@@ -22,7 +22,7 @@ void serve_workers(struct broker *b, struct conn *c, uint64_t req)
 {
     struct buf map;
     buf_init(&map, PAWL_FRAME_MAX);
-    core_workers_map(b->core, b->now_ms, &map);
+    core_workers_map(b->core, b->now_ms, access_project(c->role), &map);
     answer(b, c, req, &map);
 }
 

@@ -20,6 +20,8 @@ struct allow {
     char *path;
     struct timespec mtime;
     off_t size;
+    ino_t inode;
+    uint64_t version; /* how often it was read, or found gone */
     struct {
         char key[KEY_CHARS + 1];
         char role[PAWL_NAME_MAX + 1];
@@ -118,7 +120,7 @@ struct peer *peer_connect(const char *endpoint, const struct peer_keys *keys, st
 static bool allow_changed(struct allow *a, const struct stat *st)
 {
     return st->st_mtim.tv_sec != a->mtime.tv_sec || st->st_mtim.tv_nsec != a->mtime.tv_nsec ||
-           st->st_size != a->size;
+           st->st_size != a->size || st->st_ino != a->inode;
 }
 
 static void allow_line(struct allow *a, const char *line)
@@ -138,6 +140,7 @@ static void allow_refresh(struct allow *a)
 {
     struct stat st;
     if (stat(a->path, &st) != 0) {
+        a->version += a->size != -1;
         a->rows_n = 0;
         a->size = -1;
         return;
@@ -146,6 +149,8 @@ static void allow_refresh(struct allow *a)
         return;
     a->mtime = st.st_mtim;
     a->size = st.st_size;
+    a->inode = st.st_ino;
+    a->version++;
     a->rows_n = 0;
     FILE *f = st.st_size <= ALLOW_BYTES_MAX ? fopen(a->path, "re") : NULL;
     char line[512];
@@ -232,6 +237,18 @@ void *peer_socket(const struct peer *p)
     return p->socket;
 }
 
+uint64_t peer_allow_version(struct peer *p)
+{
+    if (p->auth)
+        allow_refresh(&p->allow);
+    return p->allow.version;
+}
+
+const char *peer_role(struct peer *p, const char *key)
+{
+    return allow_role(&p->allow, key);
+}
+
 void *peer_auth_socket(const struct peer *p)
 {
     return p->auth;
@@ -299,6 +316,7 @@ static enum status note_sender(struct peer *p, struct peer_in *in, zmq_msg_t *fi
     if (!role)
         return ERR_DENIED;
     snprintf(in->role, sizeof in->role, "%s", role);
+    snprintf(in->key, sizeof in->key, "%s", key);
     in->user = str_of(in->role);
     return OK;
 }

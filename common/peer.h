@@ -16,6 +16,7 @@ struct peer_in {
     struct str user; /* role of the connection's key in the allow file, "" without CURVE */
     char routing_id[ROUTING_ID_MAX];
     char role[PAWL_NAME_MAX + 1];
+    char key[41]; /* public, of the connection; "" without CURVE */
 };
 
 struct str peer_frame(const struct peer_in *in, uint32_t i);
@@ -46,6 +47,11 @@ const char *peer_endpoint(const struct peer *p);
  * and call peer_auth() when it is readable. NULL: nothing to do. */
 void *peer_auth_socket(const struct peer *p);
 void peer_auth(struct peer *p);
+
+/* Reads the allow file again if it has changed; another number than before says that it had. */
+uint64_t peer_allow_version(struct peer *p);
+/* The role of a public key now; NULL: it is not allowed. Valid until the next call with p. */
+const char *peer_role(struct peer *p, const char *key);
 
 /* Next message, without waiting. ERR_BUSY: none there. ERR_LIMIT: a message was dropped because of
  * its frame count; ERR_DENIED: its key is not (any more) in the allow file (in->from says whose,

@@ -25,6 +25,8 @@ enum status conf_keys(const struct conf *c, bool broker, struct peer_keys *out,
 void log_init(struct log *log, const char *role, const char *level, bool json) ABSENT
 void mux_after(struct mux *m, void (*fn)(void *ctx), void *ctx) ABSENT
 struct mux *mux_new(struct err *err) ABSENT
+enum status mux_fd(struct mux *m, int fd, int events, mux_fd_fn *fn, void *ctx) ABSENT
+void mux_fd_remove(struct mux *m, int fd) ABSENT
 enum status mux_run(struct mux *m, struct err *err) ABSENT
 enum status mux_signal(struct mux *m, int signo, void (*fn)(void *ctx, int signo), void *ctx) ABSENT
 enum status mux_turn(struct mux *m, int64_t wait_ms, struct err *err) ABSENT
