@@ -34,7 +34,7 @@ bool cli_needs_conf(const struct command *c)
         if (strcmp(c->name, free_of_it[i]) == 0)
             return false;
     }
-    return true;
+    return strncmp(c->name, "spec ", 5) != 0;
 }
 
 static bool env_on(const char *name)

@@ -9,28 +9,33 @@
 
 enum { SOURCE_COLUMNS = 160 };
 
+/* Line `line` (from 1) of a text; false when there is none. */
+static bool line_of(struct str text, int64_t line, struct str *out)
+{
+    for (size_t at = 0; line > 0 && at <= text.n; line--) {
+        const char *end = memchr(text.p + at, '\n', text.n - at);
+        size_t stop = end ? (size_t)(end - text.p) : text.n;
+        if (line == 1) {
+            *out = (struct str){ text.p + at, stop - at };
+            return stop > at || end;
+        }
+        at = stop + 1;
+    }
+    return false;
+}
+
 bool change_line(const json_t *change, const char *path, int64_t line, struct str *out)
 {
     char before[512];
     const json_t *files = js_list(change, "files");
     int n = snprintf(before, sizeof before, "changes/%s/", js_str(change, "name"));
-    if (n < 0 || (size_t)n >= sizeof before || line < 1)
+    if (n < 0 || (size_t)n >= sizeof before)
         return false;
     if (strncmp(path, before, (size_t)n) == 0)
         path += n;
     for (size_t i = 0; i < js_count(files); i++) {
-        if (strcmp(js_str(js_at(files, i), "path"), path) != 0)
-            continue;
-        struct str text = js_view(js_at(files, i), "text");
-        for (size_t at = 0; at <= text.n; line--) {
-            const char *end = memchr(text.p + at, '\n', text.n - at);
-            size_t stop = end ? (size_t)(end - text.p) : text.n;
-            if (line == 1) {
-                *out = (struct str){ text.p + at, stop - at };
-                return stop > at || end;
-            }
-            at = stop + 1;
-        }
+        if (strcmp(js_str(js_at(files, i), "path"), path) == 0)
+            return line_of(js_view(js_at(files, i), "text"), line, out);
     }
     return false;
 }
@@ -59,14 +64,14 @@ static void source(struct str line, int64_t number, int64_t column, const char *
     buf_fini(&fit);
 }
 
-void finding_print(const json_t *finding, const json_t *change, bool color, struct buf *out)
+/* `text`: the line that it is about, or NULL. */
+static void print(const json_t *finding, const struct str *text, bool color, struct buf *out)
 {
     const char *severity = js_str(finding, "severity"), *file = js_str(finding, "file");
     const char *hue = strcmp(severity, "error") == 0     ? "red"
                       : strcmp(severity, "warning") == 0 ? "yellow"
                                                          : "blue";
     int64_t line = js_int(finding, "line", 0), column = js_int(finding, "column", 0);
-    struct str text;
     buf_str(out, paint(color, hue));
     text_of(out, finding, "severity");
     buf_char(out, '[');
@@ -87,11 +92,27 @@ void finding_print(const json_t *finding, const json_t *change, bool color, stru
         text_of(out, finding, "requirement");
         buf_char(out, '\n');
     }
-    if (*file && change && change_line(change, file, line, &text))
-        source(text, line, column, hue, color, out);
+    if (text)
+        source(*text, line, column, hue, color, out);
     if (js_view(finding, "fix").n) {
         buf_printf(out, "  %s  =%s fix: ", paint(color, "blue"), paint(color, "off"));
         text_of(out, finding, "fix");
         buf_char(out, '\n');
     }
+}
+
+void finding_print(const json_t *finding, const json_t *change, bool color, struct buf *out)
+{
+    const char *file = js_str(finding, "file");
+    struct str text;
+    bool found = *file && change && change_line(change, file, js_int(finding, "line", 0), &text);
+    print(finding, found ? &text : NULL, color, out);
+}
+
+void finding_print_in(const json_t *finding, const struct ws *ws, bool color, struct buf *out)
+{
+    const struct ws_file *f = ws_find(ws, js_view(finding, "file"));
+    struct str text;
+    bool found = f && line_of(f->bytes, js_int(finding, "line", 0), &text);
+    print(finding, found ? &text : NULL, color, out);
 }

@@ -86,6 +86,7 @@ static const struct {
 #define X(id, name, code, text) { code, name, text },
 #include "schemas/statuses.def"
 #undef X
+    { 4, "not-archivable", "`pawl spec`: all is valid, but a change cannot be archived" },
     { 130, "interrupted", "Ctrl-C" },
     { 143, "terminated", "SIGTERM" },
 };

@@ -101,7 +101,8 @@ static bool stray_header(struct str line, struct str *header)
     return false;
 }
 
-static void read_blocks(struct reading *r, size_t from, size_t to, struct str section,
+/* `section`: of strays, which are not kept without it. */
+static void read_blocks(struct reading *r, size_t from, size_t to, const struct str *section,
                         struct blocks *out)
 {
     for (size_t i = from; i < to && !r->p->failed; i++) {
@@ -110,8 +111,8 @@ static void read_blocks(struct reading *r, size_t from, size_t to, struct str se
             size_t next;
             struct block b = block_at(&r->l, i, to, name, &next);
             pool_push(r->p, out, b);
-        } else if (!r->l.fenced[i] && stray_header(r->l.at[i], &header)) {
-            pool_push(r->p, &r->d->strays, (struct stray){ header, section, i + 1 });
+        } else if (section && !r->l.fenced[i] && stray_header(r->l.at[i], &header)) {
+            pool_push(r->p, &r->d->strays, (struct stray){ header, *section, i + 1 });
         }
     }
 }
@@ -232,9 +233,12 @@ static void read_section(struct reading *r, size_t from, size_t to, struct str t
         first_titles[kind] = title;
     r->d->present[kind] = true;
     switch (kind) {
-    case DELTA_ADDED: read_blocks(r, from, to, first_titles[kind], &r->d->added); break;
-    case DELTA_MODIFIED: read_blocks(r, from, to, first_titles[kind], &r->d->modified); break;
-    case DELTA_REMOVED: read_removed(r, from, to); break;
+    case DELTA_ADDED: read_blocks(r, from, to, &first_titles[kind], &r->d->added); break;
+    case DELTA_MODIFIED: read_blocks(r, from, to, &first_titles[kind], &r->d->modified); break;
+    case DELTA_REMOVED:
+        read_removed(r, from, to);
+        read_blocks(r, from, to, NULL, &r->d->removed_blocks);
+        break;
     case DELTA_RENAMED: read_renamed(r, from, to); break;
     case DELTA_KINDS: break;
     }

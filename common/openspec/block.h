@@ -69,6 +69,7 @@ struct delta {
         struct removal *at;
         size_t n, cap;
     } removed;
+    struct blocks removed_blocks; /* those of them that are written as blocks */
     struct renames {
         struct rename_pair *at;
         size_t n, cap;
