@@ -135,6 +135,7 @@ void core_check(const struct core *c)
     free(s.projects);
     for (uint32_t i = 0; i < c->lanes_n; i++) {
         assert(c->lanes[i].ready.len == s.ready[i]);
+        s.timers += c->lanes[i].rate.slot != HEAP_NONE;
         assert(c->lanes[i].running == s.running[i]);
         assert(c->lanes[i].delayed == s.delayed[i]);
     }

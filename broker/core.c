@@ -126,6 +126,7 @@ void core_free(struct core *c)
         pipeline_free(p);
     idmap_fini(&c->pipelines);
     for (uint32_t i = 0; i < c->lanes_n; i++) {
+        timer_stop(&c->timers, &c->lanes[i].rate);
         queue_fini(&c->lanes[i].ready);
         heap_fini(&c->lanes[i].seats);
     }
@@ -315,6 +316,7 @@ static void expire(struct core *c, struct effects *fx)
         case TIMER_DELAY: on_delay_over(c, t->owner, fx); break;
         case TIMER_QUESTION: questions_due(c, ((struct task *)t->owner)->job, fx); break;
         case TIMER_WALL: on_wall_over(c, t->owner, fx); break;
+        case TIMER_RATE: break; /* what it lets out is given out below */
         case TIMER_PEER:
             roster_gone(c, t->owner, "nothing was heard of its worker for too long", fx);
             break;

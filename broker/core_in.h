@@ -2,6 +2,7 @@
 #ifndef BROKER_CORE_IN_H
 #define BROKER_CORE_IN_H
 /* core_in: what the files of the core share. Nobody else includes it. */
+#include "broker/bucket.h"
 #include "broker/core.h"
 #include "broker/idmap.h"
 #include "broker/prefix.h"
@@ -16,6 +17,8 @@ struct lane {
     const struct stage_rule *rule; /* NULL: none */
     bool calls; /* the lane of tool calls */
     bool paused;
+    struct bucket tasks, tokens; /* a minute */
+    struct timer rate;           /* when they let a task out again */
     struct heap seats; /* of all workers that serve it: who gets the next task is on top */
     uint32_t running, delayed;
 };
@@ -220,6 +223,8 @@ void projects_free(struct core *c);
 struct task *sched_next(struct core *c, struct peer_state **p);
 /* What keeps a ready task from being given out now: WHY_SLOTS if nothing but those before it. */
 enum why_kind sched_obstacle(const struct core *c, const struct task *t);
+void sched_spent(struct core *c, const struct task *t, uint64_t tokens); /* its worker says so */
+int64_t sched_rate_over(const struct core *c, uint32_t lane); /* monotonic */
 bool sched_quiet(const struct core *c); /* nothing can be given to anybody */
 bool sched_halted(const struct core *c, const struct job *j); /* its stage or project is paused */
 void sched_turn(struct core *c, struct project *p); /* after something that may close or open it */

@@ -30,12 +30,14 @@ static void spend(struct job *j, uint64_t in, uint64_t out)
 }
 
 /* What an attempt reports beyond its steps, which are counted already. */
-static void spend_rest(struct task *t, struct task_cost cost, bool same_lease)
+static void spend_rest(struct core *c, struct task *t, struct task_cost cost, bool same_lease)
 {
     uint64_t base_in = same_lease ? t->base_in : 0, base_out = same_lease ? t->base_out : 0;
     uint64_t in = t->steps_in - base_in, out = t->steps_out - base_out;
-    spend(t->job, cost.tokens_in > in ? cost.tokens_in - in : 0,
-          cost.tokens_out > out ? cost.tokens_out - out : 0);
+    uint64_t more_in = cost.tokens_in > in ? cost.tokens_in - in : 0,
+             more_out = cost.tokens_out > out ? cost.tokens_out - out : 0;
+    spend(t->job, more_in, more_out);
+    sched_spent(c, t, more_in + more_out);
 }
 
 /* ---- documents ---------------------------------------------------------------------------- */
@@ -353,7 +355,7 @@ void on_done(struct core *c, const struct event *ev, struct effects *fx)
     if (why && !held)
         return;
     if (t->kind != TASK_CALL) {
-        spend_rest(t, cost, held);
+        spend_rest(c, t, cost, held);
         tell_end(c, t, why ? "failed" : "committed", str_of(why), cost, fx);
     }
     if (held)
@@ -394,7 +396,7 @@ void on_fail(struct core *c, const struct event *ev, struct effects *fx)
     }
     say_taken(fx, ev->peer, m->task, m->fence, "committed");
     if (t->kind != TASK_CALL) {
-        spend_rest(t, cost, true);
+        spend_rest(c, t, cost, true);
         char fault[16] = "";
         memcpy(fault, m->fault.p ? m->fault.p : "", m->fault.n < 15 ? m->fault.n : 15);
         tell_end(c, t, fault, m->text, cost, fx);
@@ -482,6 +484,7 @@ void on_step(struct core *c, const struct event *ev, struct effects *fx)
         t->steps_in += m->tokens_in;
         t->steps_out += m->tokens_out;
         spend(t->job, m->tokens_in, m->tokens_out);
+        sched_spent(c, t, m->tokens_in + m->tokens_out);
         tell_step(c, t, m, fx);
         job_touch(c, t->job);
     }

@@ -32,6 +32,9 @@ uint32_t lane_of(struct core *c, const char *name)
     l->calls = strcmp(name, "call") == 0;
     l->ready.always = l->calls || strcmp(name, "ask") == 0;
     l->rule = stage_rule(c, name);
+    bucket_init(&l->tasks, l->rule ? l->rule->tasks_per_minute : 0, c->now_ms);
+    bucket_init(&l->tokens, l->rule ? l->rule->tokens_per_minute : 0, c->now_ms);
+    l->rate = (struct timer){ .slot = HEAP_NONE, .owner = l };
     roster_init_lane(l);
     return c->lanes_n++;
 }
@@ -110,6 +113,19 @@ static enum why_kind project_obstacle(const struct project *p)
     return p->limit > 0 && p->running >= p->limit ? WHY_PROJECT_LIMIT : WHY_SLOTS;
 }
 
+int64_t sched_rate_over(const struct core *c, uint32_t lane)
+{
+    int64_t tasks = bucket_when(&c->lanes[lane].tasks, 1, c->now_ms),
+            tokens = bucket_when(&c->lanes[lane].tokens, 1, c->now_ms);
+    return tasks > tokens ? tasks : tokens;
+}
+
+/* Known when it is used, not before: a stage that has used too much pauses until that is made up. */
+void sched_spent(struct core *c, const struct task *t, uint64_t tokens)
+{
+    bucket_take(&c->lanes[t->def->lane].tokens, tokens, c->now_ms);
+}
+
 static enum why_kind stage_obstacle(const struct core *c, uint32_t lane)
 {
     const struct lane *l = &c->lanes[lane];
@@ -117,8 +133,9 @@ static enum why_kind stage_obstacle(const struct core *c, uint32_t lane)
         return WHY_STAGE_PAUSED;
     if (roster_serving(c, lane) == 0)
         return WHY_NO_WORKER;
-    return l->rule && l->rule->limit > 0 && l->running >= l->rule->limit ? WHY_STAGE_LIMIT
-                                                                         : WHY_SLOTS;
+    if (l->rule && l->rule->limit > 0 && l->running >= l->rule->limit)
+        return WHY_STAGE_LIMIT;
+    return sched_rate_over(c, lane) > c->now_ms ? WHY_RATE : WHY_SLOTS;
 }
 
 enum why_kind sched_obstacle(const struct core *c, const struct task *t)
@@ -201,6 +218,18 @@ static bool goes_before(const struct lane *a, const struct lane *b)
     return queue_first(&a->ready, &b->ready);
 }
 
+/* Nothing else happens when a rate lets the next task out. */
+static void wake_for_rates(struct core *c)
+{
+    for (uint32_t i = 0; i < c->lanes_n; i++) {
+        struct lane *l = &c->lanes[i];
+        if (l->ready.len > 0 && stage_obstacle(c, i) == WHY_RATE)
+            timer_set(&c->timers, &l->rate, TIMER_RATE, sched_rate_over(c, i));
+        else
+            timer_stop(&c->timers, &l->rate);
+    }
+}
+
 struct task *sched_next(struct core *c, struct peer_state **p)
 {
     struct lane *best = NULL;
@@ -212,8 +241,11 @@ struct task *sched_next(struct core *c, struct peer_state **p)
         if (!best || goes_before(&c->lanes[i], best))
             best = &c->lanes[i];
     }
-    if (!best)
+    if (!best) {
+        wake_for_rates(c);
         return NULL;
+    }
+    bucket_take(&best->tasks, 1, c->now_ms);
     struct cold *cold = queue_top_cold(&best->ready);
     struct task *t = cold ? &core_thaw(c, cold)->main : queue_top(&best->ready);
     uint64_t order = ++c->picks, start = queue_take(&best->ready, order);

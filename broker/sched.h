@@ -15,6 +15,8 @@ enum { RULES_MAX = 1024, WEIGHT_MAX = 1000 };
 struct stage_rule {
     char name[PAWL_NAME_MAX + 1]; /* stage or lane */
     uint32_t limit;               /* tasks at once; 0: no limit */
+    uint32_t tasks_per_minute;    /* given out; 0: no limit */
+    uint64_t tokens_per_minute;   /* reported by their workers; 0: no limit */
 };
 
 struct project_rule {

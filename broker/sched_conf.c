@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tree `schedule` of the configuration:
  *   projects: {NAME or "*": {weight, limit, class}}
- *   stages:   {NAME: {limit}} */
+ *   stages:   {NAME: {limit, tasks_per_minute, tokens_per_minute}} */
 #include "broker/broker.h"
 
 #include <stdio.h>
@@ -43,7 +43,14 @@ static const char *stage_key(struct stage_rule *r, const char *key, const json_t
 {
     if (strcmp(key, "limit") == 0)
         return number(v, 1, INT32_MAX, &r->limit) ? NULL : "a number from 1";
-    return "unknown key; known: limit";
+    if (strcmp(key, "tasks_per_minute") == 0)
+        return number(v, 1, INT32_MAX, &r->tasks_per_minute) ? NULL : "a number from 1";
+    if (strcmp(key, "tokens_per_minute") == 0) {
+        json_int_t n = json_integer_value(v);
+        r->tokens_per_minute = (uint64_t)n;
+        return json_is_integer(v) && n >= 1 && n <= (json_int_t)1 << 40 ? NULL : "a number from 1";
+    }
+    return "unknown key; known: limit, tasks_per_minute, tokens_per_minute";
 }
 
 struct reading {

@@ -4,13 +4,13 @@
 /* timer: a deadline inside its owner, ordered on a heap. Pure; at_ms is monotonic time. */
 #include "common/heap.h"
 
-enum timer_kind { TIMER_LEASE, TIMER_DELAY, TIMER_QUESTION, TIMER_WALL, TIMER_PEER };
+enum timer_kind { TIMER_LEASE, TIMER_DELAY, TIMER_QUESTION, TIMER_WALL, TIMER_PEER, TIMER_RATE };
 
 struct timer {
     int64_t at_ms;
     uint32_t slot; /* HEAP_NONE: not set */
     enum timer_kind kind;
-    void *owner; /* struct task, job or peer, by kind */
+    void *owner; /* struct task, job, peer or lane, by kind */
 };
 
 void timer_heap_init(struct heap *h);

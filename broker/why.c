@@ -51,6 +51,10 @@ static void why_queued(const struct core *c, const struct job *j, struct why *ou
     } else if (out->kind == WHY_STAGE_LIMIT) {
         out->n = l->running;
         out->of = l->rule->limit;
+    } else if (out->kind == WHY_RATE) {
+        out->n = queue_ahead(&l->ready, &j->main) + 1;
+        out->of = l->ready.len;
+        out->until_ms = c->wall_ms + sched_rate_over(c, j->main.def->lane) - c->now_ms;
     } else if (out->kind == WHY_SLOTS) {
         out->n = queue_ahead(&l->ready, &j->main) + 1;
         out->of = l->ready.len;
@@ -102,6 +106,10 @@ static void text_of(const struct why *w, struct buf *b)
         break;
     case WHY_STAGE_LIMIT:
         buf_printf(b, "stage %s has its limit of tasks at once: %u/%u", w->stage, w->n, w->of);
+        break;
+    case WHY_RATE:
+        buf_printf(b, "stage %s has its rate a minute; position %u of %u, its next task", w->stage,
+                   w->n, w->of);
         break;
     case WHY_SLOTS:
         buf_printf(b, "all slots of stage %s are busy; position %u of %u", w->stage, w->n, w->of);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands that list, and those that say one thing about jobs. */
+#include "clients/cli/bulk.h"
 #include "clients/cli/cli.h"
 #include "clients/cli/link.h"
 #include "clients/cli/live.h"
@@ -18,23 +19,6 @@ static int64_t patience(const struct cli *cli)
 }
 
 /* ---- ps -------------------------------------------------------------------------------------- */
-
-static bool known_state(const char *state)
-{
-    static const char *const names[] = {
-#define X(id, name, kind, meaning) name,
-#include "schemas/states.def"
-#undef X
-        "open",
-        "ended",
-        "all",
-    };
-    for (size_t i = 0; i < COUNT(names); i++) {
-        if (strcmp(names[i], state) == 0)
-            return true;
-    }
-    return false;
-}
 
 static void row(struct table *t, const json_t *job, int64_t now_ms)
 {
@@ -104,10 +88,9 @@ int cmd_ps(struct cli *cli)
     char cursor[256] = "";
     const char *state = cli_flag(cli, FLAG_STATE);
     int64_t limit = cli_has(cli, FLAG_LIMIT) ? cli->args.number[FLAG_LIMIT] : LIMIT;
-    if (state && !known_state(state)) {
+    if (state && !state_known(state)) {
         err_set(&err, ERR_USAGE, "--state %.40s: unknown", state);
-        err_fix(&err, "queued, running, delayed, waiting, paused, accepted, exhausted, failed, "
-                      "cancelled, open, ended or all");
+        err_fix(&err, "%s", state_names);
         return out_error(cli, &err);
     }
     if (limit < 1 || limit > LIMIT_MOST) {
@@ -209,11 +192,24 @@ static bool sure(struct cli *cli, const char *what, int jobs)
     return fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
 
+static int no_jobs(struct cli *cli)
+{
+    struct err err = { 0 };
+    err_set(&err, ERR_USAGE, "no job is named");
+    err_fix(&err, "ids, or a filter: --state, --project, --label, --limit");
+    return out_error(cli, &err);
+}
+
 int cmd_cancel(struct cli *cli)
 {
     struct msg m = { .type = MSG_CANCEL };
     m.CANCEL.reason =
         str_of(cli_flag(cli, FLAG_REASON) ? cli_flag(cli, FLAG_REASON) : "by the user");
+    static const struct bulk_how how = { "cancel", "is cancelled", "open", true };
+    if (bulk_wanted(cli))
+        return bulk_run(cli, &m, &how);
+    if (cli->args.words_n == 0)
+        return no_jobs(cli);
     if (!sure(cli, "cancel", cli->args.words_n))
         return status_exit(ERR_CANCELLED);
     return tell_each(cli, &m, cli->args.words_n, "is cancelled");
@@ -222,6 +218,11 @@ int cmd_cancel(struct cli *cli)
 int cmd_retry(struct cli *cli)
 {
     struct msg m = { .type = MSG_RETRY };
+    static const struct bulk_how how = { "try again", "begins a new run", "failed", false };
+    if (bulk_wanted(cli))
+        return bulk_run(cli, &m, &how);
+    if (cli->args.words_n == 0)
+        return no_jobs(cli);
     return tell_each(cli, &m, cli->args.words_n, "begins a new run");
 }
 
@@ -366,7 +367,7 @@ int cmd_why(struct cli *cli)
         st = talk_show(&talk, cli_word(cli, 0), &job, &err);
     if (st == OK)
         why = json_incref((json_t *)(uintptr_t)js_obj(job, "why"));
-    else if (greeted && st == ERR_UNAVAILABLE)
+    else if (talk.store_away || (greeted && st == ERR_UNAVAILABLE))
         why = why_store(&err);
     if (why)
         print_why(cli, why);

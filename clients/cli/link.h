@@ -60,6 +60,7 @@ struct talk {
     struct mux *mux;
     struct link *link;
     int64_t timeout_ms; /* for each answer; 0: as long as it takes */
+    bool store_away;    /* talk_open() failed: the broker is there, its store is not */
     bool interrupted;   /* SIGINT or SIGTERM arrived */
     int signo;
     struct msg m; /* the last answer; its strings are valid until the next question */

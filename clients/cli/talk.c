@@ -69,6 +69,7 @@ enum status talk_open(struct talk *t, const struct conf *conf, int64_t timeout_m
             err_set(err, ERR_UNAVAILABLE, "%s: the broker is there, but %s", endpoint,
                     link_trouble(t->link));
             err_fix(err, "start Redis again: jobs go on by themselves when it is back");
+            t->store_away = true;
             st = ERR_UNAVAILABLE;
         } else if (left <= 0) {
             st = unreachable(endpoint, "the broker does not answer", err);

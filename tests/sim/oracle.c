@@ -17,7 +17,10 @@ enum {
     SILENCE_MS = 15000,
     NEAR_MS = 1500, /* what is this close to a deadline is not judged */
     ATTEMPTS_LEAST = 3,
-    CRASHES = 3
+    CRASHES = 3,
+    SET_BACK_MS = 125000,
+    TASKS_RATED = 24,
+    RATE_SLACK_MS = 25000 /* a broker is suspended, commits come together */
 };
 
 enum state {
@@ -141,6 +144,8 @@ struct oracle {
     uint32_t *touched;
     size_t touched_n, touched_cap;
     uint32_t skipped[STAGES][PROJECTS][PROJECTS];
+    int64_t rated[STAGES][TASKS_RATED]; /* when its last tasks were said */
+    uint32_t rated_n[STAGES];
     uint32_t halted, halted_before; /* bit per stage, then per project; before this commit */
     uint32_t switches[STAGES + PROJECTS]; /* pauses and resumes heard */
     struct credit credits[PEERS];
@@ -441,8 +446,10 @@ static void judge_ended(struct oracle *o, const struct job *j, const struct reco
 static void judge_failed(struct oracle *o, const struct job *j, const struct record *now)
 {
     char id[16];
+    /* What has gone by is measured by another clock than the wall's, which is set back at times. */
+    int64_t set_back = now->reason == digest(str_of("the wall time is spent")) ? SET_BACK_MS : 0;
     bool spent = now->tokens_in + now->tokens_out >= now->budget_tokens ||
-                 now->wall_used >= now->budget_wall;
+                 now->wall_used + set_back >= now->budget_wall;
     bool policy = now->stage == STAGES || now->round >= now->rounds;
     bool crashes = j->grants + j->given_back >= j->fails + CRASHES && now->crashes >= CRASHES;
     bool fails = j->fails >= ATTEMPTS_LEAST && now->attempts >= ATTEMPTS_LEAST;
@@ -840,6 +847,7 @@ void oracle_restart(struct oracle *o)
         o->leases[i].grace_ms = 0;
     }
     memset(o->skipped, 0, sizeof o->skipped);
+    memset(o->rated_n, 0, sizeof o->rated_n);
 }
 
 void oracle_led(struct oracle *o, uint64_t incarnation)
@@ -1137,6 +1145,20 @@ static void said_task_docs(struct oracle *o, const struct msg_TASK *m, const str
     }
 }
 
+static void judge_rate(struct oracle *o, const struct msg_TASK *m, int64_t at_ms)
+{
+    for (uint32_t s = 0; s < STAGES; s++) {
+        uint32_t rate = o->conf.rules.stage_rate[s];
+        if (rate == 0 || !str_is(m->stage, stages[s]))
+            continue;
+        int64_t *then = &o->rated[s][o->rated_n[s]++ % TASKS_RATED];
+        if (o->rated_n[s] > TASKS_RATED &&
+            TASKS_RATED > 1 + (at_ms - *then + RATE_SLACK_MS) * rate / 60000)
+            broken(o, "stage %s is given more tasks than its rate allows", stages[s]);
+        *then = at_ms;
+    }
+}
+
 static void said_task(struct oracle *o, uint64_t peer, const struct msg_TASK *m,
                       const struct str *frames, uint32_t n, int64_t at_ms)
 {
@@ -1155,6 +1177,7 @@ static void said_task(struct oracle *o, uint64_t peer, const struct msg_TASK *m,
     if (!j)
         broken(o, "a task of an unknown job was given");
     judge_credit(o, peer, m);
+    judge_rate(o, m, at_ms);
     struct lease *l = lease_of(o, key);
     if (l && living(o, l, at_ms) && !fence_eq(l->fence, m->fence))
         broken(o, "task %.*s was given away while its worker lives", STR_ARG(m->task));

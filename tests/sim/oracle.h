@@ -14,6 +14,7 @@ enum { RULED_PROJECTS = 8, RULED_STAGES = 4 };
 struct oracle_rules {
     uint32_t weight[RULED_PROJECTS];
     uint32_t limit[RULED_PROJECTS], stage_limit[RULED_STAGES]; /* 0: none */
+    uint32_t stage_rate[RULED_STAGES]; /* tasks a minute; 0: none */
 };
 
 struct oracle_conf {

@@ -2,6 +2,7 @@
 /* Who is given the next task: shares, classes, limits. */
 #include "world.h"
 
+#include "broker/bucket.h"
 #include "broker/queue.h"
 
 #include <setjmp.h>
@@ -570,6 +571,93 @@ static void who_may_pause(void **s)
     assert_false(pause_said(w, call, "", ""));
 }
 
+/* ---- rates -------------------------------------------------------------------------------- */
+
+static void bucket_flows_evenly(void **s)
+{
+    static const uint64_t rates[] = { 1, 7, 60, 6000, 100000, (uint64_t)1 << 40 };
+    (void)s;
+    for (size_t i = 0; i < COUNT(rates); i++) {
+        struct bucket b;
+        uint64_t n = 0;
+        int64_t now = 5000, end = now + 10 * 60000;
+        bucket_init(&b, rates[i], now);
+        for (; now <= end && n < 200000; n++) {
+            int64_t when = bucket_when(&b, 1, now);
+            assert_true(when >= now && (when == now || bucket_when(&b, 1, when - 1) == when));
+            now = when;
+            bucket_take(&b, 1, now);
+        }
+        if (n < 200000)
+            assert_in_range(n, rates[i] * 10, rates[i] * 10 + rates[i] / 60 + 2);
+    }
+    struct bucket b;
+    bucket_init(&b, 600, 0);
+    bucket_take(&b, 1200, 1000); /* two minutes' worth at once, and what a second holds is there */
+    assert_int_equal(bucket_when(&b, 1, 1000), 1000 + 119100);
+    assert_int_equal(bucket_when(&b, 1, 1000000), 1000000);
+    bucket_take(&b, UINT64_MAX, 1000000);
+    bucket_take(&b, UINT64_MAX, 1000000);
+    assert_true(bucket_when(&b, 1, 1000000) > 1000000);
+    bucket_init(&b, 0, 0);
+    bucket_take(&b, 1000000, 0);
+    assert_int_equal(bucket_when(&b, 1, 0), 0);
+}
+
+static void rate_of_tasks(void **s)
+{
+    static const struct stage_rule stages[] = { { .name = "parse", .tasks_per_minute = 6 } };
+    struct world *w = *s;
+    struct held h;
+    struct job_id id[30];
+    int n = 0;
+    rules(w, (struct sched_rules){ .stages = stages, .stages_n = 1 });
+    for (int i = 0; i < 30; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", i);
+        id[i] = submit_as(w, (struct wish){ .project = "a", .key = key });
+    }
+    worker(w, 1, "parse", 100);
+    for (int second = 0; second < 60; second++) {
+        while (take(w, 1, &h)) {
+            n++;
+            struct msg beat = { .type = MSG_PING, .PING = { 1 } };
+            world_say(w, 1, &beat);
+        }
+        struct why out;
+        core_why(w->core, job(w, id[29]), &out);
+        assert_int_equal(out.kind, WHY_RATE);
+        assert_in_range(out.until_ms - w->wall_ms, 1, 10000);
+        assert_true(core_deadline(w->core) <= w->now_ms + 10000);
+        world_pass(w, 1000);
+        hello(w, 2, "other", "review"); /* nothing that helps */
+        struct msg beat = { .type = MSG_PING, .PING = { 1 } };
+        world_say(w, 1, &beat);
+    }
+    assert_in_range(n, 6, 7);
+}
+
+static void rate_of_tokens(void **s)
+{
+    static const struct stage_rule stages[] = { { .name = "parse", .tokens_per_minute = 660 } };
+    struct world *w = *s;
+    struct held h;
+    int64_t from;
+    rules(w, (struct sched_rules){ .stages = stages, .stages_n = 1 });
+    batch(w, "a", 3);
+    worker(w, 1, "parse", 1);
+    assert_true(take(w, 1, &h));
+    finish(w, 1, &h, 1); /* 110 tokens: ten seconds' worth, but for the one that was there */
+    from = w->now_ms;
+    while (!take(w, 1, &h)) {
+        world_pass(w, 100);
+        struct msg beat = { .type = MSG_PING, .PING = { 1 } };
+        world_say(w, 1, &beat);
+        assert_true(w->now_ms - from < 20000);
+    }
+    assert_in_range(w->now_ms - from, 8900, 9200);
+}
+
 /* ---- the queue alone ---------------------------------------------------------------------- */
 
 enum { TASKS = 60, FLOWS = 4 };
@@ -681,6 +769,9 @@ int main(void)
         T(pauses_survive_a_restart),
         T(wall_time_stands_still_while_paused),
         T(who_may_pause),
+        cmocka_unit_test(bucket_flows_evenly),
+        T(rate_of_tasks),
+        T(rate_of_tokens),
         T(starts_later),
         T(start_follows_the_clock),
         T(waiting_costs_no_wall_time),
