@@ -237,6 +237,8 @@ enum status sched_from_conf(const struct conf *conf, struct sched_conf *out,
                             struct err *err) MUST_USE; /* to be freed in any case */
 void sched_conf_free(struct sched_conf *s);
 
+/* "15s", "2h", or a number of milliseconds. */
+bool span_ms(const json_t *v, int64_t *out);
 /* pipeline_conf.c: the tree `pipeline` of the configuration, encoded */
 enum status pipeline_from_conf(const struct conf *conf, struct buf *out, struct err *err) MUST_USE;
 #endif

@@ -8,7 +8,7 @@
 
 struct sums {
     uint64_t states[JOB_STATES];
-    uint32_t ready[LANES_MAX], running[LANES_MAX], delayed[LANES_MAX];
+    uint32_t kept[LANES_MAX], ready[LANES_MAX], running[LANES_MAX], delayed[LANES_MAX];
     uint64_t held; /* leases of connected workers */
     uint64_t timers, ended;
     uint32_t *projects; /* tasks of stages that are held */
@@ -18,14 +18,17 @@ static void check_task(const struct core *c, const struct task *t, struct sums *
 {
     assert(t->def && t->def->lane < c->lanes_n);
     uint32_t lane = t->def->lane;
-    assert((t->rank.slot != HEAP_NONE) == (t->phase == PHASE_READY));
+    assert((t->rank.slot != HEAP_NONE) == (t->phase == PHASE_READY && !t->keeper));
+    assert(!t->keeper || t->phase == PHASE_READY);
     assert(t->attempts <= t->def->attempts);
     assert(t->crashes <= CRASHES_MAX);
     assert(t->steps_n <= PAWL_STEPS_MAX);
     s->timers += t->timer.slot != HEAP_NONE;
     if (t->phase == PHASE_READY) {
         s->ready[lane]++;
-        assert(t->timer.slot == HEAP_NONE);
+        s->kept[lane] += t->keeper != 0;
+        assert((t->timer.slot != HEAP_NONE) == (t->keeper != 0));
+        assert(!t->keeper || (t->timer.kind == TIMER_KEPT && roster_find(c, t->keeper)));
     } else if (t->phase == PHASE_LEASED) {
         s->running[lane]++;
         s->projects[t->job->project_no] += t->kind == TASK_STAGE;
@@ -107,6 +110,9 @@ static uint64_t check_peers(const struct core *c, struct sums *s)
         assert(here == p->leases_n && p->worker);
         assert(p->credit_seq <= p->seq && roster_credit(p) <= p->slots);
         leases += here;
+        for (const struct task *t = p->kept; t; t = t->lease_next)
+            assert(t->keeper == p->id && (t->lease_next || t == p->kept_end));
+        assert(!p->kept || roster_credit(p) == 0);
     }
     for (const struct peer_state *p = c->clients; p; p = p->next, n++)
         assert(!p->worker && !p->leases);
@@ -134,7 +140,8 @@ void core_check(const struct core *c)
         assert(c->projects[i]->running == s.projects[i]);
     free(s.projects);
     for (uint32_t i = 0; i < c->lanes_n; i++) {
-        assert(c->lanes[i].ready.len == s.ready[i]);
+        assert(c->lanes[i].ready.len + c->lanes[i].kept == s.ready[i]);
+        assert(c->lanes[i].kept == s.kept[i]);
         s.timers += c->lanes[i].rate.slot != HEAP_NONE;
         assert(c->lanes[i].running == s.running[i]);
         assert(c->lanes[i].delayed == s.delayed[i]);

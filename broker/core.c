@@ -68,7 +68,7 @@ struct core *core_new(const struct core_conf *conf, struct err *err)
     timer_heap_init(&c->timers);
     timer_heap_init(&c->ended);
     struct pipeline *p = NULL;
-    if (load_lanes(c, err) == OK && (p = pipeline_decode(conf->pipeline, err)) != NULL &&
+    if (homes_init(c) && load_lanes(c, err) == OK && (p = pipeline_decode(conf->pipeline, err)) != NULL &&
         take_pipeline(c, p, err) == OK) {
         c->pipe = p;
         c->conf.pipeline = (struct str){ p->bytes, p->bytes_n };
@@ -136,6 +136,7 @@ void core_free(struct core *c)
     free(c->warm);
     models_free(&c->models);
     free(c->halts);
+    free(c->homes);
     heap_fini(&c->timers);
     heap_fini(&c->ended);
     free(c);
@@ -316,6 +317,7 @@ static void expire(struct core *c, struct effects *fx)
         case TIMER_DELAY: on_delay_over(c, t->owner, fx); break;
         case TIMER_QUESTION: questions_due(c, ((struct task *)t->owner)->job, fx); break;
         case TIMER_WALL: on_wall_over(c, t->owner, fx); break;
+        case TIMER_KEPT: home_return(c, t->owner); break;
         case TIMER_RATE: break; /* what it lets out is given out below */
         case TIMER_PEER:
             roster_gone(c, t->owner, "nothing was heard of its worker for too long", fx);
@@ -505,7 +507,7 @@ bool core_stage_at(const struct core *c, uint32_t i, struct core_stage *out)
     const struct lane *l = &c->lanes[i];
     *out = (struct core_stage){
         .name = l->name,
-        .ready = l->ready.len,
+        .ready = l->ready.len + l->kept,
         .running = l->running,
         .delayed = l->delayed,
         .limit = l->rule ? l->rule->limit : 0,

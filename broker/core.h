@@ -117,6 +117,7 @@ const struct job *core_job(struct core *c, uint64_t id);
     X(PROJECT_LIMIT, "project-limit")   /* n of `of` run */                                        \
     X(STAGE_LIMIT, "stage-limit")                                                                  \
     X(RATE, "rate")                     /* until_ms: of the stage's next task */                   \
+    X(AFFINITY, "affinity")             /* until_ms, name: the worker that it prefers */           \
     X(SLOTS, "slots")                   /* n: its position among `of` */
 enum why_kind {
 #define X(id, code) WHY_##id,

@@ -21,6 +21,7 @@ struct lane {
     struct timer rate;           /* when they let a task out again */
     struct heap seats; /* of all workers that serve it: who gets the next task is on top */
     uint32_t running, delayed;
+    uint32_t kept; /* ready, and set aside for a worker */
 };
 
 struct seat { /* a worker in a lane */
@@ -51,6 +52,7 @@ struct peer_state {
     int64_t heard_ms, since_wall_ms;
     struct task *leases;
     uint32_t leases_n;
+    struct task *kept, *kept_end; /* set aside for it: homes.c */
     struct timer timer;
     struct peer_state *prev, *next;
 };
@@ -76,6 +78,7 @@ struct core {
     struct project **projects; /* by number; 0: all beyond PROJECTS_MAX */
     uint32_t projects_n, projects_cap;
     struct idmap by_project; /* hash of the name -> struct project */
+    struct home *homes; /* NULL: no stage has affinity */
     char *halts; /* as loaded, until core_loaded() */
     size_t halts_n;
     struct heap timers; /* struct timer */
@@ -184,6 +187,15 @@ void on_ask(struct core *c, const struct event *ev, struct effects *fx);
 void on_cancel(struct core *c, const struct event *ev, struct effects *fx);
 void on_retry(struct core *c, const struct event *ev, struct effects *fx);
 void on_pause(struct core *c, const struct event *ev, struct effects *fx);
+
+/* ---- homes.c: affinity */
+bool homes_init(struct core *c);
+void home_note(struct core *c, const struct task *t, const struct peer_state *p); /* it has it */
+struct peer_state *home_of(const struct core *c, const struct task *t); /* NULL: no matter which */
+bool home_keep(struct core *c, struct task *t); /* true: set aside, its worker is busy */
+void home_unkeep(struct core *c, struct task *t);
+void home_return(struct core *c, struct task *t);
+void home_return_all(struct core *c, struct peer_state *p);
 
 /* ---- halts.c: paused stages and projects */
 bool halts_are(struct str bytes); /* or a pipeline? */

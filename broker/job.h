@@ -125,6 +125,8 @@ struct task {
     uint64_t base_in, base_out;           /* steps_in, steps_out when the lease began */
     char *note;                           /* where it stands, from BEAT; may be NULL */
     struct task *lease_prev, *lease_next; /* of the same peer */
+    uint64_t keeper;                      /* ready, set aside for this peer; 0: in the queue */
+    int64_t kept_until;                   /* monotonic; 0: not yet set aside */
     struct timer timer;                   /* lease, delay, or the question's deadline */
     struct rank rank;                     /* in the ready queue */
     uint64_t age;                         /* order of becoming ready */

@@ -76,6 +76,7 @@ void task_ready(struct core *c, struct task *t)
     task_idle(c, t);
     t->phase = PHASE_READY;
     t->age = ++c->ages;
+    t->kept_until = 0;
     sched_queue(c, t);
 }
 
@@ -371,6 +372,7 @@ static void grant(struct core *c, struct task *t, struct peer_state *p, struct e
     lease_attach(c, t, p, (struct fence){ c->conf.incarnation, ++c->fences });
     t->seq = ++p->seq;
     p->picked = c->picks;
+    home_note(c, t, p);
     roster_sort(c, p);
     if (t->kind == TASK_STAGE) {
         /* A comment has been heard by the stage that makes the candidate, not by its reviewer. */

@@ -20,8 +20,7 @@ static enum status wrong(const struct conf *conf, size_t i, const char *key, con
     return err_set(err, ERR_CONFIG, "%spipeline%s: %s", where, path, what);
 }
 
-/* "15s", "2h", or a number of milliseconds. */
-static bool span_ms(const json_t *v, int64_t *out)
+bool span_ms(const json_t *v, int64_t *out)
 {
     static const struct {
         const char *unit;

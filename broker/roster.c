@@ -80,6 +80,8 @@ void roster_sort(struct core *c, struct peer_state *p)
         assert(put); /* present ones need no memory, new ones were made room for by seat() */
         (void)put;
     }
+    if (p->kept && roster_credit(p) > 0)
+        home_return_all(c, p); /* those in excess are set aside again */
 }
 
 static void unseat(struct core *c, struct peer_state *p)
@@ -158,6 +160,7 @@ void roster_gone(struct core *c, struct peer_state *p, const char *why, struct e
         lease_lost(c, t, why, fx);
         assert(p->leases != t);
     }
+    home_return_all(c, p);
     timer_stop(&c->timers, &p->timer);
     unseat(c, p);
     list_remove(c, p);

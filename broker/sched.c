@@ -144,6 +144,8 @@ enum why_kind sched_obstacle(const struct core *c, const struct task *t)
                   project = c->lanes[t->def->lane].ready.always
                                 ? WHY_SLOTS
                                 : project_obstacle(project_at(c, t->job));
+    if (project == WHY_SLOTS && stage == WHY_SLOTS && t->keeper)
+        return WHY_AFFINITY;
     return project == WHY_PROJECT_PAUSED || stage == WHY_SLOTS ? project : stage;
 }
 
@@ -169,7 +171,10 @@ void sched_queue(struct core *c, struct task *t)
 
 void sched_unqueue(struct core *c, struct task *t)
 {
-    queue_remove(&c->lanes[t->def->lane].ready, t);
+    if (t->keeper)
+        home_unkeep(c, t);
+    else
+        queue_remove(&c->lanes[t->def->lane].ready, t);
 }
 
 void sched_held(struct core *c, struct task *t)
@@ -230,26 +235,43 @@ static void wake_for_rates(struct core *c)
     }
 }
 
-struct task *sched_next(struct core *c, struct peer_state **p)
+static struct lane *best_lane(struct core *c, uint64_t *open)
 {
     struct lane *best = NULL;
-    uint64_t open = 0; /* lanes from which a task could be given */
+    *open = 0;
     for (uint32_t i = 0; i < c->lanes_n; i++) {
         if (!can_give(c, i))
             continue;
-        open |= (uint64_t)1 << i;
+        *open |= (uint64_t)1 << i;
         if (!best || goes_before(&c->lanes[i], best))
             best = &c->lanes[i];
     }
-    if (!best) {
-        wake_for_rates(c);
-        return NULL;
-    }
+    return best;
+}
+
+static struct task *top_task(struct core *c, const struct lane *l)
+{
+    struct cold *cold = queue_top_cold(&l->ready);
+    return cold ? &core_thaw(c, cold)->main : queue_top(&l->ready);
+}
+
+struct task *sched_next(struct core *c, struct peer_state **p)
+{
+    uint64_t open; /* lanes from which a task could be given */
+    struct lane *best;
+    struct task *t;
+    do {
+        best = best_lane(c, &open);
+        if (!best) {
+            wake_for_rates(c);
+            return NULL;
+        }
+        t = top_task(c, best);
+    } while (home_keep(c, t));
     bucket_take(&best->tasks, 1, c->now_ms);
-    struct cold *cold = queue_top_cold(&best->ready);
-    struct task *t = cold ? &core_thaw(c, cold)->main : queue_top(&best->ready);
     uint64_t order = ++c->picks, start = queue_take(&best->ready, order);
-    *p = roster_pick(c, (uint32_t)(best - c->lanes));
+    struct peer_state *home = home_of(c, t);
+    *p = home && roster_credit(home) > 0 ? home : roster_pick(c, (uint32_t)(best - c->lanes));
     for (uint32_t i = 0; i < (*p)->seats_n && !best->calls; i++) {
         const uint32_t lane = (*p)->seats[i].lane;
         struct lane *other = &c->lanes[lane];

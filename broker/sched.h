@@ -17,6 +17,7 @@ struct stage_rule {
     uint32_t limit;               /* tasks at once; 0: no limit */
     uint32_t tasks_per_minute;    /* given out; 0: no limit */
     uint64_t tokens_per_minute;   /* reported by their workers; 0: no limit */
+    int64_t affinity_ms;          /* how long a task waits for its job's last worker; 0: not */
 };
 
 struct project_rule {

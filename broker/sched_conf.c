@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tree `schedule` of the configuration:
  *   projects: {NAME or "*": {weight, limit, class}}
- *   stages:   {NAME: {limit, tasks_per_minute, tokens_per_minute}} */
+ *   stages:   {NAME: {limit, tasks_per_minute, tokens_per_minute, affinity}} */
 #include "broker/broker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { AFFINITY_MOST_MS = 3600000 };
 
 static enum status wrong(const struct conf *conf, const char *path, const char *what,
                          struct err *err)
@@ -50,7 +52,11 @@ static const char *stage_key(struct stage_rule *r, const char *key, const json_t
         r->tokens_per_minute = (uint64_t)n;
         return json_is_integer(v) && n >= 1 && n <= (json_int_t)1 << 40 ? NULL : "a number from 1";
     }
-    return "unknown key; known: limit, tasks_per_minute, tokens_per_minute";
+    if (strcmp(key, "affinity") == 0)
+        return span_ms(v, &r->affinity_ms) && r->affinity_ms <= AFFINITY_MOST_MS
+                   ? NULL
+                   : "a duration of at most an hour, such as 2s";
+    return "unknown key; known: limit, tasks_per_minute, tokens_per_minute, affinity";
 }
 
 struct reading {

@@ -4,7 +4,7 @@
 /* timer: a deadline inside its owner, ordered on a heap. Pure; at_ms is monotonic time. */
 #include "common/heap.h"
 
-enum timer_kind { TIMER_LEASE, TIMER_DELAY, TIMER_QUESTION, TIMER_WALL, TIMER_PEER, TIMER_RATE };
+enum timer_kind { TIMER_LEASE, TIMER_DELAY, TIMER_QUESTION, TIMER_WALL, TIMER_PEER, TIMER_RATE, TIMER_KEPT };
 
 struct timer {
     int64_t at_ms;

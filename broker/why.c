@@ -51,6 +51,9 @@ static void why_queued(const struct core *c, const struct job *j, struct why *ou
     } else if (out->kind == WHY_STAGE_LIMIT) {
         out->n = l->running;
         out->of = l->rule->limit;
+    } else if (out->kind == WHY_AFFINITY) {
+        out->name = roster_find(c, j->main.keeper)->name;
+        out->until_ms = c->wall_ms + j->main.kept_until - c->now_ms;
     } else if (out->kind == WHY_RATE) {
         out->n = queue_ahead(&l->ready, &j->main) + 1;
         out->of = l->ready.len;
@@ -106,6 +109,9 @@ static void text_of(const struct why *w, struct buf *b)
         break;
     case WHY_STAGE_LIMIT:
         buf_printf(b, "stage %s has its limit of tasks at once: %u/%u", w->stage, w->n, w->of);
+        break;
+    case WHY_AFFINITY:
+        buf_printf(b, "%s prefers worker %s, which is busy: any other one", w->stage, w->name);
         break;
     case WHY_RATE:
         buf_printf(b, "stage %s has its rate a minute; position %u of %u, its next task", w->stage,

@@ -131,7 +131,8 @@ static struct sched_rules set_rules(struct host *h)
     }
     for (uint32_t i = 0; i < RULED_STAGES; i++) {
         h->stages[i] = (struct stage_rule){ .limit = r->stage_limit[i],
-                                            .tasks_per_minute = r->stage_rate[i] };
+                                            .tasks_per_minute = r->stage_rate[i],
+                                            .affinity_ms = r->affinity_ms };
         snprintf(h->stages[i].name, sizeof h->stages[i].name, "%s", stage_names[i]);
     }
     return (struct sched_rules){ h->stages, RULED_STAGES, h->projects, RULED_PROJECTS };

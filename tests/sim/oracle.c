@@ -784,7 +784,7 @@ static void judge_order(struct oracle *o, const struct job *j, const struct held
     bool waiting[PROJECTS] = { false };
     for (uint32_t s = 0; s < STAGES; s++)
         memset(o->skipped[s][j->project], 0, sizeof o->skipped[0][0]);
-    if (j->before.state != S_QUEUED || stage >= STAGES || !same_position(&j->r, &j->before))
+    if (o->conf.rules.affinity_ms || j->before.state != S_QUEUED || stage >= STAGES || !same_position(&j->r, &j->before))
         return;
     for (uint32_t i = 0; i < o->jobs_n; i++) {
         const struct job *q = &o->jobs[i];

@@ -15,6 +15,7 @@ struct oracle_rules {
     uint32_t weight[RULED_PROJECTS];
     uint32_t limit[RULED_PROJECTS], stage_limit[RULED_STAGES]; /* 0: none */
     uint32_t stage_rate[RULED_STAGES]; /* tasks a minute; 0: none */
+    uint32_t affinity_ms; /* of all stages; 0: none. Then tasks pass each other */
 };
 
 struct oracle_conf {

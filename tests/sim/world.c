@@ -362,6 +362,8 @@ static void set_rules(struct oracle_rules *r, uint64_t seed)
         r->limit[seed / 9 % 3] = 1 + (uint32_t)(seed / 27 % 4);
     if (seed % 3 == 2)
         r->stage_limit[seed / 9 % RULED_STAGES] = 1 + (uint32_t)(seed / 36 % 3);
+    if (seed % 7 == 3)
+        r->affinity_ms = 300 + (uint32_t)(seed / 7 % 4) * 900;
     if (seed % 5 == 2)
         r->stage_rate[seed / 5 % RULED_STAGES] = 20 + (uint32_t)(seed / 20 % 3) * 10;
 }

@@ -658,6 +658,97 @@ static void rate_of_tokens(void **s)
     assert_in_range(w->now_ms - from, 8900, 9200);
 }
 
+/* ---- affinity ----------------------------------------------------------------------------- */
+
+static const struct stage_rule near[] = { { .name = "analyze", .affinity_ms = 5000 } };
+
+static void ready_again(struct world *w, uint64_t peer, uint64_t credit, const struct held *h)
+{
+    struct msg m = { .type = MSG_READY, .READY = { credit, h->m.seq } };
+    world_say(w, peer, &m);
+}
+
+static void parsed(struct world *w, uint64_t peer, const struct held *h)
+{
+    struct outcome o = { .docs = "brief", .measures = -1, .judge = -1 };
+    assert_string_equal(done(w, peer, h, o), "committed");
+}
+
+static void prefers_its_worker(void **s)
+{
+    struct world *w = *s;
+    struct held h;
+    rules(w, (struct sched_rules){ .stages = near, .stages_n = 1 });
+    struct job_id id = submit_as(w, (struct wish){ .project = "a", .key = "1" });
+    worker(w, 1, "parse analyze", 1);
+    assert_true(take(w, 1, &h));
+    worker(w, 2, "parse analyze", 9); /* idle, and with more room */
+    parsed(w, 1, &h);
+    struct why out;
+    core_why(w->core, job(w, id), &out);
+    assert_int_equal(out.kind, WHY_AFFINITY);
+    assert_string_equal(out.name, "w1");
+    assert_int_equal(out.until_ms, w->wall_ms + 5000);
+    world_pass(w, 4000);
+    assert_false(take(w, 2, &h));
+    ready_again(w, 1, 1, &h);
+    assert_true(take(w, 1, &h));
+    assert_true(str_is(h.m.stage, "analyze"));
+}
+
+static void waits_for_its_worker_no_longer_than_said(void **s)
+{
+    struct world *w = *s;
+    struct held h;
+    rules(w, (struct sched_rules){ .stages = near, .stages_n = 1 });
+    struct job_id id = submit_as(w, (struct wish){ .project = "a", .key = "1" });
+    worker(w, 1, "parse analyze", 1);
+    assert_true(take(w, 1, &h));
+    worker(w, 2, "parse analyze", 9);
+    parsed(w, 1, &h);
+    world_pass(w, 4999);
+    assert_false(take(w, 2, &h));
+    world_pass(w, 1);
+    assert_true(take(w, 2, &h));
+    assert_int_equal(state(w, id), JOB_RUNNING);
+}
+
+/* Set aside, then: the worker goes, the job is cancelled, its project is paused. */
+static void what_is_set_aside_is_not_forgotten(void **s)
+{
+    for (int i = 0; i < 4; i++) {
+        struct world *w = *s;
+        struct held h;
+        rules(w, (struct sched_rules){ .stages = near, .stages_n = 1 });
+        char key[8];
+        snprintf(key, sizeof key, "%d", i);
+        struct job_id id = submit_as(w, (struct wish){ .project = "a", .key = key });
+        worker(w, 1, "parse analyze", 1);
+        assert_true(take(w, 1, &h));
+        parsed(w, 1, &h);
+        assert_int_equal(state(w, id), JOB_QUEUED);
+        worker(w, 2, "analyze", 1);
+        if (i == 0) {
+            struct event gone = { .kind = EV_GONE, .peer = 1 };
+            world_step(w, &gone);
+            assert_true(take(w, 2, &h));
+        } else if (i == 1) {
+            struct msg m = { .type = MSG_CANCEL, .CANCEL = { ++w->req, str_of(id.text), str_of("") } };
+            world_say(w, 99, &m);
+            assert_int_equal(state(w, id), JOB_CANCELLED);
+        } else if (i == 2) {
+            pause_what(w, "", "a", true);
+            world_pass(w, 6000);
+            assert_false(take(w, 2, &h));
+            pause_what(w, "", "a", false);
+            assert_true(take(w, 2, &h));
+        } else {
+            worker(w, 1, "parse", 1); /* it says HELLO again, for other stages */
+            assert_true(take(w, 2, &h));
+        }
+    }
+}
+
 /* ---- the queue alone ---------------------------------------------------------------------- */
 
 enum { TASKS = 60, FLOWS = 4 };
@@ -772,6 +863,9 @@ int main(void)
         cmocka_unit_test(bucket_flows_evenly),
         T(rate_of_tasks),
         T(rate_of_tokens),
+        T(prefers_its_worker),
+        T(waits_for_its_worker_no_longer_than_said),
+        T(what_is_set_aside_is_not_forgotten),
         T(starts_later),
         T(start_follows_the_clock),
         T(waiting_costs_no_wall_time),
