@@ -28,7 +28,7 @@ const char *cli_word(const struct cli *cli, int i)
 bool cli_needs_conf(const struct command *c)
 {
     static const char *const free_of_it[] = { "help",     "version",    "completion",
-                                              "keys new", "keys allow", "config check",
+                                              "keys new", "keys allow", "keys revoke", "config check",
                                               "doctor",   "init" };
     for (size_t i = 0; i < COUNT(free_of_it); i++) {
         if (strcmp(c->name, free_of_it[i]) == 0)

@@ -48,6 +48,7 @@ int cmd_help(struct cli *cli);
 int cmd_init(struct cli *cli);
 int cmd_keys_allow(struct cli *cli);
 int cmd_keys_new(struct cli *cli);
+int cmd_keys_revoke(struct cli *cli);
 int cmd_logs(struct cli *cli);
 int cmd_pause(struct cli *cli);
 int cmd_ps(struct cli *cli);

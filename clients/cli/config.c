@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -157,42 +158,106 @@ static bool z85(const char *key)
                                             "STUVWXYZ.-:+=^!/*?&<>()[]{}@%$#") == 40;
 }
 
-static enum status append_line(const char *path, const char *line, struct err *err)
+/* The allow file without the lines of a key, and with a new one (line may be ""), put in its place
+ * in one step: the broker never reads half of it. *had: there were such lines. */
+static enum status write_allow(int fd, FILE *old, const char *key, const char *line, bool *had)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    char last = '\n';
-    if (fd < 0)
-        return err_set(err, ERR_CREATE, "%.300s: %s", path, strerror(errno));
-    off_t size = lseek(fd, 0, SEEK_END);
-    bool good = size <= 0 || pread(fd, &last, 1, size - 1) == 1;
-    good = good && (last == '\n' || write(fd, "\n", 1) == 1);
-    good = good && write(fd, line, strlen(line)) == (ssize_t)strlen(line) && fsync(fd) == 0;
-    int why = errno;
-    good = close(fd) == 0 && good;
-    return good ? OK : err_set(err, ERR_IO, "%.300s: %s", path, strerror(why));
+    char row[512];
+    bool good = true;
+    FILE *f = fdopen(fd, "w");
+    if (!f) {
+        close(fd);
+        return ERR_IO;
+    }
+    while (old && good && fgets(row, sizeof row, old)) {
+        bool its = strncmp(row, key, 40) == 0 && strchr(" \t\n", row[40]) != NULL;
+        *had = *had || its;
+        if (!its)
+            good = fputs(row, f) >= 0 && (strchr(row, '\n') || fputc('\n', f) != EOF);
+    }
+    good = good && !(old && ferror(old)) && fputs(line, f) >= 0 && fflush(f) == 0 && fsync(fd) == 0;
+    return fclose(f) == 0 && good ? OK : ERR_IO;
+}
+
+static enum status change_allow(const char *path, const char *key, const char *line, bool *had,
+                                struct err *err)
+{
+    char temporary[520], lock[520];
+    struct stat st = { .st_mode = 0600 };
+    snprintf(temporary, sizeof temporary, "%.500s.new", path);
+    snprintf(lock, sizeof lock, "%.500s.lock", path);
+    int held = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (held < 0 || flock(held, LOCK_EX) != 0) {
+        err_set(err, ERR_CREATE, "%.300s: %s", lock, strerror(errno));
+        if (held >= 0)
+            close(held);
+        return ERR_CREATE;
+    }
+    FILE *old = fopen(path, "re");
+    if (old && fstat(fileno(old), &st) != 0)
+        st.st_mode = 0600;
+    int fd =
+        open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, st.st_mode & 0777);
+    enum status result = fd < 0 ? ERR_CREATE : write_allow(fd, old, key, line, had);
+    if (result == OK && (*had || *line) && rename(temporary, path) != 0)
+        result = ERR_IO;
+    if (result != OK)
+        err_set(err, result, "%.300s: %s", path, strerror(errno));
+    if (result != OK || !(*had || *line))
+        unlink(temporary);
+    if (old)
+        fclose(old);
+    close(held);
+    return result;
+}
+
+static enum status check_role(const char *role, struct err *err)
+{
+    size_t n = strcspn(role, ":");
+    bool parts =
+        (n == 6 && strncmp(role, "client", n) == 0) || (n == 6 && strncmp(role, "worker", n) == 0);
+    bool known = strcmp(role, "admin") == 0 || (parts && (role[n] == '\0' || role[n + 1]));
+    if (known && strlen(role) <= PAWL_NAME_MAX && !strpbrk(role, " \t\n"))
+        return OK;
+    err_set(err, ERR_USAGE, "'%.60s' is no role", role);
+    err_fix(err, "client, client:PROJECT, worker, worker:STAGE,STAGE… or admin");
+    return ERR_USAGE;
+}
+
+static enum status check_key(const char *key, struct err *err)
+{
+    if (z85(key))
+        return OK;
+    return err_set(err, ERR_USAGE,
+                   "'%.60s' is no public key (40 characters, as `pawl keys new` prints them)", key);
 }
 
 int cmd_keys_allow(struct cli *cli)
 {
     char line[256];
     struct err err = { 0 };
-    const char *key = cli_word(cli, 1), *role = cli_word(cli, 2);
-    size_t n = strcspn(role, ":");
-    bool known = (n == 6 && strncmp(role, "client", n) == 0) ||
-                 (n == 6 && strncmp(role, "worker", n) == 0) || strcmp(role, "admin") == 0;
-    enum status st = OK;
-    if (!z85(key))
-        st = err_set(&err, ERR_USAGE,
-                     "'%.60s' is no public key (40 characters, as `pawl keys new` prints them)",
-                     key);
-    else if (!known || strlen(role) > PAWL_NAME_MAX || strpbrk(role, " \t\n"))
-        st = err_set(&err, ERR_USAGE, "'%.60s' is no role: client, worker or admin", role);
+    bool had = false;
+    const char *path = cli_word(cli, 0), *key = cli_word(cli, 1), *role = cli_word(cli, 2);
     snprintf(line, sizeof line, "%.40s %.64s\n", key, role);
-    if (st == OK)
-        st = append_line(cli_word(cli, 0), line, &err);
-    if (st != OK)
+    if (check_key(key, &err) != OK || check_role(role, &err) != OK ||
+        change_allow(path, key, line, &had, &err) != OK)
         return out_error(cli, &err);
-    out_note(cli, "%s may come in as %s; the broker reads %s again by itself", key, role,
-             cli_word(cli, 0));
+    out_note(cli, "%s may come in as %s%s; the broker reads %s again by itself", key, role,
+             had ? ", in place of what it was" : "", path);
+    return 0;
+}
+
+int cmd_keys_revoke(struct cli *cli)
+{
+    struct err err = { 0 };
+    bool had = false;
+    const char *path = cli_word(cli, 0), *key = cli_word(cli, 1);
+    if (check_key(key, &err) != OK || change_allow(path, key, "", &had, &err) != OK)
+        return out_error(cli, &err);
+    if (!had) {
+        err_set(&err, ERR_NOT_FOUND, "%.300s does not list %s", path, key);
+        return out_error(cli, &err);
+    }
+    out_note(cli, "%s is revoked: its connections are deaf and dumb from now on", key);
     return 0;
 }
