@@ -171,6 +171,7 @@ struct edge {
     struct budget budget;
     struct asked asked[QUESTIONS_MAX];
     struct buf plain; /* unpacked document */
+    struct new_job *jobs;
 };
 /* Fill in the parts that the core cannot read itself. Errors go into err; then refuse. */
 enum status edge_fill(struct broker *b, struct edge *e, const struct msg *m,

@@ -356,6 +356,7 @@ static const struct {
     { MSG_FAIL, WORKER, on_fail },        { MSG_RELEASE, WORKER, on_release },
     { MSG_TOKENS, WORKER, on_tokens },    { MSG_CALL, WORKER, on_call },
     { MSG_BYE, ANYBODY, on_bye },         { MSG_PING, ANYBODY, on_ping },
+    { MSG_SUBMIT_ALL, ANYBODY, on_submit_all },
     { MSG_SUBMIT, ANYBODY, on_submit },   { MSG_ANSWER, ANYBODY, on_answer },
     { MSG_COMMENT, ANYBODY, on_comment }, { MSG_ASK, ANYBODY, on_ask },
     { MSG_CANCEL, ANYBODY, on_cancel },   { MSG_RETRY, ANYBODY, on_retry },

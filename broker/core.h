@@ -50,6 +50,10 @@ struct asked { /* one question of a `questions` document, decoded at the edge */
     int64_t deadline_ms; /* 0: the default */
 };
 
+struct new_job { /* one job of a SUBMIT_ALL, decoded at the edge */
+    struct str key, label, problem; /* problem: its frame */
+};
+
 struct event {
     enum event_kind kind;
     int64_t now_ms, wall_ms; /* monotonic, wall clock; neither goes back */
@@ -67,6 +71,8 @@ struct event {
     struct str reply, reply_question; /* DONE of an ask: out of the reply document */
     const char *wrong;           /* DONE, FAIL: why its documents cannot be used; NULL: they can */
     const struct budget *budget; /* SUBMIT: defaults filled in */
+    const struct new_job *jobs; /* SUBMIT_ALL */
+    uint32_t jobs_n;
     struct str task;             /* EV_UNSENT */
     struct fence fence;
 };

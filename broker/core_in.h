@@ -180,6 +180,7 @@ void ask_finish(struct core *c, struct task *t, const struct reply *reply, struc
                 struct effects *fx);
 
 /* ---- requests: request.c */
+void on_submit_all(struct core *c, const struct event *ev, struct effects *fx);
 void on_submit(struct core *c, const struct event *ev, struct effects *fx);
 void on_answer(struct core *c, const struct event *ev, struct effects *fx);
 void on_comment(struct core *c, const struct event *ev, struct effects *fx);

@@ -213,10 +213,57 @@ static uint32_t docs_said(const struct msg *m)
     return UINT32_MAX;
 }
 
+static bool is_frame(struct str s)
+{
+    return s.n >= 2 && (s.p[0] == 0 || s.p[0] == 1);
+}
+
+static enum status take_job(struct mp *in, struct new_job *w)
+{
+    struct mp_value v;
+    if (mp_want(in, MP_ARRAY, &v) != OK || v.n != 3 || mp_want(in, MP_STR, &v) != OK)
+        return ERR_DATA;
+    w->key = v.str;
+    if (mp_want(in, MP_STR, &v) != OK)
+        return ERR_DATA;
+    w->label = v.str;
+    if (mp_want(in, MP_BIN, &v) != OK || !is_frame(v.str))
+        return ERR_DATA;
+    w->problem = v.str;
+    return OK;
+}
+
+/* The lists of a SUBMIT_ALL. They are not packed themselves: jobs keep views of them until their
+ * turn is made. */
+static enum status fill_jobs(struct edge *e, const struct str *frames, uint32_t n, struct err *err)
+{
+    e->jobs = calloc(PAWL_SUBMIT_MAX, sizeof *e->jobs);
+    if (!e->jobs)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    for (uint32_t i = 0; i < n; i++) {
+        struct mp in;
+        struct mp_value list;
+        mp_init(&in, (struct str){ frames[i].p + 1, frames[i].n ? frames[i].n - 1 : 0 });
+        if (frames[i].n < 2 || frames[i].p[0] != 0 || mp_want(&in, MP_ARRAY, &list) != OK)
+            return err_set(err, ERR_DATA, "SUBMIT_ALL: frame %u is not a plain list", i + 1);
+        if (list.n > PAWL_SUBMIT_MAX - e->ev.jobs_n)
+            return err_set(err, ERR_LIMIT, "SUBMIT_ALL: more than %d jobs", PAWL_SUBMIT_MAX);
+        for (uint32_t k = 0; k < list.n; k++) {
+            if (take_job(&in, &e->jobs[e->ev.jobs_n++]) != OK)
+                return err_set(err, ERR_DATA, "SUBMIT_ALL: job %u is not [key, label, problem]",
+                               e->ev.jobs_n);
+        }
+        if (!mp_end(&in))
+            return err_set(err, ERR_DATA, "SUBMIT_ALL: frame %u goes on after its list", i + 1);
+    }
+    e->ev.jobs = e->jobs;
+    return e->ev.jobs_n ? OK : err_set(err, ERR_DATA, "SUBMIT_ALL: no jobs");
+}
+
 static enum status check_frames(const struct str *frames, uint32_t n, struct err *err)
 {
     for (uint32_t i = 0; i < n; i++) {
-        if (frames[i].n < 2 || (frames[i].p[0] != 0 && frames[i].p[0] != 1))
+        if (!is_frame(frames[i]))
             return err_set(err, ERR_DATA, "document %u is not a frame of a codec byte and bytes",
                            i + 1);
     }
@@ -241,11 +288,19 @@ enum status edge_fill(struct broker *b, struct edge *e, const struct msg *m,
         st = take_budget(&e->budget, m->SUBMIT.budget, err);
         e->ev.budget = &e->budget;
     }
+    if (st == OK && m->type == MSG_SUBMIT_ALL) {
+        e->budget = b->core_conf.budget;
+        st = take_budget(&e->budget, m->SUBMIT_ALL.budget, err);
+        e->ev.budget = &e->budget;
+        if (st == OK)
+            st = fill_jobs(e, frames, n, err);
+    }
     return st;
 }
 
 void edge_fini(struct edge *e)
 {
+    free(e->jobs);
     if (e->plain.data)
         buf_fini(&e->plain);
 }

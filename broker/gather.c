@@ -89,6 +89,17 @@ struct submission {
     struct peer_in in;
 };
 
+/* The blob that a submission needs; empty: none. */
+static struct str workspace_of(const struct msg *m)
+{
+    struct str w = { 0 };
+    if (m->type == MSG_SUBMIT)
+        w = m->SUBMIT.workspace;
+    else if (m->type == MSG_SUBMIT_ALL)
+        w = m->SUBMIT_ALL.workspace;
+    return w.n == HASH_BYTES ? w : (struct str){ 0 };
+}
+
 static void on_has_blob(void *ctx, enum status st, const struct str *v, uint32_t n)
 {
     struct submission *s = ctx;
@@ -97,10 +108,11 @@ static void on_has_blob(void *ctx, enum status st, const struct str *v, uint32_t
     struct msg m;
     if (c && msg_decode(peer_frame(&s->in, 0), &m, NULL) == OK) {
         if (st != OK || !b->core || b->broken) {
-            loop_refuse(b, c->id, m.SUBMIT.req, ERR_UNAVAILABLE, "the store cannot be reached",
-                        "try again");
+            loop_refuse(b, c->id, request_number(&m), ERR_UNAVAILABLE,
+                        "the store cannot be reached", "try again");
         } else if (n == 0 || !str_is(v[0], "1")) {
-            struct msg need = { .type = MSG_NEED, .NEED = { m.SUBMIT.req, m.SUBMIT.workspace } };
+            struct msg need = { .type = MSG_NEED,
+                                .NEED = { request_number(&m), workspace_of(&m) } };
             loop_say(b, c->id, &need, NULL, 0);
         } else {
             step_message(b, c, &m, &s->in);
@@ -118,14 +130,14 @@ static void submit_with_blob(struct broker *b, struct conn *c, const struct msg 
     char hex[HASH_HEX + 1];
     struct hash h;
     assert(s);
-    memcpy(h.b, m->SUBMIT.workspace.p, sizeof h.b);
+    memcpy(h.b, workspace_of(m).p, sizeof h.b);
     hash_hex(&h, hex);
     struct str name = str_of(hex);
     *s = (struct submission){ b, c->id, *in };
     struct store_get g = { .kind = GET_HAS, .names = &name, .names_n = 1 };
     enum status st = b->store.ops->get(b->store.self, &g, on_has_blob, s);
     if (st != OK) {
-        loop_refuse(b, c->id, m->SUBMIT.req, ERR_UNAVAILABLE, "the store cannot be reached",
+        loop_refuse(b, c->id, request_number(m), ERR_UNAVAILABLE, "the store cannot be reached",
                     "try again");
         free(s);
         return;
@@ -141,14 +153,14 @@ static bool memory_short(const struct broker *b)
 
 static void take_change(struct broker *b, struct conn *c, const struct msg *m, struct peer_in *in)
 {
-    if (memory_short(b) && (m->type == MSG_SUBMIT || m->type == MSG_PUT)) {
+    bool adds = m->type == MSG_SUBMIT || m->type == MSG_SUBMIT_ALL || m->type == MSG_PUT;
+    if (memory_short(b) && adds) {
         loop_refuse(b, c->id, request_number(m), ERR_BUSY,
                     "the store's memory is more than 90 % full",
                     "remove jobs, or raise Redis's maxmemory");
     } else if (m->type == MSG_PUT) {
         serve_put(b, c, &m->PUT, in);
-    } else if (m->type == MSG_SUBMIT && m->SUBMIT.workspace.n == HASH_BYTES &&
-               core_peer_known(b->core, c->id)) {
+    } else if (workspace_of(m).n && core_peer_known(b->core, c->id)) {
         submit_with_blob(b, c, m, in);
     } else {
         step_message(b, c, m, in);
@@ -224,4 +236,3 @@ void loop_on_socket(void *ctx, void *socket)
     for (int i = 0; i < GATHER_MAX && take_one(b); i++)
         ;
 }
-

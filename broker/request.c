@@ -94,8 +94,8 @@ static char *dup_str(struct str s, size_t max)
     return z;
 }
 
-static void make_job(struct core *c, uint64_t id, struct str project, const struct event *ev,
-                     struct effects *fx)
+static struct job *make_job(struct core *c, uint64_t id, struct str project, const struct event *ev,
+                            struct effects *fx)
 {
     const struct msg_SUBMIT *m = &ev->msg->SUBMIT;
     struct job *j = job_new(id);
@@ -142,7 +142,7 @@ static void make_job(struct core *c, uint64_t id, struct str project, const stru
     } else {
         job_queue_stage(c, j);
     }
-    say_submitted(c, j, ev, false, fx);
+    return j;
 }
 
 static const char *wrong_submission(const struct core *c, const struct msg_SUBMIT *m,
@@ -162,37 +162,165 @@ static const char *wrong_submission(const struct core *c, const struct msg_SUBMI
     return wrong_docs(&m->docs);
 }
 
-void on_submit(struct core *c, const struct event *ev, struct effects *fx)
+/* What becomes of a submission. */
+struct fate {
+    enum status st; /* OK, or why it is refused: */
+    const char *text, *fix;
+    struct str project;
+    uint64_t id;
+    struct job *existing; /* NULL: it is to be made */
+};
+
+static struct fate refusal(enum status st, const char *text, const char *fix)
+{
+    return (struct fate){ .st = st, .text = text, .fix = fix };
+}
+
+/* `more`: new jobs that come before it. */
+static struct fate decide(struct core *c, const struct event *ev, size_t more)
 {
     const struct msg_SUBMIT *m = &ev->msg->SUBMIT;
-    struct str project = m->project.n ? m->project : ev->access.n ? ev->access : str_of("default");
-    const char *wrong = wrong_submission(c, m, project);
-    if (wrong) {
-        refuse(ev, m->req, ERR_DATA, wrong, "", fx);
+    struct fate f = { .project = m->project.n   ? m->project
+                                 : ev->access.n ? ev->access
+                                                : str_of("default") };
+    const char *wrong = wrong_submission(c, m, f.project);
+    if (wrong)
+        return refusal(ERR_DATA, wrong, "");
+    if (ev->access.n && !str_eq(ev->access, f.project))
+        return refusal(ERR_DENIED, "this key submits to another project only", "");
+    if (str_is(m->class, "urgent") && ev->role.n && !str_is(ev->role, "admin"))
+        return refusal(ERR_DENIED, "only administrators submit urgent jobs", "leave out --class");
+    f.id = job_id_of(f.project, m->key);
+    struct job *j = core_get(c, f.id);
+    if (j && (!str_is(m->key, j->key) || !str_is(f.project, j->project)))
+        return refusal(ERR_DATA, "another job has the same id by chance",
+                       "submit with another key");
+    if (!j && c->jobs.len + more - c->ended.len >= c->conf.open_jobs_max)
+        return refusal(ERR_BUSY, "as many jobs are open as limits.open_jobs allows",
+                       "try again later");
+    f.existing = j;
+    return f;
+}
+
+void on_submit(struct core *c, const struct event *ev, struct effects *fx)
+{
+    struct fate f = decide(c, ev, 0);
+    if (f.st != OK)
+        refuse(ev, ev->msg->SUBMIT.req, f.st, f.text, f.fix, fx);
+    else
+        say_submitted(c, f.existing ? f.existing : make_job(c, f.id, f.project, ev, fx), ev,
+                      f.existing != NULL, fx);
+}
+
+/* ---- SUBMIT_ALL: each job as if it were submitted alone, in the same turn ------------------- */
+
+struct alone {
+    struct msg m;
+    struct event ev;
+    struct str frame;
+};
+
+static void make_alone(struct alone *a, const struct event *ev, uint32_t i)
+{
+    const struct msg_SUBMIT_ALL *all = &ev->msg->SUBMIT_ALL;
+    const struct new_job *w = &ev->jobs[i];
+    a->frame = w->problem;
+    a->m = (struct msg){ .type = MSG_SUBMIT };
+    a->m.SUBMIT = (struct msg_SUBMIT){ .req = all->req,
+                                       .key = w->key,
+                                       .project = all->project,
+                                       .label = w->label,
+                                       .workspace = all->workspace,
+                                       .priority = all->priority,
+                                       .class = all->class,
+                                       .start_ms = all->start_ms };
+    a->m.SUBMIT.docs.v[0] = str_of("problem");
+    a->m.SUBMIT.docs.n = 1;
+    a->ev = *ev;
+    a->ev.msg = &a->m;
+    a->ev.frames = &a->frame;
+    a->ev.frames_n = 1;
+}
+
+/* All or none: is there one that would be refused? A key that comes twice counts twice against the
+ * limit of open jobs; that much is not worth a table. */
+static bool refused_whole(struct core *c, const struct event *ev, struct effects *fx)
+{
+    size_t more = 0;
+    for (uint32_t i = 0; i < ev->jobs_n; i++) {
+        struct alone a;
+        make_alone(&a, ev, i);
+        struct fate f = decide(c, &a.ev, more);
+        more += f.existing == NULL;
+        if (f.st == OK)
+            continue;
+        struct buf text;
+        struct str key = ev->jobs[i].key;
+        buf_init(&text, PAWL_TEXT_MAX);
+        buf_printf(&text, "job %u of %u, key %.*s: %s", i + 1, ev->jobs_n,
+                   (int)(key.n < PAWL_KEY_MAX ? key.n : PAWL_KEY_MAX), key.p, f.text);
+        refuse(ev, ev->msg->SUBMIT_ALL.req, f.st, buf_z(&text),
+               f.fix[0] ? f.fix : "none of them was submitted", fx);
+        buf_fini(&text);
+        return true;
+    }
+    return false;
+}
+
+static void put_fate(struct buf *out, const struct fate *f)
+{
+    char id[ID_CHARS + 1] = "";
+    if (f->st == OK)
+        id_text(f->id, id);
+    mp_array(out, 4);
+    mp_z(out, id);
+    mp_bool(out, f->existing != NULL);
+    mp_z(out, status_name(f->st));
+    mp_z(out, f->st == OK ? "" : f->text);
+}
+
+static void say_all(struct core *c, const struct event *ev, const struct buf *list, uint64_t made,
+                    struct effects *fx)
+{
+    struct msg m = { .type = MSG_SUBMITTED_ALL };
+    m.SUBMITTED_ALL = (struct msg_SUBMITTED_ALL){ .req = ev->msg->SUBMIT_ALL.req, .made = made };
+    struct strs *un = &m.SUBMITTED_ALL.unserved;
+    for (uint32_t i = 0; i < c->pipe->stages_n; i++) {
+        if (roster_serving(c, c->pipe->stages[i].lane) == 0)
+            un->v[un->n++] = str_of(c->pipe->stages[i].name);
+    }
+    struct str *frame = arena_alloc(&fx->arena, sizeof *frame);
+    fx->failed = fx->failed || !frame || list->status != OK;
+    if (fx->failed)
         return;
-    }
-    if (ev->access.n && !str_eq(ev->access, project)) {
-        refuse(ev, m->req, ERR_DENIED, "this key submits to another project only", "", fx);
+    *frame = effects_copy(fx, buf_get(list));
+    struct fx *f = say(fx, ev->peer, &m, true);
+    f->req = m.SUBMITTED_ALL.req;
+    f->frames = frame;
+    f->frames_n = 1;
+}
+
+void on_submit_all(struct core *c, const struct event *ev, struct effects *fx)
+{
+    struct buf list;
+    uint64_t made = 0;
+    if (ev->msg->SUBMIT_ALL.whole && refused_whole(c, ev, fx))
         return;
+    buf_init(&list, PAWL_FRAME_MAX);
+    buf_char(&list, '\0'); /* a plain frame */
+    mp_array(&list, ev->jobs_n);
+    for (uint32_t i = 0; i < ev->jobs_n; i++) {
+        struct alone a;
+        make_alone(&a, ev, i);
+        struct fate f = decide(c, &a.ev, 0);
+        put_fate(&list, &f);
+        if (f.st != OK || f.existing)
+            continue;
+        make_job(c, f.id, f.project, &a.ev, fx);
+        made++;
     }
-    if (str_is(m->class, "urgent") && ev->role.n && !str_is(ev->role, "admin")) {
-        refuse(ev, m->req, ERR_DENIED, "only administrators submit urgent jobs", "leave out --class",
-               fx);
-        return;
-    }
-    uint64_t id = job_id_of(project, m->key);
-    struct job *j = core_get(c, id);
-    if (j && str_is(m->key, j->key) && str_is(project, j->project)) {
-        say_submitted(c, j, ev, true, fx);
-    } else if (j) {
-        refuse(ev, m->req, ERR_DATA, "another job has the same id by chance",
-               "submit with another key", fx);
-    } else if (c->jobs.len - c->ended.len >= c->conf.open_jobs_max) {
-        refuse(ev, m->req, ERR_BUSY, "as many jobs are open as limits.open_jobs allows",
-               "try again later", fx);
-    } else {
-        make_job(c, id, project, ev, fx);
-    }
+    say_all(c, ev, &list, made, fx);
+    buf_fini(&list);
 }
 
 /* ---- requests about a job ----------------------------------------------------------------- */
