@@ -485,12 +485,12 @@ static void seal_job(struct core *c, struct job *j, struct effects *fx)
 
 void core_seal(struct core *c, struct effects *fx)
 {
+    core_cool(c); /* before those that changed: they are frozen, and freed, when they are sealed */
     for (uint32_t i = 0; i < c->dirty_n; i++) {
         if (c->dirty[i])
             seal_job(c, c->dirty[i], fx);
     }
     c->dirty_n = 0;
-    core_cool(c);
 }
 
 int64_t core_deadline(const struct core *c)
