@@ -4,6 +4,7 @@
 #include "common/openspec/archive.h"
 #include "common/openspec/block.h"
 #include "common/openspec/merge.h"
+#include "common/openspec/show.h"
 #include "common/openspec/structure.h"
 #include "common/openspec/tasks.h"
 #include "common/openspec/tree.h"
@@ -301,7 +302,39 @@ void add_member(json_t *o, struct str key, json_t *v)
     json_decref(v);
 }
 
-/* Every spec and change of the tree, normal and strict, into specs and changes. */
+static void put_shown(struct side *d, json_t *out, const char *kind, struct str id, json_t *v,
+                      const struct show_refusal *refusal)
+{
+    struct pool p = pool_of(&d->a);
+    if (!v) {
+        v = json_object();
+        js_set_str(v, "error", refusal->message);
+    }
+    side_count(d, kind, json_object_get(v, "error") ? "refused" : "shown");
+    add_member(out, pool_cat(&p, str_of(kind), LIT(" "), id), v);
+}
+
+static void our_shows(struct side *d, const struct ws *ws, const struct str_list *ids,
+                      const struct str_list *names, json_t *out)
+{
+    json_t *listed = json_object(), *shown = json_object(), *warnings;
+    struct show_refusal refusal;
+    js_set(listed, "changes", list_changes(&d->a, ws, &warnings));
+    if (js_count(warnings))
+        js_set(listed, "warnings", json_incref(warnings));
+    json_decref(warnings);
+    js_set(listed, "specs", list_specs(&d->a, ws));
+    for (size_t i = 0; i < ids->n; i++)
+        put_shown(d, shown, "spec", ids->at[i], show_spec(&d->a, ws, ids->at[i], &refusal),
+                  &refusal);
+    for (size_t i = 0; i < names->n; i++)
+        put_shown(d, shown, "change", names->at[i], show_change(&d->a, ws, names->at[i], &refusal),
+                  &refusal);
+    js_set(out, "listed", listed);
+    js_set(out, "shown", shown);
+}
+
+/* Every spec and change of the tree, normal and strict, into specs and changes; listed; shown. */
 void our_reports(struct side *d, const struct ws *ws, json_t *out)
 {
     json_t *specs = json_object(), *changes = json_object();
@@ -314,6 +347,7 @@ void our_reports(struct side *d, const struct ws *ws, json_t *out)
         add_member(changes, names.at[i], both(d, ws, names.at[i], true));
     js_set(out, "specs", specs);
     js_set(out, "changes", changes);
+    our_shows(d, ws, &ids, &names, out);
 }
 
 json_t *our_tree(struct side *d, const struct ws *ws)

@@ -60,7 +60,7 @@ static void tree_files(struct diff *d, struct ws_file *files, size_t *n)
         put(files, n, "changes/c/.openspec.yaml", made(d, gen_meta, false));
     if (gen_chance(g, 50))
         put(files, n, "changes/c/tasks.md", made(d, gen_tasks, damage));
-    put(files, n, "changes/c/proposal.md", LIT("## Why\nx\n"));
+    put(files, n, "changes/c/proposal.md", made(d, gen_proposal, damage));
     if (gen_chance(g, 3))
         put(files, n, "changes/c/specs/spec.md", made(d, gen_delta, false));
     if (gen_chance(g, 3))

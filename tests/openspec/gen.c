@@ -384,3 +384,43 @@ void gen_damage(struct gen *g, struct buf *text)
     if (gen_chance(g, 12))
         damage_bytes(g, text);
 }
+
+/* ---- proposals ---- */
+
+static const char *one_of(struct gen *g, const char *const *list, int n)
+{
+    return list[gen_below(g, n)];
+}
+
+void gen_proposal(struct gen *g, struct buf *out)
+{
+    static const char *const titles[] = { "",
+                                          "# Proposal\n",
+                                          "# Change: A new way\n",
+                                          "#  \n",
+                                          "#\n\nText\n",
+                                          "# change:  \nnext\n",
+                                          "## Not this\n# But this\n" };
+    static const char *const whys[] = { "## Why\nx\n", "## WHY\n\nBecause.\n", "## Why\n\n", "",
+                                        "### Why\nnested\n" };
+    static const char *const items[] = { "- **a:** add a limit\n",
+                                         "- **a**: Renamed to b\n",
+                                         "- **b/c:** address the addition\n",
+                                         " -  **a** : nothing\n",
+                                         "-**a:**creates it\n",
+                                         "- **a:** delete it, new\n",
+                                         "* **a:** new\n",
+                                         "- **a:** \n",
+                                         "- **a:**\t\n",
+                                         "- **:** new\n",
+                                         "```\n- **a:** new\n```\n",
+                                         "plain text\n" };
+    buf_str(out, one_of(g, titles, COUNT(titles)));
+    buf_str(out, gen_chance(g, 85) ? whys[0] : one_of(g, whys, COUNT(whys)));
+    if (gen_chance(g, 92))
+        buf_str(out, "\n## What Changes\n");
+    for (int i = gen_below(g, 4); i-- > 0;)
+        buf_str(out, one_of(g, items, COUNT(items)));
+    if (gen_chance(g, 80))
+        buf_str(out, "- x\n");
+}

@@ -25,6 +25,7 @@ bool gen_chance(struct gen *g, int percent);
 void gen_spec(struct gen *g, struct buf *out);  /* remembers what it holds */
 void gen_delta(struct gen *g, struct buf *out); /* about the spec made last */
 void gen_tasks(struct gen *g, struct buf *out);
+void gen_proposal(struct gen *g, struct buf *out);
 void gen_meta(struct gen *g, struct buf *out);   /* .openspec.yaml */
 void gen_config(struct gen *g, struct buf *out); /* config.yaml */
 /* Damage lines, line ends and bytes, or do nothing. */

@@ -10,7 +10,7 @@ mkdir "$work/tests"
 cp -r "$root/common" "$root/schemas" "$work"
 cp -r "$root/tests/openspec" "$work/tests"
 libs=$(pkg-config --cflags --libs jansson libsodium libzstd yaml-0.1)
-base='status buf arena hash mp js doc'
+base='status buf arena hash mp js doc linediff'
 build() {
     # shellcheck disable=SC2046,SC2086 # lists of words
     (cd "$work" && cc -std=c17 -D_GNU_SOURCE -O1 -w -I. -o diff $(for f in $base; do echo "common/$f.c"; done) \

@@ -9,9 +9,9 @@
 //   tasks     {text}                 checkboxes
 //   validate  {text, strict}         a main spec
 //   merge     {main?, delta}         one delta applied; capability "a", change "c"
-//   folder    {path}                 an openspec/ folder on disk: validate all, then each change archived
-//                                    by itself on a copy; the specs afterwards
-//   tree      {files, change}        a whole openspec/ folder: validate all, normal and strict, list,
+//   folder    {path}                 an openspec/ folder on disk: validate, list and show all, then each change
+//                                    archived by itself on a copy; the specs afterwards
+//   tree      {files, change}        a whole openspec/ folder: validate all, normal and strict, list, show,
 //                                    then archive the change; answers and the files afterwards
 // The answer is {ok: …} or {error: text}.
 import fs from 'node:fs';
@@ -39,6 +39,9 @@ const { discoverSpecFiles } = await load('utils/spec-discovery.js');
 const { getActiveChangeIds } = await load('utils/item-discovery.js');
 const { buildUpdatedSpec } = await load('core/specs-apply.js');
 const { ArchiveCommand } = await load('core/archive.js');
+const { ListCommand } = await load('core/list.js');
+const { ChangeCommand } = await load('commands/change.js');
+const { SpecCommand } = await load('commands/spec.js');
 
 const say = console.log;
 console.warn = console.error = () => {};
@@ -74,24 +77,47 @@ function listing(dir, below = '') {
   return out;
 }
 
-async function archive(root, change) {
+// What a command prints.
+async function printed(command) {
   const lines = [];
   console.log = line => lines.push(line);
   process.exitCode = 0;
   try {
-    await new ArchiveCommand().execute(change, { json: true, yes: true });
+    await command();
   } finally {
     console.log = say;
     process.exitCode = 0;
   }
+  return lines.join('\n');
+}
+
+async function archive(root, change) {
+  const lines = await printed(() => new ArchiveCommand().execute(change, { json: true, yes: true }));
   const today = new Date().toISOString().slice(0, 10);
-  const out = JSON.parse(lines.join('\n').replaceAll(root + '/', '').replaceAll(today, 'TODAY'));
+  const out = JSON.parse(lines.replaceAll(root + '/', '').replaceAll(today, 'TODAY'));
   return out.archive ? { ok: out.archive } : { status: out.status[0] };
 }
 
-// Every spec and change below root, normal and strict.
+// A document, or why there is none.
+async function shown(command, root) {
+  try {
+    return JSON.parse(await printed(command));
+  } catch (e) {
+    return { error: e.message.replaceAll(root + '/', '') };
+  }
+}
+
+// Every spec and change below root, normal and strict; listed; shown.
 async function reports(root, spec) {
-  const answer = { specs: {}, changes: {} };
+  const answer = { specs: {}, changes: {}, shown: {} };
+  answer.listed = { ...await shown(() => new ListCommand().execute(root, 'changes', { json: true, sort: 'name' })),
+    ...await shown(() => new ListCommand().execute(root, 'specs', { json: true })) };
+  answer.listed.changes.forEach(c => { c.lastModified = ''; });
+  answer.listed.changes = answer.listed.changes.filter(c => !c.name.startsWith('.'));
+  for (const { id } of await discoverSpecFiles(path.join(spec, 'specs')))
+    answer.shown['spec ' + id] = await shown(() => new SpecCommand(root).show(id, { json: true }), root);
+  for (const id of await getActiveChangeIds(root))
+    answer.shown['change ' + id] = await shown(() => new ChangeCommand(root).show(id, { json: true }), root);
   for (const strict of [false, true]) {
     const v = new Validator(strict), key = strict ? 'strict' : 'normal';
     for (const { id, specFile } of await discoverSpecFiles(path.join(spec, 'specs')))
