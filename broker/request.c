@@ -307,7 +307,6 @@ void on_submit_all(struct core *c, const struct event *ev, struct effects *fx)
     if (ev->msg->SUBMIT_ALL.whole && refused_whole(c, ev, fx))
         return;
     buf_init(&list, PAWL_FRAME_MAX);
-    buf_char(&list, '\0'); /* a plain frame */
     mp_array(&list, ev->jobs_n);
     for (uint32_t i = 0; i < ev->jobs_n; i++) {
         struct alone a;

@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many jobs in one call: each for itself or all or none, the same key the same job, one turn in the store."""
 import hashlib
-import json
 
 import msgpack
 
-from rig import Case, main
-from wire import Peer, pack, unpack
+from rig import Case, PREFIX, main, until
+from wire import Peer, pack
 
 
 def job(key, text="Late fees are capped.", label=""):
@@ -39,7 +38,7 @@ class Many(Case):
         self.peer.say("SUBMIT_ALL", self.req, whole, project, workspace, budget, priority, klass, start, frames=frames)
         name, fields, frames = self.peer.expect("SUBMITTED_ALL", "REFUSED", "NEED")
         self.assertEqual(self.req, fields[0])
-        return name, fields, unpack(frames[0]) if frames else None
+        return name, fields, msgpack.unpackb(frames[0]) if frames else None
 
     def count(self):
         return int(self.rig.redis_cli("ZCARD", "pawl:{s0}:x:all"))
@@ -113,6 +112,67 @@ class Many(Case):
         self.assertEqual("REFUSED", self.say([job("a")], klass="nonsense", whole=True)[0])
         self.assertEqual(0, self.count())
         self.assertEqual(1, self.say([job("a")])[1][1], "and it still works")
+
+
+class ManyByHand(Case):
+    """The same from the command line."""
+
+    settings = {"limits.open_jobs": 30}
+
+    def setUp(self):
+        super().setUp()
+        self.rig.redis()
+        self.rig.broker()
+        self.project = self.rig.project()
+        self.backlog = self.rig.dir / "backlog"
+        self.backlog.mkdir()
+
+    def fill(self, n):
+        for i in range(n):
+            (self.backlog / f"{i:03}.md").write_text(f"# Problem {i}\n\nLate fees number {i} are capped.\n")
+
+    def submit(self, *more, code=0):
+        return self.rig.pawl("submit", self.backlog, "-C", self.project, *more, code=code)
+
+    def test_a_directory_is_one_call(self):
+        self.fill(20)
+        ids = self.submit("-o", "id").out.split()
+        self.assertEqual(20, len(set(ids)))
+        self.assertEqual("Late fees number 7 are capped.", self.rig.doc(ids[7], "problem")["text"].splitlines()[2])
+        turns = int(self.rig.redis_cli("HGET", "pawl:{s0}:lead", "t"))
+        self.assertLess(turns, 15, "not a turn each")
+
+    def test_with_a_key_the_same_problems_are_the_same_jobs(self):
+        self.fill(5)
+        first = self.submit("--key", "night", "-o", "id").out.split()
+        self.fill(7)
+        again = self.submit("--key", "night", "-o", "json").json["items"]
+        self.assertEqual(first, [item["id"] for item in again if item["existing"]])
+        self.assertEqual(7, len(again))
+        self.assertEqual(7, len(self.rig.jobs()))
+
+    def test_all_or_nothing(self):
+        self.fill(31)
+        said = self.submit("--all-or-nothing", "--timeout", "1s", code=75)
+        self.assertIn("open", said.err)
+        self.assertEqual([], self.rig.jobs())
+        (self.backlog / "030.md").unlink()
+        self.assertEqual(30, len(self.submit("--all-or-nothing", "-o", "id").out.split()))
+
+    def test_a_full_broker_is_waited_for(self):
+        self.fill(40)
+        waiting = self.rig.start("submit", [PREFIX / "bin/pawl", "submit", self.backlog, "-C", self.project, "-o", "id",
+                                            "--config", self.rig.conf])
+        waiting.wait_text("trying again")
+        jobs = until(lambda: len(self.rig.jobs()) == 30 and self.rig.jobs(), "thirty are there")
+        self.rig.pawl("cancel", *[job["id"] for job in jobs[:10]])
+        self.assertEqual(0, waiting.wait())
+        self.assertEqual(40, len(self.rig.jobs()))
+
+    def test_each_for_itself_says_which_was_refused(self):
+        self.fill(3)
+        said = self.submit("--project", "a/b", code=65)
+        self.assertEqual(3, said.err.count("not submitted"))
 
 
 if __name__ == "__main__":
