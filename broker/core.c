@@ -265,7 +265,10 @@ static void on_lease_due(struct core *c, struct task *t, struct effects *fx)
 {
     static const char late[] = "it ran longer than its stage allows";
     if (c->now_ms < t->until_ms) {
-        lease_lost(c, t, "nothing was heard of it for too long", fx);
+        lease_lost(c, t,
+                   t->named ? "nothing was heard of it for too long"
+                            : "its worker did not begin it in time",
+                   fx);
         return;
     }
     if (t->kind != TASK_CALL)

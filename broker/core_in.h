@@ -8,7 +8,7 @@
 #include "broker/prefix.h"
 #include "broker/queue.h"
 
-enum { LANES_MAX = 64, PROJECTS_MAX = 65536, UNSENT_MAX = 8 };
+enum { LANES_MAX = 64, PROJECTS_MAX = 65536, UNSENT_MAX = 8, LOST_MAX = 1024 };
 
 /* A stage name, in whatever pipelines, or a lane: what workers serve. */
 struct lane {

@@ -115,6 +115,7 @@ struct task {
     struct fence fence; /* of the lease, or of the last one */
     struct fence spent; /* of the last lease that its worker ended by FAIL or RELEASE */
     uint64_t seq;       /* its TASK's number on the peer's connection */
+    bool named;         /* its worker has named it: it has begun */
     bool lost;          /* this lease was lost, and that was counted */
     struct fence made;  /* incarnation and last counter when the task came to be; 0: unknown */
     uint64_t given[2];  /* later incarnations that gave it to a worker, newest first */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TASK_HEADER_MAX = 32768, LOST_MAX = 256, START_LOOK_MS = 10000 };
+enum { TASK_HEADER_MAX = 32768, START_LOOK_MS = 10000 };
 
 void task_init(struct task *t, enum task_kind kind, struct job *j, const struct stage_def *def)
 {
@@ -101,6 +101,7 @@ void task_delay_until(struct core *c, struct task *t, int64_t due_ms)
 void lease_extend(struct core *c, struct task *t)
 {
     assert(t->phase == PHASE_LEASED);
+    t->named = true;
     int64_t until = c->now_ms + t->def->silence_ms;
     timer_set(&c->timers, &t->timer, TIMER_LEASE, until < t->until_ms ? until : t->until_ms);
 }
@@ -145,9 +146,15 @@ static void note_lost(struct core *c, struct task *t, const char *how)
     job_fail_note(t->job, &f);
 }
 
-static void quarantine(struct core *c, struct task *t, struct effects *fx)
+/* `how` says what became of the last of them, the job's failures of each. */
+static void quarantine(struct core *c, struct task *t, const char *how, struct effects *fx)
 {
-    static const char text[] = "quarantined: three workers were lost while they held this task";
+    static const char head[] = "quarantined: three workers were lost while they held this task; ";
+    char text[sizeof head + LOST_MAX];
+    size_t n = strnlen(how, LOST_MAX - 1);
+    memcpy(text, head, sizeof head);
+    memcpy(text + sizeof head - 1, how, n);
+    text[sizeof head - 1 + n] = '\0';
     if (t->kind == TASK_STAGE) {
         job_end(c, t->job, JOB_FAILED, text, fx);
     } else if (t->kind == TASK_ASK) {
@@ -171,7 +178,7 @@ void lease_lost(struct core *c, struct task *t, const char *how, struct effects 
     if (t->kind != TASK_CALL)
         job_touch(c, t->job);
     if (t->crashes >= CRASHES_MAX) {
-        quarantine(c, t, fx);
+        quarantine(c, t, how, fx);
         return;
     }
     bool hold = t->kind == TASK_STAGE && t->job->hold;
@@ -370,6 +377,9 @@ static void grant(struct core *c, struct task *t, struct peer_state *p, struct e
     t->lost = false;
     task_note_given(t, c->conf.incarnation);
     lease_attach(c, t, p, (struct fence){ c->conf.incarnation, ++c->fences });
+    t->named = false;
+    int64_t begun = c->now_ms + t->def->start_ms;
+    timer_set(&c->timers, &t->timer, TIMER_LEASE, begun < t->until_ms ? begun : t->until_ms);
     t->seq = ++p->seq;
     p->picked = c->picks;
     home_note(c, t, p);

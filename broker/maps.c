@@ -109,12 +109,13 @@ static void put_budget(struct buf *out, const struct budget *b)
 
 static void put_stage(struct buf *out, const struct stage_def *s)
 {
-    mp_map(out, 7);
+    mp_map(out, 8);
     pair_z(out, "stage", s->name);
     pair_z(out, "each", s->each == EACH_RUN ? "run" : "round");
     pair_uint(out, "attempts", s->attempts);
     pair_int(out, "silence_ms", s->silence_ms);
     pair_int(out, "total_ms", s->total_ms);
+    pair_int(out, "start_ms", s->start_ms);
     mp_z(out, "reads");
     mp_array(out, s->reads_n);
     for (uint32_t i = 0; i < s->reads_n; i++)

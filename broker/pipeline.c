@@ -55,7 +55,8 @@ static void put_words(struct buf *out, struct str words)
 
 void pipeline_put(struct buf *out, const struct stage_text *s)
 {
-    mp_array(out, 8);
+    bool start = s->start_ms != 0 && s->start_ms != s->silence_ms;
+    mp_array(out, 8 + start);
     mp_str(out, s->name);
     mp_str(out, s->each);
     mp_int(out, s->attempts);
@@ -67,6 +68,8 @@ void pipeline_put(struct buf *out, const struct stage_text *s)
         buf_view(out, s->facts);
     else
         mp_nil(out);
+    if (start)
+        mp_int(out, s->start_ms);
 }
 
 static struct stage_text text_of(const struct row *r)
@@ -224,13 +227,25 @@ static enum status take_numbers(struct mp *in, struct stage_def *s, struct err *
     return OK;
 }
 
+static enum status take_start(struct mp *in, struct stage_def *s, bool there, struct err *err)
+{
+    struct mp_value start;
+    s->start_ms = s->silence_ms;
+    if (!there)
+        return OK;
+    if (mp_want(in, MP_INT, &start) != OK || start.i < 1 || start.i > span_max_ms)
+        return err_set(err, ERR_DATA, "start: from 1ms to 30 days");
+    s->start_ms = start.i;
+    return OK;
+}
+
 static enum status take_stage(struct mp *in, struct stage_def *s, struct err *err)
 {
     struct mp_value list, name, each;
     enum status st;
-    if (mp_want(in, MP_ARRAY, &list) != OK || list.n != 8 || mp_want(in, MP_STR, &name) != OK ||
+    if (mp_want(in, MP_ARRAY, &list) != OK || list.n < 8 || list.n > 9 || mp_want(in, MP_STR, &name) != OK ||
         mp_want(in, MP_STR, &each) != OK)
-        return err_set(err, ERR_DATA, "a stage is a list of eight values");
+        return err_set(err, ERR_DATA, "a stage is a list of eight or nine values");
     if (!good_name(name.str))
         return err_set(err, ERR_DATA, "'%.*s' is not a stage's name", STR_ARG(name.str));
     copy(s->name, name.str);
@@ -238,6 +253,8 @@ static enum status take_stage(struct mp *in, struct stage_def *s, struct err *er
         st = take_names(in, s, err);
     if (st == OK && mp_skip(in, &s->facts) != OK)
         st = err_set(err, ERR_DATA, "facts: malformed");
+    if (st == OK)
+        st = take_start(in, s, list.n == 9, err);
     if (st != OK) {
         err_prefix(err, "stage %s", s->name);
         return st;

@@ -3,7 +3,8 @@
 #define BROKER_PIPELINE_H
 /* pipeline: the stages of a job as data. Pure. A pipeline is frozen into the jobs that were
  * submitted under it: its bytes are stored once, under their hash, and records name that hash.
- * Encoded form: [[name, each, attempts, silence_ms, total_ms, [reads…], [writes…], facts or nil]…]. */
+ * Encoded form: [[name, each, attempts, silence_ms, total_ms, [reads…], [writes…], facts or nil,
+ * start_ms]…]; start_ms only where it is not silence_ms. */
 #include "common/bounds.h"
 #include "common/buf.h"
 
@@ -24,6 +25,7 @@ struct stage_def {
     uint32_t attempts;  /* from 1 */
     int64_t silence_ms; /* > 0 */
     int64_t total_ms;   /* > 0 */
+    int64_t start_ms;   /* > 0: until its worker names the task for the first time */
     struct stage_read *reads;
     uint32_t reads_n;
     char (*writes)[PAWL_NAME_MAX + 1];
@@ -51,6 +53,7 @@ enum status pipeline_lanes(struct buf *out) MUST_USE;
 struct stage_text {
     struct str name, each, reads, writes, facts;
     int64_t attempts, silence_ms, total_ms;
+    int64_t start_ms; /* 0: silence_ms */
 };
 void pipeline_put(struct buf *out, const struct stage_text *s);
 /* A stage of that name in stages.def. */

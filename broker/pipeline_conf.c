@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tree `pipeline` of the configuration: a list of stage names, or maps
- * {stage, each, attempts, silence, total, reads, writes, facts}. What a map leaves out comes from
+ * {stage, each, attempts, start, silence, total, reads, writes, facts}. What a map leaves out comes from
  * stages.def when the name is known there. */
 #include "broker/broker.h"
 
@@ -91,6 +91,8 @@ static const char *take_key(struct parts *p, const char *key, const json_t *v)
     }
     if (strcmp(key, "silence") == 0)
         return span_ms(v, &p->s.silence_ms) ? NULL : "a duration, such as 15s";
+    if (strcmp(key, "start") == 0)
+        return span_ms(v, &p->s.start_ms) ? NULL : "a duration, such as 1m";
     if (strcmp(key, "total") == 0)
         return span_ms(v, &p->s.total_ms) ? NULL : "a duration, such as 2h";
     if (strcmp(key, "reads") == 0) {
@@ -109,7 +111,7 @@ static const char *take_key(struct parts *p, const char *key, const json_t *v)
         p->s.facts = buf_get(&p->facts);
         return good ? NULL : "a map of at most 8 KiB";
     }
-    return "unknown key; known: stage, each, attempts, silence, total, reads, writes, facts";
+    return "unknown key; known: stage, each, attempts, start, silence, total, reads, writes, facts";
 }
 
 static enum status put_stage(const struct conf *conf, size_t i, const json_t *v, struct buf *out,

@@ -97,6 +97,10 @@ static void say_hello(void *ctx)
         m.HELLO.stages.v[m.HELLO.stages.n++] = str_of(w->ops->stages[i]);
     for (size_t i = 0; i < w->tags_n; i++)
         m.HELLO.tags.v[m.HELLO.tags.n++] = str_of(w->tags[i]);
+    if (w->died) {
+        m.HELLO.before = str_of(w->name);
+        m.HELLO.died = str_of(w->died);
+    }
     m.HELLO.holds = holds_of(w, &raw);
     w->welcomed = false;
     worker_say(w, &m);
@@ -185,6 +189,7 @@ static void on_welcome(struct worker *w, const struct msg *m)
     bool new_broker = w->epoch != m->epoch;
     w->epoch = m->epoch;
     w->welcomed = true;
+    w->died = NULL; /* said */
     w->seen = 0;
     w->said_credit = -1;
     w->heartbeat_ms = m->WELCOME.heartbeat_ms ? (int64_t)m->WELCOME.heartbeat_ms : 2000;
@@ -509,6 +514,7 @@ int worker_main(int argc, char **argv, const struct stage_ops *ops)
     }
     log_init(&w.log, ops->role, conf_str(w.conf, CONF_LOG_LEVEL),
              strcmp(conf_str(w.conf, CONF_LOG_FORMAT), "json") == 0);
+    w.died = getenv("PAWL_DIED");
     char host[32] = "";
     gethostname(host, sizeof host - 1);
     if (args.name)

@@ -81,6 +81,7 @@ struct worker {
     struct log log;
     struct mux *mux;
     struct peer *peer;
+    const char *died; /* how its life before ended, until that is said; NULL: nothing to say */
     char name[PAWL_NAME_MAX * 2];
     char tags[PAWL_LIST_MAX][PAWL_NAME_MAX + 1];
     size_t tags_n;

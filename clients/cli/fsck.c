@@ -51,7 +51,7 @@ static enum status start_private(struct cli *cli, struct private_redis *p, struc
         exe, "--port",           "0",   "--unixsocket", socket, "--dir",       dir,  "--save",
         "",  "--unixsocketperm", "700", "--appendonly", "yes",  "--daemonize", "no", NULL
     };
-    struct spawn s = { exe, argv, log, p->lock };
+    struct spawn s = { .path = exe, .argv = argv, .log = log, .keep = p->lock };
     return spawn_start(&s, &p->pid, err);
 }
 

@@ -89,10 +89,13 @@ enum status spawn_start(const struct spawn *s, pid_t *pid, struct err *err)
     if (log < 0)
         return err_set(err, ERR_CREATE, "%.300s: %s", s->log, strerror(errno));
     fflush(NULL);
+    if (s->died)
+        setenv("PAWL_DIED", s->died, 1);
     *pid = fork();
     if (*pid == 0)
         become(s, log, parent);
     int why = errno;
+    unsetenv("PAWL_DIED");
     close(log);
     if (*pid < 0)
         return err_set(err, ERR_UNAVAILABLE, "%.300s cannot be started: %s", s->path,

@@ -10,6 +10,7 @@ struct spawn {
     const char *path;        /* executable */
     const char *const *argv; /* NULL-terminated */
     const char *log;         /* file, appended to; moved to .1 above 8 MiB */
+    const char *died;        /* PAWL_DIED of the child; NULL: none */
     int keep;                /* a descriptor that the child inherits (a held lock), -1: none */
 };
 

@@ -26,7 +26,8 @@ enum {
     AGAIN_MOST_MS = 10000,
     BROKER_STOP_MS = 8000,
     REDIS_STOP_MS = 20000,
-    TAIL_LINES = 12
+    TAIL_LINES = 12,
+    LAST_LINES = 4
 };
 
 static void begin_stop(struct supervisor *s);
@@ -95,6 +96,7 @@ static void start(struct child *c)
     struct spawn how = { .path = c->path,
                          .argv = c->argv,
                          .log = c->log,
+                         .died = c->died[0] ? c->died : NULL,
                          .keep = c->kind == CHILD_REDIS ? s->redis_lock : -1 };
     struct err err = { 0 };
     enum status st = spawn_start(&how, &c->pid, &err);
@@ -128,6 +130,24 @@ static bool hopeless(int status)
            code == status_exit(ERR_DENIED) || code == 127;
 }
 
+/* For its next life, which tells the broker: tasks that it held are charged with it. */
+static void last_words(struct child *c, const char *how)
+{
+    struct buf tail, clean;
+    buf_init(&tail, 65536);
+    buf_init(&clean, 65536 * 4);
+    spawn_tail(c->log, LAST_LINES, &tail);
+    text_clean(&clean, buf_get(&tail), true);
+    const char *text = clean.len ? buf_z(&clean) : "";
+    size_t n = strlen(text), room = sizeof c->died - 160;
+    text += n > room ? n - room : 0;
+    while (((unsigned char)*text & 0xc0) == 0x80)
+        text++;
+    snprintf(c->died, sizeof c->died, "%s%s%s", how, *text ? "; it wrote last: " : "", text);
+    buf_fini(&tail);
+    buf_fini(&clean);
+}
+
 static void on_exit_of(void *ctx, pid_t pid, int status)
 {
     struct child *c = ctx;
@@ -139,6 +159,8 @@ static void on_exit_of(void *ctx, pid_t pid, int status)
     if (stopping(s))
         return;
     spawn_status_text(status, how, sizeof how);
+    if (c->kind == CHILD_WORKER)
+        last_words(c, how);
     c->deaths = mono_now().ms - c->started_ms < EARLY_MS ? c->deaths + 1 : 1;
     if (hopeless(status) || c->deaths >= EARLY_DEATHS) {
         give_up(s, c, how);

@@ -36,6 +36,7 @@ struct child {
     const char *argv[CHILD_ARGS];
     pid_t pid;  /* 0: not running */
     int deaths; /* early ones, in a row */
+    char died[900]; /* a worker: how its last life ended, for the next; "": it did not */
     int64_t started_ms;
     struct mux_timer again; /* when it is started again */
     bool seen;              /* a worker: the broker knows it */

@@ -78,6 +78,29 @@ class Up(Case):
         self.assertIn(self.rig.wait(job), ("accepted", "exhausted"))
         self.rig.pawl("down")
 
+    def test_what_kills_three_workers_is_set_aside(self):
+        self.rig.project()
+        self.rig.sim("--ttft-ms", "100", "--tokens-per-s", "5")
+        self.rig.pawl("up", "--detach")
+        job = self.rig.submit(PROBLEM)
+        seen = set()
+        for _ in range(3):
+            def holder():
+                lease = self.rig.show(job)["lease"] or {}
+                found = [p for p, line in processes_with(str(self.rig.dir / "state")).items() if "pawl-generate" in line]
+                return lease.get("worker", "").endswith("generate-1") and set(found) - seen and found[0]
+            pid = until(holder, "generate has it")
+            seen.add(pid)
+            os.kill(pid, signal.SIGSEGV)
+            until(lambda: len([f for f in self.rig.show(job)["failures"] if f["fault"] == "lost"]) == len(seen), "it is lost")
+        shown = self.rig.show(job)
+        self.assertEqual("failed", shown["state"])
+        self.assertIn("quarantined", shown["reason"])
+        for failure in shown["failures"]:
+            self.assertIn("signal 11", failure["text"])
+            self.assertIn("it wrote last", failure["text"])
+        self.rig.pawl("down")
+
     def test_down_without_up_says_so(self):
         self.assertTrue(self.rig.pawl("down", code=None).err)
 

@@ -4,6 +4,7 @@
 
 #include "broker/bucket.h"
 #include "broker/queue.h"
+#include "common/mp.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -749,6 +750,100 @@ static void what_is_set_aside_is_not_forgotten(void **s)
     }
 }
 
+/* ---- workers that die, or do not begin ---------------------------------------------------- */
+
+static void hello_again(struct world *w, uint64_t peer, const char *died)
+{
+    struct msg m = { .type = MSG_HELLO };
+    m.HELLO = (struct msg_HELLO){ .role = str_of("worker"),
+                                  .name = str_of("host/parse-1"),
+                                  .slots = 1,
+                                  .before = str_of(died ? "host/parse-1" : ""),
+                                  .died = str_of(died) };
+    m.HELLO.stages.v[m.HELLO.stages.n++] = str_of("parse");
+    world_say(w, peer, &m);
+    struct msg ready = { .type = MSG_READY, .READY = { 1, 0 } };
+    world_say(w, peer, &ready);
+}
+
+/* Its next life says what it wrote last: at once, and it is in the record of what it killed. */
+static void last_words_are_kept(void **s)
+{
+    struct world *w = *s;
+    struct held h;
+    struct job_id id = submit_as(w, (struct wish){ .project = "a", .key = "1" });
+    hello_again(w, 1, NULL);
+    worker(w, 50, "analyze", 1); /* somebody else's name: it stays */
+    for (uint64_t life = 2; life <= 4; life++) {
+        assert_true(take(w, life - 1, &h));
+        hello_again(w, life, "signal 11 (Segmentation fault); it wrote last: \xc3\xa4h");
+        assert_false(core_peer_known(w->core, life - 1));
+    }
+    assert_true(core_peer_known(w->core, 50));
+    assert_int_equal(state(w, id), JOB_FAILED);
+    assert_non_null(strstr(job(w, id)->reason, "quarantined"));
+    assert_non_null(strstr(job(w, id)->reason, "signal 11"));
+    assert_int_equal(job(w, id)->failures_n, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(job(w, id)->failures[i].fault, "lost");
+        assert_non_null(strstr(job(w, id)->failures[i].text, "it wrote last: \xc3\xa4h"));
+    }
+}
+
+static void begin_is_awaited_apart(void **s)
+{
+    struct world *w = *s;
+    struct buf bytes;
+    struct held h;
+    buf_init(&bytes, 4096);
+    mp_array(&bytes, 1);
+    struct stage_text text = { .name = str_of("parse"),
+                               .each = str_of("run"),
+                               .writes = str_of("brief"),
+                               .attempts = 3,
+                               .silence_ms = 4000,
+                               .total_ms = 3600000,
+                               .start_ms = 60000 };
+    pipeline_put(&bytes, &text);
+    w->conf.pipeline = buf_get(&bytes);
+    world_restart(w);
+    struct job_id id = submit_as(w, (struct wish){ .project = "a", .key = "1" });
+    worker(w, 1, "parse", 1);
+    assert_true(take(w, 1, &h));
+    struct msg ping = { .type = MSG_PING, .PING = { 1 } };
+    for (int i = 0; i < 59; i++) { /* loading a model, say: longer than it may be silent later */
+        world_pass(w, 1000);
+        world_say(w, 1, &ping);
+    }
+    assert_int_equal(state(w, id), JOB_RUNNING);
+    struct buf raw;
+    buf_init(&raw, 4096);
+    mp_array(&raw, 1);
+    assert_int_equal(msg_task_put(&raw, str_of(h.task), h.fence), OK);
+    struct msg beat = { .type = MSG_BEAT, .BEAT = { .holds = { buf_get(&raw), 1 } } };
+    world_say(w, 1, &beat);
+    for (int i = 0; i < 3; i++) {
+        world_pass(w, 1000);
+        world_say(w, 1, &ping);
+    }
+    assert_int_equal(job(w, id)->main.crashes, 0);
+    world_pass(w, 1000); /* begun, and silent since */
+    assert_int_equal(job(w, id)->main.crashes, 1);
+    assert_string_equal(job(w, id)->failures[0].text, "nothing was heard of it for too long");
+    struct msg ready = { .type = MSG_READY, .READY = { 1, h.m.seq } };
+    world_say(w, 1, &ready);
+    assert_true(take(w, 1, &h));
+    for (int i = 0; i < 60; i++) {
+        world_pass(w, 1000);
+        world_say(w, 1, &ping);
+    }
+    assert_string_equal(job(w, id)->failures[1].text, "its worker did not begin it in time");
+    buf_fini(&raw);
+    w->conf.pipeline = buf_get(&w->pipeline);
+    world_restart(w); /* nothing points to ours any more */
+    buf_fini(&bytes);
+}
+
 /* ---- the queue alone ---------------------------------------------------------------------- */
 
 enum { TASKS = 60, FLOWS = 4 };
@@ -866,6 +961,8 @@ int main(void)
         T(prefers_its_worker),
         T(waits_for_its_worker_no_longer_than_said),
         T(what_is_set_aside_is_not_forgotten),
+        T(last_words_are_kept),
+        T(begin_is_awaited_apart),
         T(starts_later),
         T(start_follows_the_clock),
         T(waiting_costs_no_wall_time),
