@@ -55,6 +55,7 @@ int cmd_ps(struct cli *cli);
 int cmd_resume(struct cli *cli);
 int cmd_retry(struct cli *cli);
 int cmd_show(struct cli *cli);
+int cmd_spec_archive(struct cli *cli);
 int cmd_spec_conflicts(struct cli *cli);
 int cmd_spec_diff(struct cli *cli);
 int cmd_spec_list(struct cli *cli);

@@ -26,6 +26,10 @@ def plain(document):
     return document
 
 
+def contents(root):
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
 def run(argv, cwd):
     done = subprocess.run([str(a) for a in argv], cwd=cwd, env=ENV, capture_output=True, text=True, timeout=120)
     return done.returncode, done.stdout, done.stderr
@@ -70,6 +74,21 @@ class Spec(unittest.TestCase):
         for item, kind in [*((c["name"], "change") for c in changes[:2]), *((s["id"], "spec") for s in specs[:2])]:
             if not item.startswith("."):
                 self.same(cwd, "show", item, "--type", kind)
+        for change in changes[:2]:
+            self.same_archive(source, change["name"])
+
+    def same_archive(self, source, change):
+        """Both archive the change on a copy of their own: the same files, byte for byte, and the same document."""
+        results = []
+        for which, also in ((original, ("--json", "--yes")), (ours, ("-o", "json", "--yes", "--compat"))):
+            cwd = self.tree(source)
+            code, out, err = which(cwd, "archive", change, *also)
+            document = plain(json.loads(out))
+            document.pop("root", None)
+            for diagnostic in document.get("status", []):
+                diagnostic.pop("message")  # findings have their own comparison
+            results.append((code != 0, document, contents(cwd)))
+        self.assertEqual(results[0], results[1], f"{source}: archive {change}")
 
     @needs_node
     def test_samples(self):
@@ -152,6 +171,23 @@ class Spec(unittest.TestCase):
         self.assertEqual(after, spec.read_text())
         spec.write_text(before)
         self.assertEqual(64, ours(cwd, "merge", "a")[0])
+
+    def test_archive_writes_the_specs_and_moves_the_change(self):
+        cwd = self.repository()
+        merged = json.loads(ours(cwd, "merge", "--dry-run", "a", "-o", "json")[1])["writes"][0]["after"]
+        code, _, err = ours(cwd, "archive", "a")
+        self.assertEqual(4, code)
+        self.assertIn("1 of 2 tasks of 'a' are not done", err)
+        before = contents(cwd)
+        self.assertEqual(4, ours(cwd, "archive", "b", "--yes")[0])
+        self.assertEqual(before, contents(cwd))
+        code, out, err = ours(cwd, "archive", "a", "--yes")
+        self.assertEqual(0, code, err)
+        self.assertEqual(merged, (cwd / "openspec/specs/fees/spec.md").read_text())
+        self.assertTrue((pathlib.Path(out.strip()) / "proposal.md").is_file())
+        self.assertFalse((cwd / "openspec/changes/a").exists())
+        self.assertEqual([], [name for name in contents(cwd) if "lock" in name or ".pawl" in name])
+        self.assertEqual(1, ours(cwd, "archive", "a", "--yes")[0])
 
     def test_wrong_names(self):
         cwd = self.repository()
