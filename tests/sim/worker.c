@@ -39,7 +39,7 @@ struct worker {
     struct end end;
     uint32_t stages;
     uint64_t slots;
-    char name[32];
+    char name[32], before[32]; /* before: of its last life, to be told; "": not */
     bool welcomed;
     uint64_t epoch, seen, life;
     int64_t said_credit;
@@ -236,7 +236,9 @@ static void hello(struct world *w, void *ctx, uint64_t arg)
                                   .name = str_of(k->name),
                                   .version = str_of("sim"),
                                   .slots = k->slots,
-                                  .holds = holds(k, &raw) };
+                                  .holds = holds(k, &raw),
+                                  .before = str_of(k->before),
+                                  .died = str_of(k->before[0] ? "signal 9" : "") };
     for (int i = 0; i < STAGE_KINDS; i++) {
         if (k->stages >> i & 1)
             m.HELLO.stages.v[m.HELLO.stages.n++] = str_of(stage_names[i]);
@@ -458,6 +460,7 @@ static void on_welcome(struct worker *k, const struct msg *m)
 {
     k->epoch = m->epoch;
     k->welcomed = true;
+    k->before[0] = '\0';
     k->seen = k->said_seen = 0;
     k->said_credit = -1;
     k->hellos = 0;
@@ -520,6 +523,8 @@ static void born(struct world *w, void *ctx, uint64_t arg)
     k->epoch = 0;
     k->slots = 1 + chance_below(w, 4);
     k->heard_us = w->now_us;
+    if (k->name[0] && chance_below(w, 2)) /* who starts it again knows how it died */
+        memcpy(k->before, k->name, sizeof k->before);
     snprintf(k->name, sizeof k->name, "w%u/%llu", k->end.no, (unsigned long long)k->life);
     world_in(w, 1, hello, k, k->life);
     world_in(w, HEARTBEAT_US, beat, k, k->life);
