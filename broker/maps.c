@@ -68,7 +68,7 @@ void map_row(struct buf *out, const struct job *j, uint32_t extra)
     char id[ID_CHARS + 1];
     bool at = !job_state_ended(j->state) && j->stage < j->pipe->stages_n;
     id_text(j->id, id);
-    mp_map(out, 23 + extra);
+    mp_map(out, 25 + extra);
     pair_z(out, "id", id);
     pair_z(out, "project", j->project);
     pair_z(out, "label", j->label);
@@ -79,6 +79,8 @@ void map_row(struct buf *out, const struct job *j, uint32_t extra)
     pair_uint(out, "round", j->round);
     pair_z(out, "stage", at ? j->pipe->stages[j->stage].name : "");
     pair_int(out, "priority", j->priority);
+    pair_z(out, "class", job_class_name(j->klass));
+    pair_int(out, "start_ms", j->start_ms);
     pair_int(out, "created_ms", j->created_ms);
     pair_int(out, "updated_ms", j->updated_ms);
     pair_int(out, "ended_ms", j->ended_ms);

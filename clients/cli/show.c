@@ -49,6 +49,22 @@ static void key(struct page *p, const char *name)
                paint(p->cli->color_out, "off"));
 }
 
+/* What an open job waits for, if that is not its worker. */
+static void waits(struct page *p)
+{
+    const json_t *w = js_obj(p->job, "why");
+    const char *code = js_str(w, "code");
+    if (!w || strcmp(code, "ended") == 0 || strcmp(code, "running") == 0)
+        return;
+    key(p, "waits");
+    text_of(&p->out, w, "text");
+    if (js_int(w, "until_ms", 0) > 0) {
+        buf_str(&p->out, ", until ");
+        text_when(&p->out, js_int(w, "until_ms", 0));
+    }
+    buf_char(&p->out, '\n');
+}
+
 static void head(struct page *p)
 {
     const json_t *j = p->job, *lease = js_obj(j, "lease");
@@ -76,6 +92,7 @@ static void head(struct page *p)
         }
         buf_char(b, '\n');
     }
+    waits(p);
     if (js_view(j, "label").n) {
         key(p, "label");
         text_of(b, j, "label");

@@ -30,6 +30,7 @@ class Sched(Case):
         job = self.submit()
         self.assertEqual("no-worker", self.code(job))
         self.assertIn("no worker of stage parse", self.rig.pawl("why", job).out)
+        self.assertIn("no worker of stage parse", self.rig.pawl("show", job).out)
         self.rig.pawl("pause", "--project", "default")
         self.assertEqual("project-paused", self.code(job))
         self.rig.pawl("resume", "--project", "default")

@@ -12,7 +12,7 @@ shift
 work=${WORK:-$(mktemp -d)}
 run=${RUN:-}
 mkdir -p "$work/tree"
-(cd "$root" && git ls-files -z | tar --null -T - -c) | tar -x -C "$work/tree"
+(cd "$root" && git ls-files -z | tar --null -T - -c) | tar -x -m -C "$work/tree"
 $run cmake -S "$work/tree" -B "$work/build" -G Ninja >/dev/null || exit 2
 names=${*:-$(cd "$root/tests/sim/mutants" && ls ./*.patch | sed 's|^\./||; s|\.patch$||')}
 survived=0
@@ -21,7 +21,7 @@ for name in $names; do
     if ! patch -s -d "$work/tree" -p1 <"$patch"; then
         echo "STALE     $name"
         survived=1
-        (cd "$root" && git ls-files -z broker | tar --null -T - -c) | tar -x -C "$work/tree"
+        (cd "$root" && git ls-files -z broker | tar --null -T - -c) | tar -x -m -C "$work/tree"
         continue
     fi
     test=$(sed -n 's/^# test: //p' "$patch")
