@@ -2,6 +2,7 @@
 #include "workers/generate/render.h"
 
 #include "common/openspec/draft.h"
+#include "common/openspec/edit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -55,6 +56,25 @@ static enum status workspace_of_brief(struct arena *a, const json_t *brief, stru
     return ws_make(a, files, n, out, err);
 }
 
+/* A change that its author wrote keeps what was not to change: his words, his layout, his files. */
+static enum status keep_authors(struct arena *a, const struct ws *ws, const json_t *brief,
+                                struct str created, json_t *made, struct err *err)
+{
+    const json_t *was = js_obj(brief, "base");
+    json_t *draft = was ? base_draft(a, brief) : NULL, *plain = NULL;
+    struct err ignored = { 0 };
+    if (!draft)
+        return OK;
+    enum status st = draft_complete_all(a, ws, draft);
+    if (st == OK && draft_render(a, ws, draft, created, &plain, &ignored) != OK)
+        plain = json_object(); /* it cannot be written as we write: his files stay at least */
+    if (st == OK)
+        st = edit_keep(a, was, plain, made);
+    json_decref(plain);
+    json_decref(draft);
+    return st == OK ? OK : err_set(err, st, "the change is too large to be edited");
+}
+
 enum status render_change(struct task *t, const json_t *brief, json_t *draft, json_t **out,
                           struct err *err)
 {
@@ -71,6 +91,8 @@ enum status render_change(struct task *t, const json_t *brief, json_t *draft, js
         return *err->text ? st : err_set(err, st, "the draft cannot be completed");
     wall_text(wall_now(), today);
     st = draft_render(a, &ws, draft, (struct str){ today, 10 }, out, err);
+    if (st == OK)
+        st = keep_authors(a, &ws, brief, (struct str){ today, 10 }, *out, err);
     if (st == OK && bytes.n == 0)
         json_object_del(*out, "base");
     return st;
