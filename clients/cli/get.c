@@ -3,6 +3,7 @@
 #include "clients/cli/cli.h"
 #include "clients/cli/folder.h"
 #include "clients/cli/link.h"
+#include "clients/cli/onto.h"
 #include "clients/cli/out.h"
 #include "clients/cli/repo.h"
 #include "common/openspec/draft.h"
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { ANSWER_MS = 30000, ARENA_BYTES = 64 << 20 };
 
@@ -166,6 +168,54 @@ static void say_unfinished(struct cli *cli, const struct taking *t)
                  (long long)js_int(verdict, "errors", 0), t->id);
 }
 
+static struct origin origin_of(const struct taking *t)
+{
+    const struct cli *cli = t->cli;
+    const json_t *best = js_obj(t->job, "best");
+    struct origin o = { .run = cli->args.number[FLAG_RUN], .round = cli->args.number[FLAG_ROUND] };
+    snprintf(o.job, sizeof o.job, "%s", t->id);
+    if (!cli_has(cli, FLAG_ROUND)) {
+        o.run = js_int(best, "run", 1);
+        o.round = js_int(best, "round", 0);
+    }
+    return o;
+}
+
+/* What the folder that is there was written from: an earlier version of this job, or, when the job
+ * improves an existing change, that change as it was submitted. New reference; NULL: neither. */
+static json_t *base_of(struct taking *t, const char *root)
+{
+    const char *name = js_str(t->doc, "name");
+    json_t *doc = NULL, *base = NULL;
+    struct origin from;
+    struct err none = { 0 };
+    if (origin_read(root, name, &from) && strcmp(from.job, t->id) == 0) {
+        struct doc_ref ref = { t->id, "change", from.run, from.round };
+        if (talk_get(&t->talk, ref, &base, &none) == OK)
+            origin_put(base, &from);
+        return base;
+    }
+    struct doc_ref ref = { t->id, "brief", 0, 0 };
+    if (talk_get(&t->talk, ref, &doc, &none) == OK &&
+        strcmp(js_str(js_obj(doc, "base"), "name"), name) == 0)
+        base = json_incref(json_object_get(doc, "base"));
+    json_decref(doc);
+    return base;
+}
+
+static enum status put_folder(struct taking *t, const char *root, const char *target,
+                              struct err *err)
+{
+    bool force = cli_has(t->cli, FLAG_FORCE);
+    struct origin o = origin_of(t);
+    json_t *base = !force && access(target, F_OK) == 0 ? base_of(t, root) : NULL;
+    origin_put(t->doc, &o);
+    enum status st = base ? onto_folder(t->cli, root, base, t->doc, err)
+                          : folder_write(js_list(t->doc, "files"), target, force, err);
+    json_decref(base);
+    return st;
+}
+
 static enum status apply(struct taking *t, const char *root, struct err *err)
 {
     char target[PATH_MAX], changes[PATH_MAX];
@@ -179,7 +229,7 @@ static enum status apply(struct taking *t, const char *root, struct err *err)
         return err_set(err, ERR_CREATE, "%.400s: %s", changes, strerror(errno));
     if ((st = say_moved(cli, root, t->doc, err)) != OK)
         return st;
-    if ((st = folder_write(js_list(t->doc, "files"), target, cli_has(cli, FLAG_FORCE), err)) != OK)
+    if ((st = put_folder(t, root, target, err)) != OK)
         return st;
     say_unfinished(cli, t);
     print_path(cli, t->id, t->doc, target);

@@ -5,7 +5,7 @@ import json
 import pathlib
 import unittest
 
-from rig import Case, ROOT, mcp_server, needs_node, main
+from rig import Case, ROOT, main, mcp_server, needs_node, until
 
 PROBLEM = (ROOT / "bench/samples/library/problem.md").read_text()
 PLAIN = "Late fees of one household should be capped at 25 euros per calendar month. Members under 14 must pay no late fees."
@@ -95,11 +95,46 @@ class Loop(Case):
         change = self.rig.apply(job, project)
         proposal = change / "proposal.md"
         proposal.write_text("mine\n")
+        (change / "notes.md").write_text("my notes\n")
+        self.rig.pawl("apply", job, "-C", project)  # the same version again: what is mine stays
+        self.assertEqual("mine\n", proposal.read_text())
+        (change / ".openspec.yaml").write_text("schema: spec-driven\n")  # now it comes from nowhere that is known
         refused = self.rig.pawl("apply", job, "-C", project, code=73)
         self.assertIn("--force", refused.err)
         self.assertEqual("mine\n", proposal.read_text())
         self.rig.pawl("apply", job, "-C", project, "--force")
         self.assertNotEqual("mine\n", proposal.read_text())
+        self.assertFalse((change / "notes.md").exists())
+
+    def test_edits_of_the_user_survive_the_next_version(self):
+        project = self.rig.project()
+        self.rig.all("--seed", "5")
+        job = self.rig.submit(PROBLEM, "--rounds", "1")
+        self.rig.wait(job)
+        change = self.rig.apply(job, project)
+        proposal, tasks = change / "proposal.md", change / "tasks.md"
+        (change / "notes.md").write_text("my notes\n")
+        proposal.write_text("<!-- mine -->\n" + proposal.read_text())
+        self.rig.pawl("comment", job, "Teachers of the Zehnerhof school are exempt from the cap of 25 euros.")
+        until(lambda: self.rig.show(job)["run"] == 2, "the next run is open")
+        self.rig.wait(job)
+        second = ("apply", job, "-C", project, "--run", "2", "--round", "1")
+        self.rig.pawl(*second)
+        self.assertTrue(proposal.read_text().startswith("<!-- mine -->\n"))
+        self.assertEqual("my notes\n", (change / "notes.md").read_text())
+        self.assertIn("run: 2", (change / ".openspec.yaml").read_text())
+        self.rig.check_change(project, change.name)
+        # Now lines that the second version changes, too.
+        for keep, stays in (("yours", True), ("theirs", False)):
+            self.rig.pawl("apply", job, "-C", project, "--run", "1", "--round", "1", "--force")
+            tasks.write_text("my own tasks\n")
+            before = {path: path.read_text() for path in change.rglob("*") if path.is_file()}
+            refused = self.rig.pawl(*second, code=73)
+            for said in ("tasks.md:1:", "yours: my own tasks", "theirs: ", "--keep"):
+                self.assertIn(said, refused.err)
+            self.assertEqual(before, {path: path.read_text() for path in change.rglob("*") if path.is_file()})
+            self.rig.pawl(*second, "--keep", keep)
+            self.assertEqual(stays, "my own tasks" in tasks.read_text())
 
     def test_an_existing_change_is_improved(self):
         project = self.rig.project()
@@ -107,9 +142,18 @@ class Loop(Case):
         job = self.rig.submit(PROBLEM)
         self.rig.wait(job)
         change = self.rig.apply(job, project)
+        (change / "notes.md").write_text("my notes\n")
+        proposal = change / "proposal.md"
+        proposal.write_text("<!-- mine -->\n" + proposal.read_text())
         better = self.rig.submit("Name the branch and the mail within 30 minutes.", "--change", change.name)
         self.assertIn(self.rig.wait(better), ("accepted", "exhausted"))
-        self.assertEqual(change.name, self.rig.doc(better, "change")["name"])
+        made = self.rig.doc(better, "change")
+        self.assertEqual(change.name, made["name"])
+        self.assertIn({"path": "notes.md", "text": "my notes\n"}, made["files"])
+        self.rig.pawl("apply", better, "-C", project, "--keep", "theirs")
+        self.assertIn("<!-- mine -->", proposal.read_text())
+        self.assertIn(f"job: {better}", (change / ".openspec.yaml").read_text())
+        self.rig.check_change(project, change.name)
 
     def test_output_forms(self):
         self.rig.project()
