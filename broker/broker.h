@@ -25,6 +25,7 @@ struct conn {
     bool gone;                    /* unreachable: forgotten at the end of the turn … */
     uint32_t tasks;               /* … but after these TASKs, which are still to be sent */
     char name[PAWL_NAME_MAX + 1], version[PAWL_NAME_MAX + 1];
+    char *died; /* how its process ended, as its next life says; NULL: not known; owned */
     int64_t heard_ms;
     struct conn *chain; /* same hash of the routing id */
 };
@@ -189,6 +190,8 @@ void conn_forget(struct broker *b, uint64_t id);
  * and has to come before GONE. */
 void conn_tasks(struct broker *b, uint64_t id, int more);
 void conns_no_tasks(struct broker *b); /* a new epoch: nothing is on its way */
+/* The worker whose next life this HELLO of c begins is gone: nobody else needs to find out. */
+void conns_died(struct broker *b, const struct conn *c, const struct msg_HELLO *m);
 void conns_bury(struct broker *b);  /* forget those that are gone: outside of every callback */
 void conns_sweep(struct broker *b); /* probe silent ones, forget unknown ones */
 void conns_greet(struct broker *b); /* after a recovery: everybody is to say HELLO again */

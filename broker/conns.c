@@ -57,6 +57,7 @@ void conn_forget(struct broker *b, uint64_t id)
     }
     idmap_remove(&b->conns_by_id, id);
     watch_conn_gone(b, id);
+    free(c->died);
     free(c);
 }
 
@@ -101,6 +102,22 @@ static bool task_now(const struct broker *b, uint64_t id)
     return false;
 }
 
+void conns_died(struct broker *b, const struct conn *c, const struct msg_HELLO *m)
+{
+    size_t n;
+    uint64_t *ids = all_ids(b, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct conn *old = conn_find(b, ids[i]);
+        if (!old || old == c || !old->worker || !str_is(m->before, old->name) ||
+            strcmp(old->role, c->role) != 0)
+            continue;
+        free(old->died);
+        old->died = strndup(m->died.p ? m->died.p : "", m->died.n);
+        old->gone = b->some_gone = true;
+    }
+    free(ids);
+}
+
 void conns_bury(struct broker *b)
 {
     size_t n;
@@ -114,6 +131,7 @@ void conns_bury(struct broker *b)
         ev.peer = ids[i];
         if (!c || !c->gone || c->tasks)
             continue;
+        ev.died = str_of(c->died);
         if (task_now(b, c->id)) {
             b->some_gone = true; /* in the next turn */
             continue;
@@ -184,8 +202,11 @@ void conns_free(struct broker *b)
 {
     size_t n;
     uint64_t *ids = all_ids(b, &n);
-    for (size_t i = 0; i < n; i++)
-        free(conn_find(b, ids[i]));
+    for (size_t i = 0; i < n; i++) {
+        struct conn *c = conn_find(b, ids[i]);
+        free(c->died);
+        free(c);
+    }
     free(ids);
     idmap_fini(&b->conns_by_id);
     idmap_fini(&b->conns_by_hash);

@@ -437,10 +437,7 @@ void core_step(struct core *c, const struct event *ev, struct effects *fx)
     switch (ev->kind) {
     case EV_TICK: break;
     case EV_MSG: on_message(c, ev, fx); break;
-    case EV_GONE:
-        if (roster_find(c, ev->peer))
-            roster_gone(c, roster_find(c, ev->peer), "its worker's connection is gone", fx);
-        break;
+    case EV_GONE: on_gone(c, ev, fx); break;
     case EV_UNSENT: on_unsent(c, ev, fx); break;
     }
     expire(c, fx);

@@ -73,6 +73,7 @@ struct event {
     const struct budget *budget; /* SUBMIT: defaults filled in */
     const struct new_job *jobs; /* SUBMIT_ALL */
     uint32_t jobs_n;
+    struct str died;             /* EV_GONE: how its process ended, where that is known */
     struct str task;             /* EV_UNSENT */
     struct fence fence;
 };

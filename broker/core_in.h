@@ -161,6 +161,7 @@ uint64_t roster_credit(const struct peer_state *p);
 void roster_unsent(struct peer_state *p, uint64_t seq); /* nobody will ever have seen it */
 void roster_gone(struct core *c, struct peer_state *p, const char *why, struct effects *fx);
 uint32_t roster_serving(const struct core *c, uint32_t lane);
+void on_gone(struct core *c, const struct event *ev, struct effects *fx);
 void on_hello(struct core *c, const struct event *ev, struct effects *fx);
 void on_ready(struct core *c, const struct event *ev, struct effects *fx);
 void on_beat(struct core *c, const struct event *ev, struct effects *fx);

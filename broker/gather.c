@@ -192,6 +192,8 @@ static void take_message(struct broker *b, struct conn *c, const struct msg *m, 
         return;
     }
     note_hello(c, m);
+    if (m->type == MSG_HELLO && c->worker && m->HELLO.before.n)
+        conns_died(b, c, &m->HELLO);
     if (!b->core || b->broken)
         take_while_down(b, c, m);
     else if (!serve(b, c, m))

@@ -295,23 +295,21 @@ static void on_holds(struct core *c, struct peer_state *p, const struct task_lis
         on_hold(c, p, &ref, fx);
 }
 
-/* Its process has ended, as whoever started it again says: nobody else needs to find out. */
-static void bury_before(struct core *c, const struct event *ev, struct effects *fx)
+void on_gone(struct core *c, const struct event *ev, struct effects *fx)
 {
     static const char died[] = "its worker died: ";
-    const struct msg_HELLO *m = &ev->msg->HELLO;
-    char how[LOST_MAX];
-    size_t n = m->died.n < sizeof how - sizeof died ? m->died.n : sizeof how - sizeof died;
-    while (n < m->died.n && n > 0 && ((unsigned char)m->died.p[n] & 0xc0) == 0x80)
+    struct peer_state *p = roster_find(c, ev->peer);
+    char how[LOST_MAX] = "its worker's connection is gone";
+    size_t n = ev->died.n < sizeof how - sizeof died ? ev->died.n : sizeof how - sizeof died;
+    while (n < ev->died.n && n > 0 && ((unsigned char)ev->died.p[n] & 0xc0) == 0x80)
         n--; /* not in the middle of a character */
-    memcpy(how, died, sizeof died);
-    memcpy(how + sizeof died - 1, m->died.p ? m->died.p : "", n);
-    how[sizeof died - 1 + n] = '\0';
-    for (struct peer_state *p = c->workers, *next; p; p = next) {
-        next = p->next;
-        if (p->id != ev->peer && str_is(m->before, p->name) && str_is(ev->role, p->role))
-            roster_gone(c, p, how, fx);
+    if (n > 0) {
+        memcpy(how, died, sizeof died);
+        memcpy(how + sizeof died - 1, ev->died.p, n);
+        how[sizeof died - 1 + n] = '\0';
     }
+    if (p)
+        roster_gone(c, p, how, fx);
 }
 
 void on_hello(struct core *c, const struct event *ev, struct effects *fx)
@@ -334,8 +332,6 @@ void on_hello(struct core *c, const struct event *ev, struct effects *fx)
         say_refused(fx, ev->peer, 0, ERR_BUSY, "no memory for another peer", "");
         return;
     }
-    if (worker && m->before.n)
-        bury_before(c, ev, fx);
     fill(c, p, ev);
     p->heard_ms = c->now_ms;
     timer_set(&c->timers, &p->timer, TIMER_PEER, c->now_ms + c->conf.silence_ms);

@@ -19,6 +19,7 @@ enum {
     ATTEMPTS_LEAST = 3,
     CRASHES = 3,
     SET_BACK_MS = 125000,
+    SETTLED_MS = 2000, /* what was heard this long ago is in the store */
     TASKS_RATED = 24,
     RATE_SLACK_MS = 25000 /* a broker is suspended, commits come together */
 };
@@ -148,6 +149,7 @@ struct oracle {
     uint32_t rated_n[STAGES];
     uint32_t halted, halted_before; /* bit per stage, then per project; before this commit */
     uint32_t switches[STAGES + PROJECTS]; /* pauses and resumes heard */
+    int64_t resumed_ms[STAGES + PROJECTS]; /* when the last resume was heard */
     struct credit credits[PEERS];
     uint32_t credits_n;
     struct oracle_counts n;
@@ -744,14 +746,20 @@ static bool at_limit(const struct oracle *o, const struct held *h, uint32_t proj
     return limit && h->most[project] >= limit;
 }
 
+/* Before this commit and after it, and all the while: a resume and a pause may share a turn. */
+static bool still_halted(const struct oracle *o, uint32_t queue)
+{
+    return (o->halted & o->halted_before) >> queue & 1 &&
+           o->now_ms - o->resumed_ms[queue] > SETTLED_MS;
+}
+
 static void judge_limits(struct oracle *o, const struct job *j, const struct held *h)
 {
     const struct oracle_rules *r = &o->conf.rules;
     char id[16];
-    uint32_t halted = o->halted & o->halted_before;
-    if (halted >> (STAGES + j->project) & 1)
+    if (still_halted(o, STAGES + j->project))
         broken(o, "job %s was given to a worker while its project is paused", name_of(j, id));
-    if (j->r.stage < STAGES && halted >> j->r.stage & 1)
+    if (j->r.stage < STAGES && still_halted(o, (uint32_t)j->r.stage))
         broken(o, "job %s was given to a worker while its stage is paused", name_of(j, id));
     if (r->limit[j->project] && h->project[j->project] > r->limit[j->project])
         broken(o, "job %s was given to a worker beyond the limit of its project", name_of(j, id));
@@ -1022,6 +1030,8 @@ static void keep_request(struct oracle *o, uint64_t peer, const struct msg *m, s
         r->queue = queue_of(m->PAUSE.stage, m->PAUSE.project);
         if (r->queue >= 0)
             r->pauses = ++o->switches[r->queue];
+        if (r->queue >= 0 && !r->hold)
+            o->resumed_ms[r->queue] = o->now_ms;
         if (j && !m->PAUSE.hold)
             j->resumed_ms = o->now_ms;
     }

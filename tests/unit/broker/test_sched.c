@@ -757,9 +757,10 @@ static void hello_again(struct world *w, uint64_t peer, const char *died)
     struct msg m = { .type = MSG_HELLO };
     m.HELLO = (struct msg_HELLO){ .role = str_of("worker"),
                                   .name = str_of("host/parse-1"),
-                                  .slots = 1,
-                                  .before = str_of(died ? "host/parse-1" : ""),
-                                  .died = str_of(died) };
+                                  .slots = 1 };
+    struct event gone = { .kind = EV_GONE, .peer = peer - 1, .died = str_of(died) };
+    if (died)
+        world_step(w, &gone);
     m.HELLO.stages.v[m.HELLO.stages.n++] = str_of("parse");
     world_say(w, peer, &m);
     struct msg ready = { .type = MSG_READY, .READY = { 1, 0 } };
