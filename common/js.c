@@ -131,11 +131,24 @@ static size_t sequence(const unsigned char *p, size_t n)
     return overlong || outside ? 0 : want;
 }
 
+/* Bytes of ASCII at the start, in steps of eight. */
+static size_t ascii_run(struct str s)
+{
+    size_t i = 0;
+    for (uint64_t eight; i + sizeof eight <= s.n; i += sizeof eight) {
+        memcpy(&eight, s.p + i, sizeof eight);
+        if (eight & 0x8080808080808080u)
+            break;
+    }
+    return i;
+}
+
 bool utf8_valid(struct str s, size_t *bad_at)
 {
     const unsigned char *p = (const unsigned char *)s.p;
     for (size_t i = 0; i < s.n;) {
-        size_t n = sequence(p + i, s.n - i);
+        size_t n = ascii_run((struct str){ s.p + i, s.n - i });
+        n = n ? n : sequence(p + i, s.n - i);
         if (n == 0) {
             if (bad_at)
                 *bad_at = i;

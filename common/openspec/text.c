@@ -393,8 +393,8 @@ static void mask_fences(struct lines *l)
 struct lines lines_of(struct pool *p, struct str s)
 {
     struct lines l = { .n = 1 };
-    for (size_t i = 0; i < s.n; i++)
-        l.n += s.p[i] == '\n';
+    for (const char *at = s.p; s.n && (at = memchr(at, '\n', (size_t)(s.p + s.n - at))); at++)
+        l.n++;
     l.at = pool_alloc(p, l.n * sizeof *l.at);
     l.fenced = pool_alloc(p, l.n * sizeof *l.fenced);
     if (p->failed)
