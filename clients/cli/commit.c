@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "clients/cli/commit.h"
 
+#include "clients/cli/commit_guard.h"
 #include "common/js.h"
 #include "common/openspec/workspace.h"
 
@@ -128,8 +129,9 @@ static int stage_one(const struct commit *c, const struct commit_op *op, size_t 
     static const char *const names[] = { "write", "remove", "move" };
     char path[PATH_MAX], to[PATH_MAX], staged[64];
     int why = z_path(op->path, path) && (op->kind != COMMIT_MOVE || z_path(op->to, to))
-                  ? writable(c, path)
+                  ? guard_plain(c->dir, path, op->kind == COMMIT_MOVE)
                   : EINVAL;
+    why = why ? why : writable(c, path);
     if (!why && op->kind == COMMIT_MOVE)
         why = movable(c, path, to);
     staged_name(i, staged);
@@ -138,6 +140,8 @@ static int stage_one(const struct commit *c, const struct commit_op *op, size_t 
     json_t *v = json_object();
     js_set_z(v, "op", names[op->kind]);
     js_set_str(v, "path", op->path);
+    if (!why && op->kind != COMMIT_MOVE)
+        why = guard_note(c->dir, path, op->kind == COMMIT_WRITE ? &op->bytes : NULL, v);
     if (op->kind == COMMIT_MOVE)
         js_set_str(v, "to", op->to);
     js_push(list, v);
@@ -315,6 +319,18 @@ static json_t *read_journal(const struct commit *c, int fd, struct err *err)
     return list;
 }
 
+/* Nothing is begun again before everything is known to be as it was left. */
+static enum status check(const struct commit *c, const json_t *list, struct err *err)
+{
+    char staged[64];
+    enum status st = OK;
+    for (size_t i = 0; st == OK && i < js_count(list); i++) {
+        staged_name(i, staged);
+        st = guard_check(c->dir, js_at(list, i), staged, err);
+    }
+    return st;
+}
+
 enum status commit_recover(const struct commit *c, enum commit_found *found, struct err *err)
 {
     int fd = openat(c->dir, journal, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -332,7 +348,8 @@ enum status commit_recover(const struct commit *c, enum commit_found *found, str
     close(fd);
     if (!list)
         return ERR_DATA;
-    enum status st = carry_out(c, list, err);
+    enum status st = check(c, list, err);
+    st = st == OK ? carry_out(c, list, err) : st;
     json_decref(list);
     *found = COMMIT_FINISHED;
     return st;

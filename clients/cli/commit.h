@@ -40,7 +40,8 @@ enum status commit_run(const struct commit *c, const struct commit_op *ops, size
                        struct err *err) MUST_USE;
 
 enum commit_found { COMMIT_CLEAN, COMMIT_FINISHED, COMMIT_UNDONE };
-/* What an earlier one left behind. */
+/* What an earlier one left behind. ERR_DATA: it is not a journal, or somebody has changed since what it
+ * is about; nothing is done then. */
 enum status commit_recover(const struct commit *c, enum commit_found *found,
                            struct err *err) MUST_USE;
 #endif

@@ -2,6 +2,7 @@
 /* `pawl spec list`, `show` and `conflicts`. */
 #include "clients/cli/spec.h"
 
+#include "clients/cli/commit.h"
 #include "clients/cli/finding.h"
 #include "clients/cli/out.h"
 #include "common/openspec/conflicts.h"
@@ -12,8 +13,16 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { EXIT_VERDICT = 1, OUT_MAX = 256 << 20 };
+
+static bool half_way(const char *root)
+{
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/openspec/" COMMIT_FOLDER "/journal", root);
+    return n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0;
+}
 
 bool spec_open(struct spec_tree *t, struct cli *cli, int *code)
 {
@@ -25,6 +34,8 @@ bool spec_open(struct spec_tree *t, struct cli *cli, int *code)
         repo_free(&t->repo);
     if (st != OK)
         *code = out_error(cli, &err);
+    else if (half_way(t->root))
+        out_warn(cli, "an archive stopped half-way here; the next `pawl spec archive` finishes it");
     return st == OK;
 }
 

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { EXIT_NOT_ARCHIVABLE = 4, WAIT_MS = 30000, TEXT_MAX = 64 << 20 };
@@ -152,6 +153,15 @@ static void tell(struct archiving *a)
     json_decref(warnings);
 }
 
+/* Folders are named by the local date, as the original does. */
+static void local_date(char out[16])
+{
+    time_t now = (time_t)(wall_now().ms / 1000);
+    struct tm tm = { 0 };
+    localtime_r(&now, &tm);
+    strftime(out, 16, "%Y-%m-%d", &tm);
+}
+
 /* Unfinished tasks are asked about on a terminal and refused elsewhere, as the original does. */
 static bool tasks_done(struct archiving *a, int *code)
 {
@@ -171,7 +181,7 @@ static bool tasks_done(struct archiving *a, int *code)
 static int locked(struct archiving *a)
 {
     struct err err = { 0 };
-    char today[32];
+    char today[16];
     int code = 0;
     if (recover(a, &err) != OK)
         return out_error(a->cli, &err);
@@ -182,10 +192,10 @@ static int locked(struct archiving *a)
     if (code)
         return code;
     struct arena *arena = &a->tree.repo.arena;
-    wall_text(wall_now(), today);
+    local_date(today);
     if (archive_check(arena, &a->tree.repo.ws, a->change, cli_has(a->cli, FLAG_COMPAT),
                       &a->verdict) != OK ||
-        !(a->as = archive_name(arena, a->change, (struct str){ today, 10 })).n) {
+        !(a->as = archive_name(arena, a->change, str_of(today))).n) {
         err_set(&err, ERR_NOMEM, "out of memory");
         return out_error(a->cli, &err);
     }
