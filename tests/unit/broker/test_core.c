@@ -622,7 +622,7 @@ static void pause_waits_for_the_stage_and_resumes(void **s)
     struct job_id id = submit(w, "k");
     hello(w, 1, "w", all_stages);
     assert_true(take(w, 1, &h));
-    struct msg m = { .type = MSG_PAUSE, .PAUSE = { 1, str_of(id.text), true } };
+    struct msg m = { .type = MSG_PAUSE, .PAUSE = { .req = 1, .job = str_of(id.text), .hold = true } };
     world_say(w, 99, &m);
     assert_int_equal(state(w, id), JOB_RUNNING);
     done(w, 1, &h, (struct outcome){ .docs = "brief", .measures = -1 });
@@ -685,7 +685,7 @@ static void ended_jobs_are_kept_by_count_and_age(void **s)
 
 static void pause_job(struct world *w, struct job_id id, bool hold)
 {
-    struct msg m = { .type = MSG_PAUSE, .PAUSE = { ++w->req, str_of(id.text), hold } };
+    struct msg m = { .type = MSG_PAUSE, .PAUSE = { .req = ++w->req, .job = str_of(id.text), .hold = hold } };
     world_say(w, 99, &m);
 }
 

@@ -473,7 +473,7 @@ static void someone_asks(struct chaos *c)
     if (!core_peer_known(w->core, 99))
         client(w, 99);
     struct str id = str_of(c->jobs[chance(c, (uint32_t)c->jobs_n)].text);
-    struct msg m = { .type = MSG_PAUSE, .PAUSE = { 1, id, chance(c, 2) == 0 } };
+    struct msg m = { .type = MSG_PAUSE, .PAUSE = { .req = 1, .job = id, .hold = chance(c, 2) == 0 } };
     uint32_t what = chance(c, 12);
     if (what == 0)
         m = (struct msg){ .type = MSG_CANCEL, .CANCEL = { 1, id, str_of("") } };
@@ -534,7 +534,7 @@ static void run_chaos(uint64_t seed)
     for (int i = 0; i < 3000; i++) {
         bool open = false;
         for (int k = 0; k < c->jobs_n; k++) {
-            struct msg m = { .type = MSG_PAUSE, .PAUSE = { 1, str_of(c->jobs[k].text), false } };
+            struct msg m = { .type = MSG_PAUSE, .PAUSE = { .req = 1, .job = str_of(c->jobs[k].text) } };
             open = open || !job_state_ended(state(w, c->jobs[k]));
             if (!core_peer_known(w->core, 99))
                 client(w, 99);

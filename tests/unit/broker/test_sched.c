@@ -347,7 +347,8 @@ static void starts_later(void **s)
     world_restart(w);
     world_pass(w, 590000);
     /* pausing does not make it forget its start */
-    struct msg m = { .type = MSG_PAUSE, .PAUSE = { ++w->req, str_of(id.text), true } };
+    struct msg m = { .type = MSG_PAUSE };
+    m.PAUSE = (struct msg_PAUSE){ .req = ++w->req, .job = str_of(id.text), .hold = true };
     client(w, 99);
     world_say(w, 99, &m);
     assert_int_equal(state(w, id), JOB_PAUSED);
