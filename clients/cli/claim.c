@@ -18,6 +18,7 @@ enum { LOOK_MS = 50, STALE_S = 60, TEXT_MAX = 4096 };
 
 static const char archive[] = "changes/archive";
 static const char ours[] = "changes/archive/.pawl-archive.lock";
+static const char made[] = "changes/archive/.pawl-archive.claim";
 static const char theirs[] = "changes/archive/.openspec-archive.lock";
 
 static void boot_id(char out[64])
@@ -83,23 +84,37 @@ static bool is_stale(int dir, int64_t *pid)
     bool gone = *pid <= 0 || (kill((pid_t)*pid, 0) != 0 && errno == ESRCH);
     bool old = st.st_mtime && wall_now().ms / 1000 - st.st_mtime >= STALE_S;
     json_decref(v);
-    return gone && (here || old);
+    return here ||
+           (gone && old); /* ours: and we hold the lock, so it is dead whoever has its number */
 }
 
-/* The claim's file, or why not. */
-static int make_claim(const struct claim *c, int *fd)
+/* The claim's file, whole from its first moment, so that a dead one can always be told: or why not. */
+static int make_claim(const struct claim *c)
 {
-    *fd = openat(c->dir, theirs, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-    return *fd < 0 ? errno : 0;
+    size_t n = strlen(c->text);
+    if (unlinkat(c->dir, made, 0) != 0 && errno != ENOENT)
+        return errno;
+    int fd = openat(c->dir, made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+    int why = fd < 0 ? errno : 0;
+    if (!why && (write(fd, c->text, n) != (ssize_t)n || fsync(fd) != 0))
+        why = errno ? errno : ENOSPC;
+    if (fd >= 0)
+        close(fd);
+    if (!why && renameat2(c->dir, made, c->dir, theirs, RENAME_NOREPLACE) != 0)
+        why = errno;
+    if (why == EINVAL || why == ENOSYS) /* the file system knows plain rename only */
+        why = linkat(c->dir, made, c->dir, theirs, 0) != 0 ? errno : 0;
+    unlinkat(c->dir, made, 0);
+    return why;
 }
 
 static enum status claim_once(struct claim *c, struct err *err)
 {
     int64_t pid = 0;
-    int fd, why = make_claim(c, &fd);
+    int why = make_claim(c);
     if (why == EEXIST && is_stale(c->dir, &pid)) {
         unlinkat(c->dir, theirs, 0);
-        why = make_claim(c, &fd);
+        why = make_claim(c);
     }
     if (why == EEXIST) {
         err_set(err, ERR_BUSY, "another archive is at work, process %lld: openspec/%s",
@@ -107,17 +122,8 @@ static enum status claim_once(struct claim *c, struct err *err)
         err_fix(err, "when no such process runs, remove that file");
         return ERR_BUSY;
     }
-    if (why) {
-        errno = why;
-        return failed(theirs, err);
-    }
-    size_t n = strlen(c->text);
-    bool good = write(fd, c->text, n) == (ssize_t)n && fsync(fd) == 0;
-    enum status st = good ? OK : failed(theirs, err);
-    close(fd);
-    if (!good)
-        unlinkat(c->dir, theirs, 0);
-    return st;
+    errno = why;
+    return why ? failed(theirs, err) : OK;
 }
 
 static enum status take_once(struct claim *c, struct err *err)

@@ -449,6 +449,28 @@ static void a_claim_of_the_dead_is_taken_over(void **state)
     tree_drop(root);
 }
 
+/* The number of a dead process may be another's by now. */
+static void a_claim_of_ours_counts_only_while_its_lock_is_held(void **state)
+{
+    char root[64], text[256] = "", path[128];
+    struct claim c;
+    struct err err = { 0 };
+    (void)state;
+    tree_make(root);
+    int dir = open_tree(root);
+    assert_int_equal(claim_take(&c, dir, 0, NULL, NULL, &err), OK);
+    snprintf(text, sizeof text, "%s", c.text); /* this process, which lives on */
+    claim_give(&c);
+    write_file(root, "changes/archive/.openspec-archive.lock", text);
+    write_file(root, "changes/archive/.pawl-archive.claim", "{");
+    assert_int_equal(claim_take(&c, dir, 0, NULL, NULL, &err), OK);
+    snprintf(path, sizeof path, "%s/changes/archive/.pawl-archive.claim", root);
+    assert_int_equal(access(path, F_OK), -1);
+    claim_give(&c);
+    close(dir);
+    tree_drop(root);
+}
+
 static void the_claim_of_the_original_is_honoured(void **state)
 {
     char root[64], text[64];
@@ -480,6 +502,7 @@ int main(void)
         cmocka_unit_test(nothing_is_done_through_a_link),
         cmocka_unit_test(archives_queue),
         cmocka_unit_test(a_claim_of_the_dead_is_taken_over),
+        cmocka_unit_test(a_claim_of_ours_counts_only_while_its_lock_is_held),
         cmocka_unit_test(the_claim_of_the_original_is_honoured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
