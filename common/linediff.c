@@ -153,7 +153,7 @@ void linediff_free(struct linediff *d)
 
 /* For each line of base: the line of the other text that is the same, or SIZE_MAX. One more at the
  * end: the ends meet. */
-static size_t *partners(const struct linediff *d)
+static size_t *pairs(const struct linediff *d)
 {
     size_t *out = malloc((d->a.n + 1) * sizeof *out), a = 0, b = 0;
     for (size_t i = 0; out && i < d->n; i++) {
@@ -167,6 +167,28 @@ static size_t *partners(const struct linediff *d)
     }
     if (out)
         out[d->a.n] = d->b.n;
+    return out;
+}
+
+static bool blank(struct str s)
+{
+    size_t i = 0;
+    while (i < s.n && (s.p[i] == ' ' || s.p[i] == '\t' || s.p[i] == '\r'))
+        i++;
+    return i == s.n;
+}
+
+/* Blank lines are alike everywhere: one holds its place only beside a line that does. */
+static size_t *partners(const struct linediff *d)
+{
+    size_t *all = pairs(d), *out = all ? malloc((d->a.n + 1) * sizeof *out) : NULL;
+    for (size_t i = 0; out && i <= d->a.n; i++) {
+        bool before = i == 0 ? all[i] == 0 : all[i - 1] != SIZE_MAX && all[i - 1] + 1 == all[i];
+        bool after = i < d->a.n && all[i + 1] == all[i] + 1;
+        bool alone = i < d->a.n && all[i] != SIZE_MAX && blank(d->a.at[i]) && !before && !after;
+        out[i] = alone ? SIZE_MAX : all[i];
+    }
+    free(all);
     return out;
 }
 

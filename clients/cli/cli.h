@@ -60,6 +60,7 @@ int cmd_spec_conflicts(struct cli *cli);
 int cmd_spec_diff(struct cli *cli);
 int cmd_spec_list(struct cli *cli);
 int cmd_spec_merge(struct cli *cli);
+int cmd_spec_rebase(struct cli *cli);
 int cmd_spec_show(struct cli *cli);
 int cmd_spec_validate(struct cli *cli);
 int cmd_submit(struct cli *cli);

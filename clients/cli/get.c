@@ -147,9 +147,11 @@ static enum status say_moved(struct cli *cli, const char *root, const json_t *ch
                  m->state == BASE_GONE ? "is gone" : "has changed");
     }
     if (st == OK && moves.known && moves.n)
-        out_note(cli,
-                 "  `pawl submit --change %s …` writes it anew against the present specifications",
-                 js_str(change, "name"));
+        out_note(
+            cli,
+            "  `pawl spec rebase %s` merges what they have got since; `pawl submit --change %s "
+            "…` writes it anew",
+            js_str(change, "name"), js_str(change, "name"));
     repo_free(&repo);
     arena_fini(&arena);
     return st;

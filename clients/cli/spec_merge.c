@@ -35,6 +35,9 @@ static json_t *moved(const struct spec_tree *t, struct str change)
                      STR_ARG(moves.at[i].requirement), STR_ARG(moves.at[i].capability),
                      moves.at[i].state == BASE_GONE ? "has gone" : "has changed");
     }
+    if (moves.n && !out_is_json(t->cli))
+        out_note(t->cli, "  `pawl spec rebase %.*s` brings it onto the specs of today",
+                 STR_ARG(change));
     if (!moves.known && !out_is_json(t->cli))
         out_note(t->cli, "whether the specs have moved since it was written is unknown: the change "
                          "has no fingerprints");

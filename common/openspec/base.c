@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { TEXTS_MAX = 256 * 1024 }; /* .openspec.yaml must stay readable */
+
 static void fingerprint(const struct spec_requirement *r, char out[HASH_HEX + 1])
 {
     struct hash h = hash_of(r->raw);
@@ -18,12 +20,14 @@ static void set_member(json_t *map, struct str key, json_t *v)
     json_decref(v);
 }
 
-json_t *openspec_base(struct arena *a, const struct ws *base, const json_t *draft)
+/* What a draft's requirements are in the specs today, one value each. `texts`: of modified ones. */
+static json_t *collect(struct arena *a, const struct ws *base, const json_t *draft, bool texts)
 {
     struct pool p = pool_of(a);
     struct targets t = { .p = &p, .ws = base };
     json_t *out = json_object();
     const json_t *list = js_list(draft, "requirements");
+    size_t bytes = 0; /* of texts */
     for (size_t i = 0; i < js_count(list) && !p.failed; i++) {
         const json_t *r = js_at(list, i);
         char hex[HASH_HEX + 1];
@@ -34,20 +38,31 @@ json_t *openspec_base(struct arena *a, const struct ws *base, const json_t *draf
             spec && strcmp(op, "added") != 0
                 ? target_requirement(&t, spec, js_view(r, renamed ? "from" : "name"))
                 : NULL;
-        if (!now)
+        if (!now || (texts && (strcmp(op, "modified") != 0 || bytes + now->raw.n > TEXTS_MAX)))
             continue;
+        bytes += now->raw.n;
         json_t *names = json_object_getn(out, spec->id.p, spec->id.n);
         if (!names) {
             names = json_object();
             set_member(out, spec->id, names);
         }
         fingerprint(now, hex);
-        set_member(names, now->name, json_string(hex));
+        set_member(names, now->name, texts ? js_string(now->raw) : json_string(hex));
     }
     if (!p.failed)
         return out;
     json_decref(out);
     return NULL;
+}
+
+json_t *openspec_base(struct arena *a, const struct ws *base, const json_t *draft)
+{
+    return collect(a, base, draft, false);
+}
+
+json_t *openspec_base_texts(struct arena *a, const struct ws *base, const json_t *draft)
+{
+    return collect(a, base, draft, true);
 }
 
 static void compare(struct targets *t, const struct spec *spec, struct str capability,

@@ -124,13 +124,33 @@ static json_t *document(struct render *r, struct str name, json_t *base)
     return doc;
 }
 
-/* .openspec.yaml: the project's workflow, the date, and the fingerprints under a key of our own. */
-static struct str metadata(struct render *r, struct str created, json_t *base)
+/* {capability: {name: text}} below `pawl`. */
+static void put_map(struct render *r, struct buf *out, const char *key, json_t *map)
+{
+    const char *id, *name;
+    json_t *names, *text;
+    if (json_object_size(map) > 0)
+        buf_printf(out, "  %s:\n", key);
+    json_object_foreach(map, id, names) {
+        buf_str(out, "    ");
+        buf_view(out, yaml_quoted(r->p, str_of(id)));
+        buf_str(out, ":\n");
+        json_object_foreach(names, name, text) {
+            buf_str(out, "      ");
+            buf_view(out, yaml_quoted(r->p, str_of(name)));
+            buf_str(out, ": ");
+            buf_view(out, yaml_quoted(r->p, str_of(json_string_value(text))));
+            buf_char(out, '\n');
+        }
+    }
+}
+
+/* .openspec.yaml: the project's workflow, the date, and what the change was written against, under a
+ * key of our own: fingerprints, and the texts of what it modifies. */
+static struct str metadata(struct render *r, struct str created, json_t *base, json_t *texts)
 {
     struct spec_config config;
     struct buf out;
-    const char *id, *name;
-    json_t *names, *hash;
     if (config_read(r->p->a, r->targets.ws, &config, NULL) != OK) {
         r->p->failed = true;
         return (struct str){ 0 };
@@ -145,17 +165,9 @@ static struct str metadata(struct render *r, struct str created, json_t *base)
     if (created.n == DATE_CHARS)
         buf_printf(&out, "created: %.*s\n", STR_ARG(created));
     if (json_object_size(base) > 0)
-        buf_str(&out, "pawl:\n  base:\n");
-    json_object_foreach(base, id, names) {
-        buf_str(&out, "    ");
-        buf_view(&out, yaml_quoted(r->p, str_of(id)));
-        buf_str(&out, ":\n");
-        json_object_foreach(names, name, hash) {
-            buf_str(&out, "      ");
-            buf_view(&out, yaml_quoted(r->p, str_of(name)));
-            buf_printf(&out, ": %s\n", json_string_value(hash));
-        }
-    }
+        buf_str(&out, "pawl:\n");
+    put_map(r, &out, "base", base);
+    put_map(r, &out, "text", texts);
     return pool_take(r->p, &out);
 }
 
@@ -178,9 +190,12 @@ enum status draft_render(struct arena *a, const struct ws *base, const json_t *d
     render_tasks(&r);
     render_design(&r);
     json_t *prints = openspec_base(a, base, draft);
-    if (prints)
-        render_file(&r, LIT(".openspec.yaml"), metadata(&r, created, prints));
-    if (p.failed || !prints) {
+    json_t *texts = openspec_base_texts(a, base, draft);
+    if (prints && texts)
+        render_file(&r, LIT(".openspec.yaml"), metadata(&r, created, prints, texts));
+    bool good = !p.failed && prints && texts;
+    json_decref(texts);
+    if (!good) {
         json_decref(prints);
         return err_set(err, ERR_LIMIT, "draft: too large to render");
     }

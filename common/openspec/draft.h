@@ -33,6 +33,10 @@ struct str draft_name(struct arena *a, struct str name);
  * {capability: {name: sha256 hex}}, new reference; NULL on no memory. */
 json_t *openspec_base(struct arena *a, const struct ws *base, const json_t *draft);
 
+/* The texts of those that it modifies, for merging three ways later: {capability: {name: the block
+ * from its header on}}, new reference; NULL on no memory. */
+json_t *openspec_base_texts(struct arena *a, const struct ws *base, const json_t *draft);
+
 enum base_state { BASE_SAME, BASE_CHANGED, BASE_GONE };
 
 struct base_move {

@@ -251,7 +251,9 @@ struct str yaml_quoted(struct pool *p, struct str text)
                     cp == 0xfeff || cp == 0xfffe || cp == 0xffff;
         if (cp == '"' || cp == '\\')
             buf_char(&out, '\\');
-        if (hide)
+        if (cp == '\n')
+            buf_str(&out, "\\n");
+        else if (hide)
             buf_printf(&out, "\\u%04x", cp);
         else
             buf_append(&out, text.p + i, len);

@@ -172,6 +172,42 @@ class Spec(unittest.TestCase):
         spec.write_text(before)
         self.assertEqual(64, ours(cwd, "merge", "a")[0])
 
+    def test_rebase_takes_up_what_the_spec_has_got_since(self):
+        cwd = self.tree(ROOT / "bench/samples/library")
+        spec = cwd / "openspec/specs/fees/spec.md"
+        block = "### Requirement: Late fee\n" + spec.read_text().split("### Requirement: Late fee\n")[1].rstrip()
+        folder = cwd / "openspec/changes/more"
+        (folder / "specs/fees").mkdir(parents=True)
+        (folder / "proposal.md").write_text("## Why\n\n" + "Fees are too low. " * 5 + "\n\n## What Changes\n\n- more\n")
+        delta = folder / "specs/fees/spec.md"
+        delta.write_text("<!-- mine -->\n## MODIFIED Requirements\n\n" + block.replace("0.30 euros", "0.50 euros") + "\n")
+        self.assertIn("unknown", ours(cwd, "rebase", "more")[1])
+        own = json.dumps({"base": {}, "text": {"fees": {"Late fee": block}}})
+        (folder / ".openspec.yaml").write_text(f"schema: spec-driven\npawl: {own}\n")
+        self.assertIn("has not moved", ours(cwd, "rebase", "more")[1])
+        moved = block + "\n\n#### Scenario: New one\n\n- **WHEN** a new thing happens\n- **THEN** it is seen\n"
+        spec.write_text(spec.read_text().replace(block, moved.rstrip()))
+        code, out, err = ours(cwd, "rebase", "more", "--dry-run")
+        self.assertEqual(0, code, out + err)
+        self.assertIn("+#### Scenario: New one", out)
+        self.assertNotIn("New one", delta.read_text())
+        self.assertEqual(0, ours(cwd, "rebase", "more")[0])
+        for kept in ("<!-- mine -->", "0.50 euros", "#### Scenario: New one"):
+            self.assertIn(kept, delta.read_text())
+        self.assertIn("has not moved", ours(cwd, "rebase", "more")[1])  # it was written down
+        self.assertEqual(0, ours(cwd, "validate", "more", "--strict")[0])
+        spec.write_text(spec.read_text().replace("0.30 euros", "0.40 euros"))
+        before = contents(cwd)
+        code, out, err = ours(cwd, "rebase", "more")
+        self.assertEqual(1, code)
+        for said in ("0.50 euros", "0.40 euros", "change:", "spec:", "--keep"):
+            self.assertIn(said, out + err)
+        self.assertEqual(before, contents(cwd))
+        self.assertEqual(0, ours(cwd, "rebase", "more", "--keep", "theirs")[0])
+        self.assertIn("0.40 euros", delta.read_text())
+        spec.write_text(spec.read_text().replace("### Requirement: Late fee", "### Requirement: Other"))
+        self.assertEqual(1, ours(cwd, "rebase", "more")[0])
+
     def test_archive_writes_the_specs_and_moves_the_change(self):
         cwd = self.repository()
         merged = json.loads(ours(cwd, "merge", "--dry-run", "a", "-o", "json")[1])["writes"][0]["after"]

@@ -58,6 +58,14 @@ static void random_text(unsigned *seed, char *out, size_t max)
     out[n] = '\0';
 }
 
+/* A rule in place of another, written with another blank line, does not stand beside it. */
+static void blank_lines_do_not_hold_texts_apart(void **state)
+{
+    (void)state;
+    merge_is("# H\n\nold\n\n# S\n", "# H\nmine\n\n# S\n", "# H\n\ntheirs\n\n# S\n",
+             "# H\nmine\n\n# S\n", 1);
+}
+
 static void laws_hold_for_any_texts(void **state)
 {
     (void)state;
@@ -112,6 +120,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_side_keeps_what_the_other_left_alone),
         cmocka_unit_test(what_both_changed_is_a_collision),
+        cmocka_unit_test(blank_lines_do_not_hold_texts_apart),
         cmocka_unit_test(laws_hold_for_any_texts),
         cmocka_unit_test(many_lines_are_refused),
     };
