@@ -225,6 +225,15 @@ class Spec(unittest.TestCase):
         self.assertEqual([], [name for name in contents(cwd) if "lock" in name or ".pawl" in name])
         self.assertEqual(1, ours(cwd, "archive", "a", "--yes")[0])
 
+    def test_archive_without_specs(self):
+        cwd = self.repository()
+        specs = {name: text for name, text in contents(cwd).items() if name.startswith("openspec/specs/")}
+        code, out, err = ours(cwd, "archive", "b", "--yes", "--skip-specs", "-o", "json")
+        self.assertEqual(0, code, out + err)
+        self.assertFalse(json.loads(out)["archive"]["specsUpdated"])
+        self.assertEqual(specs, {name: text for name, text in contents(cwd).items() if name.startswith("openspec/specs/")})
+        self.assertFalse((cwd / "openspec/changes/b").exists())
+
     def test_wrong_names(self):
         cwd = self.repository()
         code, out, err = ours(cwd, "show", "feess")
