@@ -19,7 +19,7 @@ def commands(heading):
 
 class Readme(Case):
     def test_every_command(self):
-        tested = {"Two commands", "A first session", "Another machine"}
+        tested = {"Two commands", "A first session", "Another machine", "Without a broker"}
         with_commands = {title for title in re.findall(r"^## (.*)$", README, re.M) if commands(title)}
         self.assertEqual(tested, with_commands)
         # The first is run by test_quickstart.py, the second runs this.
@@ -61,6 +61,11 @@ class Session(Case):
         self.assertTrue((project / "pawl.yaml").exists())
         changes = [path for path in (project / "openspec/changes").iterdir() if path.name != "archive"]
         self.assertTrue(any((path / "proposal.md").exists() for path in changes), changes)
+
+    def test_without_a_broker(self):
+        project = self.rig.project()
+        for words in commands("Without a broker"):
+            self.run_here(words, project)
 
     def test_another_machine(self):
         self.rig.redis()
