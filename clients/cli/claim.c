@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "clients/cli/claim.h"
 
+#include "clients/cli/out.h"
 #include "common/clock.h"
 #include "common/js.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 50, STALE_S = 60, TEXT_MAX = 4096 };
+enum { LOOK_MS = 50, STALE_S = 60, TEXT_MAX = 4096, COMMIT_MS = 10000 };
 
 static const char archive[] = "changes/archive";
 static const char ours[] = "changes/archive/.pawl-archive.lock";
@@ -171,4 +173,28 @@ void claim_give(struct claim *c)
     unlinkat(c->dir, ours, 0); /* while it is held: whoever waits sees that it has gone */
     close(c->lock);
     c->lock = -1;
+}
+
+enum status claim_commit(struct cli *cli, const char *root, const struct commit_op *ops, size_t n,
+                         struct err *err)
+{
+    char path[PATH_MAX];
+    struct claim claim;
+    enum commit_found found;
+    snprintf(path, sizeof path, "%.4000s/openspec", root);
+    struct commit c = { .dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .path = path };
+    if (c.dir < 0)
+        return err_set(err, ERR_IO, "%.300s: %s", path, strerror(errno));
+    enum status st = claim_take(&claim, c.dir, COMMIT_MS, NULL, NULL, err);
+    if (st == OK) {
+        st = commit_recover(&c, &found, err);
+        if (st == OK && found != COMMIT_CLEAN)
+            out_warn(cli, "an earlier write was interrupted; it has been %s",
+                     found == COMMIT_FINISHED ? "finished" : "undone");
+        if (st == OK)
+            st = commit_run(&c, ops, n, err);
+        claim_give(&claim);
+    }
+    close(c.dir);
+    return st;
 }

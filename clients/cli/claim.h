@@ -5,7 +5,8 @@
  * ends with its process; towards the original tool the claim is that tool's own file,
  * changes/archive/.openspec-archive.lock. A claim whose process is gone is removed: at once when it
  * was made on this machine since it was started, else when it is a minute old. */
-#include "common/status.h"
+#include "clients/cli/cli.h"
+#include "clients/cli/commit.h"
 
 #include <stdint.h>
 
@@ -20,4 +21,8 @@ struct claim {
 enum status claim_take(struct claim *c, int dir, int64_t wait_ms, void (*waiting)(void *ctx),
                        void *ctx, struct err *err) MUST_USE;
 void claim_give(struct claim *c);
+/* The operations on root/openspec/ under a claim of their own, after whatever an earlier one left has
+ * been settled, which is told. */
+enum status claim_commit(struct cli *cli, const char *root, const struct commit_op *ops, size_t n,
+                         struct err *err) MUST_USE;
 #endif

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CLAIM_MS = 10000, YAML_MAX = 2 << 20, SHOWN_MAX = 20, LINES_SHOWN = 6 };
+enum { YAML_MAX = 2 << 20, SHOWN_MAX = 20, LINES_SHOWN = 6 };
 
 static const char yaml[] = ".openspec.yaml";
 
@@ -181,30 +181,6 @@ static size_t operations(struct arena *a, const char *name, const json_t *ours, 
     return n;
 }
 
-static enum status write_out(struct cli *cli, const char *root, const struct commit_op *ops,
-                             size_t n, struct err *err)
-{
-    char path[PATH_MAX];
-    struct claim claim;
-    enum commit_found found;
-    snprintf(path, sizeof path, "%.4000s/openspec", root);
-    struct commit c = { .dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .path = path };
-    if (c.dir < 0)
-        return err_set(err, ERR_IO, "%.300s: %s", path, strerror(errno));
-    enum status st = claim_take(&claim, c.dir, CLAIM_MS, NULL, NULL, err);
-    if (st == OK) {
-        st = commit_recover(&c, &found, err);
-        if (st == OK && found != COMMIT_CLEAN)
-            out_warn(cli, "an earlier write was interrupted; it has been %s",
-                     found == COMMIT_FINISHED ? "finished" : "undone");
-        if (st == OK)
-            st = commit_run(&c, ops, n, err);
-        claim_give(&claim);
-    }
-    close(c.dir);
-    return st;
-}
-
 static enum status merge(struct cli *cli, const char *root, const struct ws *ws, struct arena *a,
                          const json_t *base, const json_t *theirs, struct err *err)
 {
@@ -223,7 +199,7 @@ static enum status merge(struct cli *cli, const char *root, const struct ws *ws,
         err_set(err, st, "the change is too large to be merged");
     if (st == OK) {
         size_t n = operations(a, name, ours, again.files ? again.files : m.files, &ops);
-        st = n == 0 ? OK : write_out(cli, root, ops, n, err);
+        st = n == 0 ? OK : claim_commit(cli, root, ops, n, err);
         if (st == OK)
             out_note(cli, "merged into what you have: %zu files written", n);
     }

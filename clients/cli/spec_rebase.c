@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `pawl spec rebase`: a change brought onto the specs of today. */
 #include "clients/cli/claim.h"
-#include "clients/cli/commit.h"
 #include "clients/cli/out.h"
 #include "clients/cli/spec.h"
 #include "clients/cli/unified.h"
 #include "common/openspec/rebase.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { CLAIM_MS = 10000, TEXT_MAX = 64 << 20 };
+enum { TEXT_MAX = 64 << 20 };
 
 static void print_lines(struct buf *out, const char *mark, struct str text)
 {
@@ -76,27 +72,14 @@ static size_t count(const struct rebase *r, enum rebase_state state)
 
 static enum status write_out(struct spec_tree *t, const struct rebase *r, struct err *err)
 {
-    char path[PATH_MAX];
-    struct claim claim;
-    enum commit_found found;
     struct commit_op *ops = arena_alloc(&t->repo.arena, (r->files_n + 1) * sizeof *ops);
-    snprintf(path, sizeof path, "%.4000s/openspec", t->root);
-    struct commit c = { .dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .path = path };
-    if (c.dir < 0 || !ops)
-        return err_set(err, ERR_IO, "%.300s: %s", path, strerror(errno));
+    if (!ops)
+        return err_set(err, ERR_NOMEM, "out of memory");
     for (size_t i = 0; i < r->files_n; i++)
         ops[i] = (struct commit_op){ .kind = COMMIT_WRITE,
                                      .path = r->files[i].path,
                                      .bytes = r->files[i].bytes };
-    enum status st = claim_take(&claim, c.dir, CLAIM_MS, NULL, NULL, err);
-    if (st == OK) {
-        st = commit_recover(&c, &found, err);
-        if (st == OK)
-            st = commit_run(&c, ops, r->files_n, err);
-        claim_give(&claim);
-    }
-    close(c.dir);
-    return st;
+    return claim_commit(t->cli, t->root, ops, r->files_n, err);
 }
 
 static void print_all(struct spec_tree *t, const struct rebase *r)
