@@ -16,7 +16,7 @@ enum {
     CONNECT_MS = 5000,
     READ_BYTES = 8192,
     IDLE_CONNECTIONS = 64,
-    REST_MS = 10, /* after a read: what streams come with meanwhile is read at once */
+    REST_MS = 20, /* after a read: what streams come with meanwhile is read at once */
     READS_PER_TURN = 64,
 };
 
