@@ -137,9 +137,8 @@ static bool needs_turn(const struct effects *fx)
 /* What promises nothing goes out at once. */
 static void say_now(struct broker *b, struct fx *f)
 {
-    struct buf frames[1];
     assert(f->frames_n == 0);
-    enum status st = loop_send(b, f->peer, f->header, frames, 0);
+    enum status st = loop_send(b, f->peer, f->header, NULL, 0);
     (void)st; /* refusals and pongs: whoever misses one asks again */
 }
 
