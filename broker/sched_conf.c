@@ -71,15 +71,16 @@ static enum status take_rule(const struct reading *r, bool project, const char *
     char path[160];
     const char *key;
     json_t *v;
-    struct project_rule *p = &r->out->projects[r->out->rules.projects_n];
-    struct stage_rule *s = &r->out->stages[r->out->rules.stages_n];
+    struct project_rule *p = project ? &r->out->projects[r->out->rules.projects_n] : NULL;
+    struct stage_rule *s = project ? NULL : &r->out->stages[r->out->rules.stages_n];
     snprintf(path, sizeof path, ".%s.%.64s", project ? "projects" : "stages", name);
     if (strlen(name) == 0 || strlen(name) > PAWL_NAME_MAX)
         return wrong(r->conf, path, "a name of 1 to 64 bytes", r->err);
     if (!json_is_object(map))
         return wrong(r->conf, path, "a map", r->err);
     snprintf(project ? p->name : s->name, PAWL_NAME_MAX + 1, "%s", name);
-    p->klass = project ? CLASS_NORMAL : p->klass;
+    if (project)
+        p->klass = CLASS_NORMAL;
     json_object_foreach((json_t *)(uintptr_t)map, key, v)
     {
         const char *bad = project ? project_key(p, key, v) : stage_key(s, key, v);

@@ -112,7 +112,7 @@ class Loop(Case):
         job = self.rig.submit(PROBLEM, "--rounds", "1")
         self.rig.wait(job)
         change = self.rig.apply(job, project)
-        proposal, tasks = change / "proposal.md", change / "tasks.md"
+        proposal = change / "proposal.md"
         (change / "notes.md").write_text("my notes\n")
         proposal.write_text("<!-- mine -->\n" + proposal.read_text())
         self.rig.pawl("comment", job, "Teachers of the Zehnerhof school are exempt from the cap of 25 euros.")
@@ -125,16 +125,19 @@ class Loop(Case):
         self.assertIn("run: 2", (change / ".openspec.yaml").read_text())
         self.rig.check_change(project, change.name)
         # Now lines that the second version changes, too.
+        first, other = ({f["path"]: f["text"] for f in self.rig.pawl("get", job, "--doc", "change", "--run", run, "--round", "1").json["files"]}
+                        for run in ("1", "2"))
+        path = next(path for path, text in first.items() if path.endswith(".md") and other.get(path, text) != text)
         for keep, stays in (("yours", True), ("theirs", False)):
             self.rig.pawl("apply", job, "-C", project, "--run", "1", "--round", "1", "--force")
-            tasks.write_text("my own tasks\n")
+            (change / path).write_text("my own words\n")
             before = {path: path.read_text() for path in change.rglob("*") if path.is_file()}
             refused = self.rig.pawl(*second, code=73)
-            for said in ("tasks.md:1:", "yours: my own tasks", "theirs: ", "--keep"):
+            for said in (f"{path}:1:", "yours: my own words", "theirs: ", "--keep"):
                 self.assertIn(said, refused.err)
             self.assertEqual(before, {path: path.read_text() for path in change.rglob("*") if path.is_file()})
             self.rig.pawl(*second, "--keep", keep)
-            self.assertEqual(stays, "my own tasks" in tasks.read_text())
+            self.assertEqual(stays, "my own words" in (change / path).read_text())
 
     def test_an_existing_change_is_improved(self):
         project = self.rig.project()

@@ -91,13 +91,13 @@ class Up(Case):
                 return lease.get("worker", "").endswith("generate-1") and set(found) - seen and found[0]
             pid = until(holder, "generate has it")
             seen.add(pid)
-            os.kill(pid, signal.SIGSEGV)
+            os.kill(pid, signal.SIGKILL)
             until(lambda: len([f for f in self.rig.show(job)["failures"] if f["fault"] == "lost"]) == len(seen), "it is lost")
         shown = self.rig.show(job)
         self.assertEqual("failed", shown["state"])
         self.assertIn("quarantined", shown["reason"])
         for failure in shown["failures"]:
-            self.assertIn("signal 11", failure["text"])
+            self.assertIn("signal 9", failure["text"])
             self.assertIn("it wrote last", failure["text"])
         self.rig.pawl("down")
 

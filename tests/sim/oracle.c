@@ -882,8 +882,10 @@ void oracle_before_reload(struct oracle *o)
     o->fell++;
     o->steps_n = o->leases_n = 0;
     o->halted = 0;
-    memset(o->once.keys, 0, o->once.cap * sizeof *o->once.keys);
-    memset(o->once.values, 0, o->once.cap * sizeof *o->once.values);
+    if (o->once.cap > 0) {
+        memset(o->once.keys, 0, o->once.cap * sizeof *o->once.keys);
+        memset(o->once.values, 0, o->once.cap * sizeof *o->once.values);
+    }
     o->once.n = 0;
     for (uint32_t i = 0; i < o->jobs_n; i++) {
         struct job *j = &o->jobs[i];
