@@ -5,7 +5,7 @@ import json
 import pathlib
 import unittest
 
-from rig import Case, ROOT, main, mcp_server, needs_node, until
+from rig import Case, ROOT, main, mcp_server, needs_node, node, until
 
 PROBLEM = (ROOT / "bench/samples/library/problem.md").read_text()
 PLAIN = "Late fees of one household should be capped at 25 euros per calendar month. Members under 14 must pay no late fees."
@@ -123,7 +123,8 @@ class Loop(Case):
         self.assertTrue(proposal.read_text().startswith("<!-- mine -->\n"))
         self.assertEqual("my notes\n", (change / "notes.md").read_text())
         self.assertIn("run: 2", (change / ".openspec.yaml").read_text())
-        self.rig.check_change(project, change.name)
+        if node():
+            self.rig.check_change(project, change.name)
         # Now lines that the second version changes, too.
         first, other = ({f["path"]: f["text"] for f in self.rig.pawl("get", job, "--doc", "change", "--run", run, "--round", "1").json["files"]}
                         for run in ("1", "2"))
@@ -156,7 +157,8 @@ class Loop(Case):
         self.rig.pawl("apply", better, "-C", project, "--keep", "theirs")
         self.assertIn("<!-- mine -->", proposal.read_text())
         self.assertIn(f"job: {better}", (change / ".openspec.yaml").read_text())
-        self.rig.check_change(project, change.name)
+        if node():
+            self.rig.check_change(project, change.name)
 
     def test_output_forms(self):
         self.rig.project()
