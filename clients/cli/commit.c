@@ -19,6 +19,8 @@ enum { JOURNAL_MAX = 16 << 20, OPS_MAX = 20000, NEW_FILE = 0666 };
 
 static const char journal[] = COMMIT_FOLDER "/journal";
 static const char journal_made[] = COMMIT_FOLDER "/journal.new";
+static const char folders[] =
+    COMMIT_FOLDER "/folders"; /* made before the journal; undone with it */
 
 static void step(const struct commit *c)
 {
@@ -124,6 +126,50 @@ static int movable(const struct commit *c, const char *path, const char *to)
     return from.st_dev == there.st_dev ? writable(c, to) : EXDEV;
 }
 
+/* Folders that the writes need and that are not there, those above first. */
+static json_t *missing_folders(const struct commit *c, const struct commit_op *ops, size_t n)
+{
+    json_t *list = json_array(), *seen = json_object();
+    for (size_t i = 0; i < n; i++) {
+        char at[PATH_MAX];
+        if (ops[i].kind != COMMIT_WRITE || !z_path(ops[i].path, at))
+            continue;
+        for (char *p = at; (p = strchr(p, '/')); *p++ = '/') {
+            *p = '\0';
+            if (json_object_get(seen, at) || faccessat(c->dir, at, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+                continue;
+            js_set_bool(seen, at, true);
+            js_push_z(list, at);
+        }
+    }
+    json_decref(seen);
+    return list;
+}
+
+static int make_folder(const struct commit *c, const char *path)
+{
+    step(c);
+    int why = mkdirat(c->dir, path, 0777) != 0 && errno != EEXIST ? errno : 0;
+    return why ? why : sync_parent(c, path);
+}
+
+/* Said before they are made, so that whoever undoes this knows them. Room for them is found now, not
+ * when a part has been done. */
+static int make_folders(const struct commit *c, const json_t *list)
+{
+    struct buf b;
+    if (js_count(list) == 0)
+        return 0;
+    buf_init(&b, JOURNAL_MAX);
+    int why = js_dump(list, &b) == OK ? write_durable(c, folders, buf_get(&b), NEW_FILE) : ENOMEM;
+    buf_fini(&b);
+    why = why ? why : sync_folder(c, COMMIT_FOLDER);
+    why = why ? why : sync_folder(c, ".");
+    for (size_t i = 0; !why && i < js_count(list); i++)
+        why = make_folder(c, json_string_value(js_at(list, i)));
+    return why;
+}
+
 static int stage_one(const struct commit *c, const struct commit_op *op, size_t i, json_t *list)
 {
     static const char *const names[] = { "write", "remove", "move" };
@@ -165,27 +211,13 @@ static int write_journal(const struct commit *c, const json_t *list)
 
 /* ---- carrying out ----------------------------------------------------------------------------- */
 
-static int make_parents(const struct commit *c, const char *path)
-{
-    char at[PATH_MAX];
-    snprintf(at, sizeof at, "%s", path);
-    for (char *p = at; (p = strchr(p, '/')); p++) {
-        *p = '\0';
-        step(c);
-        if (mkdirat(c->dir, at, 0777) != 0 && errno != EEXIST)
-            return errno;
-        *p = '/';
-    }
-    return 0;
-}
-
 static int put(const struct commit *c, const char *path, size_t i)
 {
     char staged[64];
+    int why = 0;
     staged_name(i, staged);
-    int why = make_parents(c, path);
     step(c);
-    if (!why && renameat(c->dir, staged, c->dir, path) != 0)
+    if (renameat(c->dir, staged, c->dir, path) != 0)
         why =
             errno == ENOENT && faccessat(c->dir, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : errno;
     return why ? why : sync_parent(c, path);
@@ -245,6 +277,43 @@ static void empty_folder(const struct commit *c)
     unlinkat(c->dir, COMMIT_FOLDER, AT_REMOVEDIR);
 }
 
+/* A list that was written here; NULL: it cannot be read as one. */
+static json_t *read_list(const struct commit *c, const char *path)
+{
+    struct buf b;
+    char piece[65536];
+    ssize_t got = -1;
+    int fd = openat(c->dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    buf_init(&b, JOURNAL_MAX);
+    while (fd >= 0 && (got = read(fd, piece, sizeof piece)) > 0)
+        buf_append(&b, piece, (size_t)got);
+    json_t *list = got == 0 && b.status == OK ? js_parse(buf_get(&b), NULL) : NULL;
+    if (fd >= 0)
+        close(fd);
+    buf_fini(&b);
+    if (json_is_array(list) && json_array_size(list) <= OPS_MAX)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+/* Nothing was carried out: the folders that were made for it go, unless something is in them. */
+static void undo(const struct commit *c)
+{
+    json_t *list = read_list(c, folders);
+    step(c);
+    unlinkat(c->dir, journal, 0); /* first of all: what is staged is of no use without the rest */
+    for (size_t i = js_count(list); i-- > 0;) {
+        const char *path = json_string_value(js_at(list, i));
+        if (!path || !ws_path_ok(str_of(path)) || guard_plain(c->dir, path, true) != 0)
+            continue;
+        step(c);
+        unlinkat(c->dir, path, AT_REMOVEDIR);
+    }
+    json_decref(list);
+    empty_folder(c);
+}
+
 /* Every change of the journal, from its beginning: those that are done do no harm. */
 static enum status carry_out(const struct commit *c, const json_t *list, struct err *err)
 {
@@ -277,13 +346,17 @@ static enum status carry_out(const struct commit *c, const json_t *list, struct 
 enum status commit_run(const struct commit *c, const struct commit_op *ops, size_t n,
                        struct err *err)
 {
-    json_t *list = json_array();
     const char *at = COMMIT_FOLDER;
     char path[PATH_MAX];
     int why = n <= OPS_MAX ? 0 : E2BIG;
     step(c);
     if (!why && mkdirat(c->dir, COMMIT_FOLDER, 0777) != 0)
-        why = errno;
+        why = errno; /* EEXIST: commit_recover() first */
+    if (why)
+        return failed(c, at, why, err);
+    json_t *list = json_array(), *needed = missing_folders(c, ops, n);
+    why = make_folders(c, needed);
+    json_decref(needed);
     for (size_t i = 0; !why && i < n; i++) {
         why = stage_one(c, &ops[i], i, list);
         at = why && z_path(ops[i].path, path) ? path : at;
@@ -291,32 +364,13 @@ enum status commit_run(const struct commit *c, const struct commit_op *ops, size
     why = why ? why : write_journal(c, list);
     enum status st = OK;
     if (why) {
-        empty_folder(c);
+        undo(c);
         st = failed(c, at, why, err);
     } else {
         st = carry_out(c, list, err);
     }
     json_decref(list);
     return st;
-}
-
-static json_t *read_journal(const struct commit *c, int fd, struct err *err)
-{
-    struct buf b;
-    char piece[65536];
-    ssize_t got;
-    buf_init(&b, JOURNAL_MAX);
-    while ((got = read(fd, piece, sizeof piece)) > 0)
-        buf_append(&b, piece, (size_t)got);
-    json_t *list = got == 0 && b.status == OK ? js_parse(buf_get(&b), NULL) : NULL;
-    if (!json_is_array(list) || json_array_size(list) > OPS_MAX) {
-        json_decref(list);
-        list = NULL;
-        err_set(err, ERR_DATA, "%.300s/%s is no journal of ours", c->path, journal);
-        err_fix(err, "look at it, and remove the folder when it is not needed");
-    }
-    buf_fini(&b);
-    return list;
 }
 
 /* Nothing is begun again before everything is known to be as it was left. */
@@ -339,15 +393,18 @@ enum status commit_recover(const struct commit *c, enum commit_found *found, str
         return failed(c, journal, errno, err);
     if (fd < 0) {
         if (faccessat(c->dir, COMMIT_FOLDER, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-            empty_folder(c);
+            undo(c);
             *found = COMMIT_UNDONE;
         }
         return OK;
     }
-    json_t *list = read_journal(c, fd, err);
     close(fd);
-    if (!list)
+    json_t *list = read_list(c, journal);
+    if (!list) {
+        err_set(err, ERR_DATA, "%.300s/%s is no journal of ours", c->path, journal);
+        err_fix(err, "look at it, and remove the folder when it is not needed");
         return ERR_DATA;
+    }
     enum status st = check(c, list, err);
     st = st == OK ? carry_out(c, list, err) : st;
     json_decref(list);

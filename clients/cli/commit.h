@@ -35,7 +35,9 @@ struct commit {
     void *ctx;
 };
 
-/* ERR_IO: nothing has been changed, or (err says so) all will be by the next commit_recover(). */
+/* After commit_recover(): what an earlier one left makes this one refuse. ERR_IO: nothing has been
+ * changed (a full disk is met before the decision), or, when the disk itself fails, all will be by the
+ * next commit_recover(), which err says. */
 enum status commit_run(const struct commit *c, const struct commit_op *ops, size_t n,
                        struct err *err) MUST_USE;
 
