@@ -161,8 +161,8 @@ json_t *show_spec(struct arena *a, const struct ws *ws, struct str id, struct sh
 }
 
 /* The requirement of one block, read by reader A with its header in canonical form; NULL: reader A
- * does not see one. */
-static json_t *block_json(struct pool *p, struct str raw)
+ * does not see one. *lost: not a single header, on which the original gives the whole file up. */
+static json_t *block_json(struct pool *p, struct str raw, bool *lost)
 {
     const char *nl = raw.n ? memchr(raw.p, '\n', raw.n) : NULL;
     size_t head = nl ? (size_t)(nl - raw.p) : raw.n;
@@ -171,28 +171,36 @@ static json_t *block_json(struct pool *p, struct str raw)
         title = text_from(title, 3);
     struct str text = pool_cat(p, LIT("### "), text_trim(title), text_from(raw, head));
     struct tree t = tree_read(p, text);
+    *lost = *lost || t.n == 0;
     if (t.n == 0 || !text_starts_ci(t.at[0].title, "Requirement:") ||
         text_trim(text_from(t.at[0].title, 12)).n == 0)
         return NULL;
     return requirement_json(p, &t, &t.at[0]);
 }
 
-static void push_delta(struct pool *p, json_t *out, struct str spec, const char *operation,
-                       const char *verb, struct str raw)
+/* The deltas of one file; given up as a whole when one of its blocks cannot be read. */
+struct showing {
+    struct pool *p;
+    struct str spec;
+    json_t *list;
+    bool lost;
+};
+
+static void push_delta(struct showing *s, const char *operation, const char *verb, struct str raw)
 {
-    json_t *r = block_json(p, raw), *d, *list;
+    json_t *r = block_json(s->p, raw, &s->lost), *d, *list;
     if (!r)
         return;
     d = json_object();
     list = json_array();
-    js_set_str(d, "spec", spec);
+    js_set_str(d, "spec", s->spec);
     js_set_z(d, "operation", operation);
     js_set_str(d, "description",
-               pool_cat(p, str_of(verb), LIT(" requirement: "), js_view(r, "text")));
+               pool_cat(s->p, str_of(verb), LIT(" requirement: "), js_view(r, "text")));
     js_set(d, "requirement", r);
     js_push(list, json_deep_copy(r));
     js_set(d, "requirements", list);
-    js_push(out, d);
+    js_push(s->list, d);
 }
 
 /* The block of a removal in document order; a bullet has a name only. */
@@ -210,14 +218,14 @@ static struct str removed_raw(struct pool *p, const struct delta *d, struct str 
 static void push_deltas(struct pool *p, json_t *out, const struct change_delta *c)
 {
     const struct delta *d = &c->delta;
+    struct showing s = { p, c->id, json_array(), false };
     bool *used = pool_alloc(p, d->removed_blocks.n + 1);
     for (size_t i = 0; i < d->added.n; i++)
-        push_delta(p, out, c->id, "ADDED", "Add", d->added.at[i].raw);
+        push_delta(&s, "ADDED", "Add", d->added.at[i].raw);
     for (size_t i = 0; i < d->modified.n; i++)
-        push_delta(p, out, c->id, "MODIFIED", "Modify", d->modified.at[i].raw);
+        push_delta(&s, "MODIFIED", "Modify", d->modified.at[i].raw);
     for (size_t i = 0; used && i < d->removed.n; i++)
-        push_delta(p, out, c->id, "REMOVED", "Remove",
-                   removed_raw(p, d, d->removed.at[i].name, used));
+        push_delta(&s, "REMOVED", "Remove", removed_raw(p, d, d->removed.at[i].name, used));
     for (size_t i = 0; i < d->renamed.n; i++) {
         json_t *v = json_object(), *rename = json_object();
         struct str from = d->renamed.at[i].from, to = d->renamed.at[i].to;
@@ -229,8 +237,11 @@ static void push_deltas(struct pool *p, json_t *out, const struct change_delta *
         js_set_str(rename, "from", from);
         js_set_str(rename, "to", to);
         js_set(v, "rename", rename);
-        js_push(out, v);
+        js_push(s.list, v);
     }
+    if (!s.lost)
+        json_array_extend(out, s.list);
+    json_decref(s.list);
 }
 
 /* Is stem, with one of the endings or none, a word of the text? ASCII words, as \b has them. */

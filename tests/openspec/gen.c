@@ -350,6 +350,20 @@ static void damage_bytes(struct gen *g, struct buf *text)
     }
 }
 
+/* A blank becomes another one of Unicode's, or what only looks like one. */
+static void damage_blank(struct gen *g, struct buf *text)
+{
+    static const char *const blanks[] = { "\t", "\v", "\f", "\xc2\x85", "\u00a0", "\u1680", "\u180e", "\u2000",
+                                          "\u200a", "\u200b", "\u2029", "\u202f", "\u205f", "\u2060", "\u3000", "\ufeff" };
+    for (int n = 1 + gen_below(g, 4); n > 0; n--) {
+        size_t from = text->len ? (size_t)gen_below(g, (int)text->len) : 0;
+        const char *at = from < text->len ? memchr(text->data + from, ' ', text->len - from) : NULL;
+        const char *with = PICK(g, blanks);
+        size_t i = at ? (size_t)(at - text->data) : from;
+        splice(text, i, at ? i + 1 : i, with, strlen(with));
+    }
+}
+
 static void line_ends(struct gen *g, struct buf *text)
 {
     struct buf out;
@@ -383,6 +397,8 @@ void gen_damage(struct gen *g, struct buf *text)
         splice(text, 0, 0, "\xef\xbb\xbf", 3);
     if (gen_chance(g, 12))
         damage_bytes(g, text);
+    if (gen_chance(g, 15))
+        damage_blank(g, text);
 }
 
 /* ---- proposals ---- */
