@@ -74,8 +74,7 @@ static struct str collapse(struct pool *p, struct str text)
     struct buf out;
     buf_init(&out, SIZE_MAX / 2);
     for (size_t i = 0; i < l.n; i++) {
-        bool again = i > 0 && l.at[i].n == 0 && l.at[i - 1].n == 0 && !l.fenced[i] &&
-                     !l.fenced[i - 1];
+        bool again = i > 0 && l.at[i].n == 0 && l.at[i - 1].n == 0 && !l.fenced[i];
         if (again)
             continue;
         if (i > 0)

@@ -56,6 +56,7 @@ static const char *const steps[] = {
     "- **WHEN** x\n- **THEN** y\n", "- **WHEN** x\n- **THEN** y\n", "- **WHEN** x\n- **THEN** y\n",
     "* a\n  wrapped\nlazy\n",       "1. a\n2) b\n",                 "\n",
     "text\n",                       "- a\n\n- note below\n",        "- a\n  ```\n  #### no\n  ```\n",
+    "- a\n\n```\ncode\n\n\n\nmore\n```\n",
     "##### deeper\n- x\n",          "- a\n| t |\n",                 "100. wide\n     ## Notes\n",
 };
 
@@ -65,6 +66,7 @@ static const char *const purposes[] = {
     "Short.",
     "TBD",
     "TODO: write this later, when there is time for it, which may never be",
+    "TODO write this later, when there is time for it, which may never be the case",
     "Todo el mundo puede usar este sistema cuando lo necesite, siempre.",
     "tbd - later, when somebody has found out what this capability is good for",
     "TBD - created by archiving change old. Update Purpose after archive.",
@@ -369,9 +371,10 @@ static void line_ends(struct gen *g, struct buf *text)
     struct buf out;
     int keep = gen_chance(g, 70) ? 0 : gen_below(g, 100);
     const char *end = gen_chance(g, 80) ? "\r\n" : "\r";
+    bool in_turn = gen_chance(g, 40), now = gen_chance(g, 50); /* a tie, or nearly one */
     buf_init(&out, text->max);
     for (size_t i = 0; i < text->len; i++) {
-        if (text->data[i] == '\n' && !gen_chance(g, keep))
+        if (text->data[i] == '\n' && (in_turn ? (now = !now) : !gen_chance(g, keep)))
             buf_str(&out, end);
         else
             buf_char(&out, text->data[i]);
