@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/store_redis_in.h"
 
+#include "common/failpoint.h"
 #include "common/mp.h"
 
 #include <assert.h>
@@ -254,11 +255,13 @@ static enum status load_library(struct store_redis *s, struct err *err)
 {
     if (has_library(s, err))
         return OK;
+    failpoint(AT_store_library_before);
     struct buf text;
     buf_init(&text, 1 << 20);
     library_text(s, &text);
     struct str argv[] = { str_of("FUNCTION"), str_of("LOAD"), buf_get(&text) };
     redisReply *r = redis_conn_ask(s->writer, 3, argv, err);
+    failpoint(AT_store_library_after);
     buf_fini(&text);
     if (!r)
         return err->status;
@@ -295,6 +298,7 @@ static enum status call_lead(struct store_redis *s, struct epoch *epoch, struct 
     u64_text(inc, epoch->incarnation);
     u64_text(now, (uint64_t)wall_now().ms);
     u64_text(lease, STORE_LEASE_MS);
+    failpoint(AT_store_lead_before);
     for (int again = 0; again < 2; again++) {
         struct str argv[] = { str_of("FCALL"), str_of(fn),    str_of("1"),
                               str_of(key),     str_of(inc),   str_of(s->holder),
@@ -333,8 +337,10 @@ static enum status redis_lead(void *self, struct epoch *epoch, struct err *err)
     struct store_redis *s = self;
     enum status st;
     disconnect(s);
+    failpoint(AT_store_connect_before);
     if (!(s->writer = redis_conn_open(&s->url, err)))
         return err->status;
+    failpoint(AT_store_connect_after);
     if ((st = check_version(s, err)) == OK && (st = load_library(s, err)) == OK &&
         (st = call_lead(s, epoch, err)) == OK && !(s->reader = redis_conn_open(&s->url, err)))
         st = err->status;
@@ -342,6 +348,7 @@ static enum status redis_lead(void *self, struct epoch *epoch, struct err *err)
         disconnect(s);
         return st;
     }
+    failpoint(AT_store_lead_after);
     s->epoch = *epoch;
     return OK;
 }
@@ -415,6 +422,7 @@ static enum status redis_load(void *self, store_load_fn *pipeline, store_load_fn
     struct store_redis *s = self;
     struct redis_conn_events events = { s, on_lost };
     assert(s->writer && s->reader);
+    failpoint(AT_store_load_before);
     enum status st = load_pipelines(s, pipeline, ctx, err);
     if (st == OK)
         st = load_jobs(s, job, ctx, err);
@@ -425,6 +433,7 @@ static enum status redis_load(void *self, store_load_fn *pipeline, store_load_fn
         disconnect(s);
         return st;
     }
+    failpoint(AT_store_load_after);
     mux_timer_in(s->mux, &s->watch, GIVE_UP_MS / 4);
     return OK;
 }
@@ -453,7 +462,9 @@ static void on_committed(void *ctx, const redisReply *r)
     enum status st = OK;
     if (r->type == REDIS_REPLY_ERROR)
         st = reply_status(s, r->str, &err);
+    failpoint(AT_store_commit_answered);
     s->events.committed(s->events.ctx, st, &err);
+    failpoint(AT_store_commit_taken);
 }
 
 static enum status redis_commit(void *self, uint64_t turn, struct str batch)
@@ -470,13 +481,17 @@ static enum status redis_commit(void *self, uint64_t turn, struct str batch)
     batch_digest(batch, digest);
     struct str argv[] = { str_of("FCALL"), str_of(fn),     str_of("1"),    str_of(key), str_of(gen),
                           str_of(inc),     str_of(number), str_of(digest), batch };
-    return redis_conn_send(s->writer, COUNT(argv), argv, on_committed, s);
+    failpoint(AT_store_commit_before);
+    enum status st = redis_conn_send(s->writer, COUNT(argv), argv, on_committed, s);
+    failpoint(AT_store_commit_sent);
+    return st;
 }
 
 static void on_renewed(void *ctx, const redisReply *r)
 {
     struct store_redis *s = ctx;
     struct err err = { 0 };
+    failpoint(AT_store_renew_answered);
     if (!r || r->type != REDIS_REPLY_ERROR)
         return;
     if (reply_status(s, r->str, &err) == ERR_DENIED && s->events.committed)
@@ -500,14 +515,17 @@ static void redis_renew(void *self)
     struct store_redis *s = self;
     char lease[21];
     u64_text(lease, STORE_LEASE_MS);
+    failpoint(AT_store_renew_before);
     if (s->writer && send_renew(s, lease, on_renewed) != OK)
         return; /* the loss is reported by its own way */
+    failpoint(AT_store_renew_sent);
 }
 
 static void on_resigned(void *ctx, const redisReply *r)
 {
     struct store_redis *s = ctx;
     (void)r;
+    failpoint(AT_store_resign_answered);
     s->epoch = (struct epoch){ 0 };
 }
 
@@ -516,8 +534,10 @@ static void redis_resign(void *self)
     struct store_redis *s = self;
     struct err err;
     int64_t until = mono_now().ms + 1000;
+    failpoint(AT_store_resign_before);
     if (!s->writer || send_renew(s, "0", on_resigned) != OK)
         return;
+    failpoint(AT_store_resign_sent);
     while (s->epoch.incarnation && s->writer && mono_now().ms < until) {
         if (mux_turn(s->mux, 50, &err) != OK)
             return;

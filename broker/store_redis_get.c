@@ -2,6 +2,8 @@
 /* Reading beside the commits. */
 #include "broker/store_redis_in.h"
 
+#include "common/failpoint.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +93,7 @@ static uint32_t values_of(enum get_kind kind, const redisReply *r, struct str *v
 static void on_got(void *ctx, const redisReply *r)
 {
     struct get *g = ctx;
+    failpoint(AT_store_get_answered);
     struct str *v = r ? calloc(VALUES_MAX, sizeof *v) : NULL;
     if (!v || r->type == REDIS_REPLY_ERROR) {
         bool cursor = r && r->type == REDIS_REPLY_ERROR && strstr(r->str, "CURSOR");
@@ -100,6 +103,7 @@ static void on_got(void *ctx, const redisReply *r)
         uint32_t n = values_of(g->kind, r, v, &digit);
         g->fn(g->ctx, OK, v, n);
     }
+    failpoint(AT_store_get_taken);
     free(v);
     free(g);
 }
@@ -198,10 +202,12 @@ enum status store_redis_get(void *self, const struct store_get *what, store_get_
     if (st == OK) {
         *g = (struct get){ fn, ctx, what->kind, s };
         make(s, c, what);
+        failpoint(AT_store_get_before);
         /* What must be seen is a commit that was answered, on the other connection: it is. But
          * whether a blob is there is asked in line with the commits. */
         st = redis_conn_send(what->kind == GET_HAS ? s->writer : s->reader, c->argc, c->argv,
                              on_got, g);
+        failpoint(AT_store_get_sent);
     }
     free(c);
     if (st != OK)

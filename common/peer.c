@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/peer.h"
 
+#include "common/failpoint.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -361,6 +363,7 @@ enum status peer_recv(struct peer *p, struct peer_in *in)
     if (!in->frames)
         return ERR_NOMEM;
     enum status st = take_frames(p, in);
+    failpoint_recv(st == OK ? peer_frame(in, 0) : (struct str){ 0 });
     if (st != OK)
         peer_in_free(in);
     return st;
@@ -385,12 +388,15 @@ enum status peer_send_raw(struct peer *p, struct str to, struct str header, cons
         if (frames[i].n > PAWL_FRAME_MAX)
             return ERR_LIMIT;
     }
+    failpoint_send(header, false);
     enum status st = p->router ? send_part(p, to, true) : OK;
     /* After the first part is accepted libzmq takes the rest of the message. */
     if (st == OK)
         st = send_part(p, header, frames_n > 0);
     for (uint32_t i = 0; st == OK && i < frames_n; i++)
         st = send_part(p, frames[i], i + 1 < frames_n);
+    if (st == OK)
+        failpoint_send(header, true);
     return st;
 }
 

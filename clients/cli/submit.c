@@ -6,6 +6,7 @@
 #include "clients/cli/repo.h"
 #include "clients/cli/when.h"
 #include "common/doc.h"
+#include "common/failpoint.h"
 #include "common/hash.h"
 #include "common/mp.h"
 
@@ -218,6 +219,7 @@ static void note_submitted(struct submission *s, size_t i, const struct msg_SUBM
         printf("%s\n", id);
         fflush(stdout);
     }
+    failpoint(AT_submit_noted);
 }
 
 static enum status submit_one(struct submission *s, size_t i, struct err *err)
