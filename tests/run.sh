@@ -82,9 +82,9 @@ if [ -z "$quick" ]; then
 fi
 
 if [ -n "$quick" ]; then
-    attempt tests "-LE real" -DCMAKE_BUILD_TYPE=RelWithDebInfo
+    attempt tests "-LE real" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPAWL_FAILPOINTS=ON
 else
-    attempt tests "" -DCMAKE_BUILD_TYPE=RelWithDebInfo
+    attempt tests "" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPAWL_FAILPOINTS=ON
     attempt asan "-LE (real|lint)" -DCMAKE_BUILD_TYPE=Asan
     CC=clang attempt clang none -DCMAKE_BUILD_TYPE=RelWithDebInfo
     CC=clang attempt fuzz "-L fuzz" -DCMAKE_BUILD_TYPE=Fuzz

@@ -18,6 +18,8 @@ class Quickstart(Case):
         self.assertTrue(os.path.exists(f"{path}/proposal.md"))
         for text in ("round 1", "## ADDED Requirements", "SHALL"):
             self.assertIn(text, first)
+        # What is installed has no places where a variable kills it.
+        self.assertNotIn(b"PAWL_FAILPOINT", (ROOT / "build/release/install/bin/pawl-broker").read_bytes())
         before = self.rig.sim_stats(sim)
         second = self.quickstart()
         self.assertIn("Finished before", second)
