@@ -89,6 +89,7 @@ void job_questions_clear(struct job *j)
         free(j->questions[i].text);
         free(j->questions[i].otherwise);
         free(j->questions[i].raw);
+        free(j->questions[i].answer);
     }
     free(j->questions);
     j->questions = NULL;

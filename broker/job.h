@@ -72,6 +72,8 @@ struct question {
     size_t raw_n;
     int64_t due_ms; /* wall clock */
     bool settled;
+    char *answer;           /* settled: what holds; NULL: as before it was kept */
+    char by[16], via[33];   /* user or default; cli, file, …, or "" */
 };
 
 struct failure {
@@ -206,7 +208,7 @@ void task_note_given(struct task *t, uint64_t incarnation);
 void task_key_write(const struct task *t, char out[PAWL_KEY_MAX + 1]);
 
 /* The stored record, msgpack. Decoding checks everything; pipelines are found through `find`. */
-enum { RECORD_OLDEST = 1, RECORD_VERSION = 3, RECORD_MAX = 4 * 1024 * 1024 };
+enum { RECORD_OLDEST = 1, RECORD_VERSION = 4, RECORD_MAX = 4 * 1024 * 1024 };
 void record_encode(const struct job *j, struct buf *out);
 typedef const struct pipeline *pipeline_find_fn(void *ctx, uint64_t id);
 struct job *record_decode(struct str bytes, pipeline_find_fn *find, void *ctx, struct err *err);

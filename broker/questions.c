@@ -15,7 +15,7 @@ void job_settle_question(struct core *c, struct job *j, struct question *q, stru
     assert(!q->settled);
     struct buf b;
     buf_init(&b, ANSWER_MAX);
-    mp_map(&b, 4);
+    mp_map(&b, q->via[0] ? 5 : 4);
     mp_z(&b, "id");
     mp_z(&b, q->id);
     mp_z(&b, "question");
@@ -24,8 +24,15 @@ void job_settle_question(struct core *c, struct job *j, struct question *q, stru
     mp_str(&b, text);
     mp_z(&b, "by");
     mp_z(&b, by);
+    if (q->via[0]) {
+        mp_z(&b, "via");
+        mp_z(&b, q->via);
+    }
     assert(b.status == OK);
     q->settled = true;
+    q->answer = strndup(text.p, text.n);
+    assert(q->answer && strlen(by) < sizeof q->by);
+    memcpy(q->by, by, strlen(by) + 1);
     job_append(c, j, "answers", &j->answers_n, buf_get(&b), fx);
     tell_facts(c, j, "answer", buf_get(&b), fx);
     buf_fini(&b);

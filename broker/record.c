@@ -342,6 +342,16 @@ static void visit_schedule(struct rec *r, struct job *j)
     i64(r, &j->start_ms);
 }
 
+static void visit_answers(struct rec *r, struct job *j)
+{
+    for (uint32_t i = 0; i < j->questions_n && r->st == OK; i++) {
+        struct question *q = &j->questions[i];
+        text(r, &q->answer);
+        fixed(r, q->by, sizeof q->by);
+        fixed(r, q->via, sizeof q->via);
+    }
+}
+
 static void visit_job(struct rec *r, struct job *j, uint64_t *pipe)
 {
     visit_names(r, j, pipe);
@@ -363,6 +373,8 @@ static void visit_job(struct rec *r, struct job *j, uint64_t *pipe)
         visit_origin(r, t);
     if (r->out || r->version >= 3)
         visit_schedule(r, j);
+    if (r->out || r->version >= 4)
+        visit_answers(r, j);
 }
 
 void record_encode(const struct job *j, struct buf *out)

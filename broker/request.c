@@ -345,6 +345,41 @@ static bool open_questions(const struct job *j)
     return false;
 }
 
+/* Whose answer holds, and which: in one line of bounded length. */
+static void already_answered(const struct question *q, struct buf *out)
+{
+    enum { SHOWN = 300 };
+    buf_str(out, "already answered");
+    if (!q->answer)
+        return;
+    buf_printf(out, " by %s", strcmp(q->by, "default") == 0 ? "the default" : "the user");
+    if (q->via[0])
+        buf_printf(out, " (%s)", q->via);
+    buf_str(out, ": ");
+    for (const char *p = q->answer; *p; p++) {
+        bool whole = ((unsigned char)*p & 0xc0) != 0x80; /* a character begins here */
+        if (whole && p - q->answer >= SHOWN) {
+            buf_str(out, "…");
+            return;
+        }
+        buf_char(out, (unsigned char)*p < ' ' || *p == 0x7f ? ' ' : *p);
+    }
+}
+
+/* A short word of printable ASCII; anything else is not told. */
+static void take_via(struct question *q, struct str via)
+{
+    q->via[0] = '\0';
+    for (size_t i = 0; i < via.n; i++) {
+        if (via.p[i] <= ' ' || via.p[i] >= 0x7f)
+            return;
+    }
+    if (via.n < sizeof q->via) {
+        memcpy(q->via, via.p, via.n);
+        q->via[via.n] = '\0';
+    }
+}
+
 /* The question that is meant: by id, or the only open one. */
 static struct question *which_question(struct job *j, struct str id, const char **wrong)
 {
@@ -365,6 +400,8 @@ static struct question *which_question(struct job *j, struct str id, const char 
         *wrong = j->answers_n ? "already answered: no question is open" : "no question is open";
     else if (found->settled)
         *wrong = "already answered";
+    if (!found && id.n == 0 && j->questions_n == 1)
+        return &j->questions[0]; /* the one that must have been meant */
     return found;
 }
 
@@ -377,9 +414,17 @@ void on_answer(struct core *c, const struct event *ev, struct effects *fx)
         return;
     struct question *q = which_question(j, m->question, &wrong);
     if (wrong) {
-        refuse(ev, m->req, ERR_DATA, wrong, "`pawl show` lists open questions", fx);
+        struct buf text;
+        buf_init(&text, PAWL_TEXT_MAX);
+        if (q && q->settled)
+            already_answered(q, &text);
+        else
+            buf_str(&text, wrong);
+        refuse(ev, m->req, ERR_DATA, buf_z(&text), "`pawl show` lists open questions", fx);
+        buf_fini(&text);
         return;
     }
+    take_via(q, m->via);
     job_settle_question(c, j, q, m->text.n ? m->text : str_of(q->otherwise),
                         m->text.n ? "user" : "default", fx);
     say_okay(fx, ev->peer, m->req, q->id);
@@ -410,13 +455,15 @@ static void append_comment(struct core *c, struct job *j, struct str text, char 
     struct buf b;
     id_of('c', j->comments_n + 1, id);
     buf_init(&b, ITEM_MAX);
-    mp_map(&b, 3);
+    mp_map(&b, 4);
     mp_z(&b, "id");
     mp_z(&b, id);
     mp_z(&b, "text");
     mp_str(&b, text);
     mp_z(&b, "round");
     mp_uint(&b, j->round);
+    mp_z(&b, "run");
+    mp_uint(&b, j->run);
     job_append(c, j, "comments", &j->comments_n, buf_get(&b), fx);
     tell_facts(c, j, "comment", buf_get(&b), fx);
     buf_fini(&b);

@@ -154,6 +154,7 @@ static void send_answer(struct follow *f, const char *text)
     m.ANSWER.job = str_of(j->live.job);
     m.ANSWER.question = js_view(j->live.question, "id");
     m.ANSWER.text = str_of(text);
+    m.ANSWER.via = str_of("cli");
     if (link_ask(f->talk->link, &m, NULL, 0, false, on_answered, f) != OK)
         out_warn(f->cli, "the answer is too long");
     json_decref(j->live.question);

@@ -392,6 +392,7 @@ int cmd_answer(struct cli *cli)
     bool named = cli->args.words_n == 3;
     m.ANSWER.question = str_of(named ? cli_word(cli, 1) : "");
     m.ANSWER.text = str_of(cli_word(cli, named ? 2 : 1));
+    m.ANSWER.via = str_of("cli");
     return tell_each(cli, &m, 1, "has your answer");
 }
 

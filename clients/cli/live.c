@@ -279,6 +279,11 @@ static bool line_body(const struct live *l, const struct link_event *ev, struct 
     } else if (strcmp(ev->kind, "answer") == 0) {
         buf_str(out, "answered by ");
         text_of(out, ev->facts, "by");
+        if (js_view(ev->facts, "via").n) {
+            buf_str(out, " (");
+            text_of(out, ev->facts, "via");
+            buf_char(out, ')');
+        }
         buf_str(out, ": ");
         text_of(out, ev->facts, "text");
     } else if (strcmp(ev->kind, "task.end") == 0 &&

@@ -8,9 +8,10 @@
 
 enum phase { OUTSIDE, BEFORE_ATTRIBUTES, ATTRIBUTES, TEXT, ANSWER };
 
-enum attribute { FROM, STATE, DEADLINE, DEFAULT, ATTRIBUTES_N };
+enum attribute { FROM, STATE, DEADLINE, DEFAULT, REF, BY, ATTRIBUTES_N };
 
-static const char *const attribute_names[] = { "from", "state", "deadline", "default" };
+static const char *const attribute_names[] = { "from",    "state", "deadline",
+                                               "default", "ref",   "by" };
 static const char *const from_names[] = { "system", "user" };
 static const char *const state_names[] = { "open", "answered", "withdrawn", "default" };
 
@@ -67,6 +68,23 @@ static bool attribute_line(struct str s, struct str *key, struct str *value)
     return true;
 }
 
+static struct questions_span span_of(const struct reading *r, struct str s, size_t line)
+{
+    size_t from = (size_t)(s.p - r->out->text.p);
+    return (struct questions_span){ from, from + s.n, line };
+}
+
+static enum status take_line_value(struct reading *r, const char *key, struct str value,
+                                   struct questions_span at, struct questions_span *out)
+{
+    *out = at;
+    if (value.n)
+        return OK;
+    err_set(r->err, ERR_DATA, "line %zu: `%s` is empty", at.line, key);
+    err_fix(r->err, "take it out: pawl writes it");
+    return ERR_DATA;
+}
+
 static enum status take_value(struct reading *r, enum attribute which, struct str value,
                               size_t line)
 {
@@ -84,9 +102,7 @@ static enum status take_value(struct reading *r, enum attribute which, struct st
             return bad_value(r->err, line, "`state` has a value that is not known",
                              "write open, answered, withdrawn or default");
         e->state = (enum questions_state)i;
-        e->state_at.from = (size_t)(value.p - r->out->text.p);
-        e->state_at.to = e->state_at.from + value.n;
-        e->state_at.line = line;
+        e->state_at = span_of(r, value, line);
         return OK;
     case DEADLINE:
         if (!question_time(value, &e->deadline_s))
@@ -99,6 +115,12 @@ static enum status take_value(struct reading *r, enum attribute which, struct st
             return bad_value(r->err, line, "`default` is empty", "write an answer, or take it out");
         e->default_answer = value;
         return OK;
+    case REF:
+        e->ref = value;
+        return take_line_value(r, "ref", value, span_of(r, value, line), &e->ref_at);
+    case BY:
+        e->by = value;
+        return take_line_value(r, "by", value, span_of(r, value, line), &e->by_at);
     case ATTRIBUTES_N: break;
     }
     return ERR_INTERNAL;
@@ -117,10 +139,11 @@ static enum status take_attribute(struct reading *r, const struct question_line 
             return ERR_DATA;
         }
         r->seen[i] = l->number;
+        r->e.attributes_end = l->next;
         return take_value(r, (enum attribute)i, value, l->number);
     }
     return bad_value(r->err, l->number, "an attribute that is not known",
-                     "attributes are from, state, deadline and default; a blank line ends them");
+                     "they are from, state, deadline, default, ref and by; a blank line ends them");
 }
 
 /* ---- entries --------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@
  *
  *     What the user writes here.
  *
+ * More attributes: `ref`, what the entry stands for in the system, and `by`, who answered.
  * ID is a letter or digit, then letters, digits, '.', '_' and '-', at most 64 bytes. `from` and
  * `state` are required. The entry ends before the next heading of level 1 or 2; what stands before,
  * between and behind entries is nobody's and kept. Headings in code fences and HTML comments do not
@@ -50,11 +51,14 @@ struct questions_entry {
     struct str deadline;        /* empty: none */
     int64_t deadline_s;         /* the same in seconds since 1970 */
     struct str default_answer;  /* empty: none */
+    struct str ref, by;         /* empty: none */
     struct str text;            /* without blank and comment lines around it; never empty */
     struct str answer;          /* in the same way; empty: none yet */
     struct questions_span all;  /* the entry with its heading, up to the next heading */
     struct questions_span text_at, answer_at;
     struct questions_span state_at; /* the word behind `state:` */
+    struct questions_span ref_at, by_at;
+    size_t attributes_end; /* behind the line end of the last attribute */
     size_t answer_part;             /* line of `### Answer`; 0: there is none */
     size_t end;                     /* behind the last line that is not blank, without line end */
 };
@@ -83,7 +87,7 @@ const char *questions_from_name(enum questions_from f);   /* "system"; static */
 struct questions_new {
     struct str id;
     enum questions_from from;
-    struct str deadline, default_answer; /* may be empty; one line each */
+    struct str deadline, default_answer, ref; /* may be empty; one line each */
     struct str text;
 };
 
@@ -93,8 +97,12 @@ enum status questions_add(const struct questions *q, const struct questions_new 
 /* The answer, in place of one that is there; the state stays. ERR_NOT_FOUND: no such entry. */
 enum status questions_answer(const struct questions *q, struct str id, struct str answer,
                              struct str *out, struct err *err) MUST_USE;
-/* ERR_NOT_FOUND: no such entry. */
-enum status questions_set_state(const struct questions *q, struct str id,
-                                enum questions_state state, struct str *out,
-                                struct err *err) MUST_USE;
+/* What became of an entry. ERR_NOT_FOUND: no such entry. */
+struct questions_mark {
+    enum questions_state state;
+    struct str ref, by; /* one line each; empty: as it is */
+};
+enum status questions_set(const struct questions *q, struct str id,
+                          const struct questions_mark *mark, struct str *out,
+                          struct err *err) MUST_USE;
 #endif

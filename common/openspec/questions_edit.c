@@ -70,7 +70,8 @@ static bool same_entry(const struct questions_entry *a, const struct questions_e
 {
     return str_eq(a->id, b->id) && a->from == b->from && a->state == b->state &&
            str_eq(a->deadline, b->deadline) && str_eq(a->default_answer, b->default_answer) &&
-           str_eq(a->text, b->text) && str_eq(a->answer, b->answer);
+           str_eq(a->ref, b->ref) && str_eq(a->by, b->by) && str_eq(a->text, b->text) &&
+           str_eq(a->answer, b->answer);
 }
 
 /* The text made, if it reads as the old one but for the entry of want's ID. */
@@ -153,6 +154,7 @@ enum status questions_add(const struct questions *q, const struct questions_new 
                                     .state = QUESTIONS_OPEN,
                                     .deadline = entry->deadline,
                                     .default_answer = entry->default_answer,
+                                    .ref = entry->ref,
                                     .text = strip_blank_lines(entry->text) };
     struct str eol = line_end(q->text);
     struct buf b;
@@ -172,6 +174,7 @@ enum status questions_add(const struct questions *q, const struct questions_new 
     put_attribute(&b, eol, "state", LIT("open"));
     put_attribute(&b, eol, "deadline", entry->deadline);
     put_attribute(&b, eol, "default", entry->default_answer);
+    put_attribute(&b, eol, "ref", entry->ref);
     put_lines(&b, eol,
               (struct str[]){ LIT(""), want.text, LIT(""), LIT("### Answer"), LIT(""),
                               LIT("<!-- Write the answer below this line. -->") },
@@ -209,19 +212,63 @@ enum status questions_answer(const struct questions *q, struct str id, struct st
     return give(q, &b, &want, out, err);
 }
 
-enum status questions_set_state(const struct questions *q, struct str id,
-                                enum questions_state state, struct str *out, struct err *err)
+/* One thing that questions_set() puts in. */
+struct put {
+    struct questions_span at; /* line 0: a line of its own at `from`, where a line begins */
+    const char *key;
+    struct str value;
+};
+
+/* In the order of their places, new lines last: all attributes come before what follows them. */
+static int by_place(const struct put *a, const struct put *b)
 {
+    if (!a->at.line != !b->at.line)
+        return a->at.line ? -1 : 1;
+    return (a->at.from > b->at.from) - (a->at.from < b->at.from);
+}
+
+static void sort_puts(struct put *p, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        for (size_t k = i; k > 0 && by_place(&p[k - 1], &p[k]) > 0; k--) {
+            struct put other = p[k];
+            p[k] = p[k - 1];
+            p[k - 1] = other;
+        }
+    }
+}
+
+enum status questions_set(const struct questions *q, struct str id,
+                          const struct questions_mark *mark, struct str *out, struct err *err)
+{
+    struct str eol = line_end(q->text);
     struct questions_entry want;
+    struct put puts[3];
     struct buf b;
+    size_t n = 0, done = 0;
     *out = (struct str){ 0 };
     enum status st = find(q, id, &want, err);
     if (st != OK)
         return st;
+    struct questions_span fresh = { want.attributes_end, want.attributes_end, 0 };
+    puts[n++] = (struct put){ want.state_at, "state", str_of(questions_state_name(mark->state)) };
+    if (mark->ref.n)
+        puts[n++] = (struct put){ want.ref.n ? want.ref_at : fresh, "ref", mark->ref };
+    if (mark->by.n)
+        puts[n++] = (struct put){ want.by.n ? want.by_at : fresh, "by", mark->by };
+    sort_puts(puts, n);
     buf_init(&b, 2 * (size_t)QUESTIONS_BYTES_MAX);
-    buf_append(&b, q->text.p, want.state_at.from);
-    buf_str(&b, questions_state_name(state));
-    buf_append(&b, q->text.p + want.state_at.to, q->text.n - want.state_at.to);
-    want.state = state;
+    for (size_t i = 0; i < n; i++) {
+        buf_append(&b, q->text.p + done, puts[i].at.from - done);
+        if (puts[i].at.line)
+            buf_view(&b, puts[i].value);
+        else
+            put_attribute(&b, eol, puts[i].key, puts[i].value);
+        done = puts[i].at.to;
+    }
+    buf_append(&b, q->text.p + done, q->text.n - done);
+    want.state = mark->state;
+    want.ref = mark->ref.n ? mark->ref : want.ref;
+    want.by = mark->by.n ? mark->by : want.by;
     return give(q, &b, &want, out, err);
 }

@@ -465,7 +465,8 @@ static void release_gives_back_uncharged(void **s)
 static void answer(struct world *w, struct job_id id, const char *question, const char *text)
 {
     struct msg m = { .type = MSG_ANSWER,
-                     .ANSWER = { ++w->req, str_of(id.text), str_of(question), str_of(text) } };
+                     .ANSWER = { ++w->req, str_of(id.text), str_of(question), str_of(text),
+                                 str_of("mcp") } };
     world_say(w, 99, &m);
 }
 
@@ -488,14 +489,18 @@ static void questions_wait_and_the_first_answer_wins(void **s)
     int64_t used = job_wall_used(job(w, id), w->wall_ms);
     answer(w, id, "", "which?");
     assert_non_null(world_read(w, 99, MSG_REFUSED)); /* two are open */
-    answer(w, id, "q2", "mine");
+    answer(w, id, "q2", "mi\nne");
     assert_non_null(world_read(w, 99, MSG_OKAY));
     answer(w, id, "q2", "late");
     const struct letter *late = world_read(w, 99, MSG_REFUSED);
-    assert_true(late && str_is(late->m.REFUSED.text, "already answered"));
+    assert_true(late && str_is(late->m.REFUSED.text, "already answered by the user (mcp): mi ne"));
     assert_int_equal(state(w, id), JOB_WAITING);
     world_restart(w); /* open questions survive */
     assert_int_equal(state(w, id), JOB_WAITING);
+    client(w, 99);
+    answer(w, id, "q2", "later");
+    late = world_read(w, 99, MSG_REFUSED); /* and whose answer holds */
+    assert_true(late && str_is(late->m.REFUSED.text, "already answered by the user (mcp): mi ne"));
     world_pass(w, 5000); /* the default of q1 holds */
     assert_int_equal(state(w, id), JOB_QUEUED);
     assert_int_equal(job(w, id)->answers_n, 2);

@@ -28,6 +28,13 @@ static struct questions read_ok(struct arena *a, struct str text)
     return q;
 }
 
+static enum status set_state(const struct questions *q, struct str id, enum questions_state state,
+                             struct str *out, struct err *err)
+{
+    struct questions_mark mark = { .state = state };
+    return questions_set(q, id, &mark, out, err);
+}
+
 static void the_example_is_read(void **state)
 {
     struct arena a;
@@ -67,6 +74,9 @@ static void errors_say_the_line(void **state)
         { "## Question a\n" HEAD "- deadline: 2026-02-29T00:00:00Z\n",
           "line 4: `deadline` is not" },
         { "## Question a\n" HEAD "- default:\n", "line 4: `default` is empty" },
+        { "## Question a\n" HEAD "- ref:\n", "line 4: `ref` is empty" },
+        { "## Question a\n" HEAD "- by: \t\n", "line 4: `by` is empty" },
+        { "## Question a\n" HEAD "- by: x\n- By: y\n", "line 5: `by` was given in line 4 already" },
         { "## Question a\n" HEAD "- sate: open\n", "line 4: an attribute that is not known" },
         { "## Question a\n" HEAD "- from: user\n", "line 4: `from` was given in line 2 already" },
         { "## Question a\n- from: user\n- state: answered\n\nx\n", "line 3: `state` is answered" },
@@ -157,9 +167,39 @@ static void an_answer_touches_only_its_bytes(void **state)
             fail_msg("'%s' was taken", refused[i]);
     }
     assert_int_equal(questions_answer(&q, LIT("b"), LIT("x"), &out, &err), ERR_NOT_FOUND);
-    assert_int_equal(questions_set_state(&q, LIT("a"), QUESTIONS_ANSWERED, &out, &err), ERR_DATA);
-    assert_int_equal(questions_set_state(&q, LIT("a"), QUESTIONS_WITHDRAWN, &out, &err), OK);
+    assert_int_equal(set_state(&q, LIT("a"), QUESTIONS_ANSWERED, &out, &err), ERR_DATA);
+    assert_int_equal(set_state(&q, LIT("a"), QUESTIONS_WITHDRAWN, &out, &err), OK);
     assert_true(str_is(out, "## Question a\n- from: system\n- state: withdrawn\n\nx"));
+    arena_fini(&a);
+}
+
+static void marks_go_among_the_attributes(void **state)
+{
+    struct arena a;
+    struct str out;
+    struct err err = { 0 };
+    struct questions_mark mark = { QUESTIONS_ANSWERED, LIT("4k2m/q1"), LIT("user (cli)") };
+    (void)state;
+    arena_init(&a, 1 << 24);
+    struct questions q = read_ok(&a, LIT("## Question a\r\n- state: open\r\n- from: system\r\nx\r\n"
+                                         "### Answer\r\ny"));
+    assert_int_equal(questions_set(&q, LIT("a"), &mark, &out, &err), OK);
+    assert_true(str_is(out, "## Question a\r\n- state: answered\r\n- from: system\r\n"
+                            "- ref: 4k2m/q1\r\n- by: user (cli)\r\nx\r\n### Answer\r\ny"));
+    q = read_ok(&a, out);
+    assert_true(str_is(q.at[0].ref, "4k2m/q1") && str_is(q.at[0].by, "user (cli)"));
+    mark = (struct questions_mark){ .state = QUESTIONS_OPEN, .by = LIT("z") };
+    assert_int_equal(questions_set(&q, LIT("a"), &mark, &out, &err), OK);
+    assert_true(str_is(out, "## Question a\r\n- state: open\r\n- from: system\r\n"
+                            "- ref: 4k2m/q1\r\n- by: z\r\nx\r\n### Answer\r\ny"));
+    mark.ref = LIT("two\nlines");
+    assert_int_equal(questions_set(&q, LIT("a"), &mark, &out, &err), ERR_DATA);
+    q = read_ok(&a, LIT("## Question a\n- by: me\n- state: open\n- ref: x\n- from: user\n\nx"));
+    mark = (struct questions_mark){ QUESTIONS_WITHDRAWN, LIT("long/ref"), LIT("b") };
+    assert_int_equal(questions_set(&q, LIT("a"), &mark, &out, &err), OK);
+    assert_true(str_is(out, "## Question a\n- by: b\n- state: withdrawn\n- ref: long/ref\n"
+                            "- from: user\n\nx"));
+    assert_int_equal(questions_set(&q, LIT("b"), &mark, &out, &err), ERR_NOT_FOUND);
     arena_fini(&a);
 }
 
@@ -306,7 +346,7 @@ static bool try_answer(struct arena *a, const struct questions *q, uint64_t *see
     assert_int_equal(now.n, q->n);
     assert_true(same_but(q, &now, e->id));
     assert_true(bare(given, questions_find(&now, e->id)->answer));
-    assert_int_equal(questions_set_state(&now, e->id, QUESTIONS_ANSWERED, &out, &err), OK);
+    assert_int_equal(set_state(&now, e->id, QUESTIONS_ANSWERED, &out, &err), OK);
     check_kept(now.text, out, questions_find(&now, e->id)->state_at.from,
                questions_find(&now, e->id)->state_at.to);
     struct questions then = read_ok(a, out);
@@ -317,8 +357,9 @@ static bool try_answer(struct arena *a, const struct questions *q, uint64_t *see
 
 static bool try_add(struct arena *a, const struct questions *q, uint64_t *seed)
 {
-    struct questions_new fresh = { LIT("new"), (enum questions_from)(next(seed) % 2), LIT(""),
-                                   LIT(""), some(a, seed, 5) };
+    struct questions_new fresh = { .id = LIT("new"),
+                                   .from = (enum questions_from)(next(seed) % 2),
+                                   .text = some(a, seed, 5) };
     struct str out;
     struct err err = { 0 };
     if (next(seed) % 4 == 0)
@@ -376,6 +417,7 @@ int main(void)
         cmocka_unit_test(errors_say_the_line),
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(an_answer_touches_only_its_bytes),
+        cmocka_unit_test(marks_go_among_the_attributes),
         cmocka_unit_test(edits_of_random_texts_keep_the_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
