@@ -72,8 +72,8 @@ struct question {
     size_t raw_n;
     int64_t due_ms; /* wall clock */
     bool settled;
-    char *answer;           /* settled: what holds; NULL: as before it was kept */
-    char by[16], via[33];   /* user or default; cli, file, …, or "" */
+    char *answer;         /* settled: what holds; NULL: as before it was kept */
+    char by[16], via[33]; /* user or default; cli, file, …, or "" */
 };
 
 struct failure {

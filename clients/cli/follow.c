@@ -1,25 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "clients/cli/follow.h"
 
+#include "clients/cli/dialog.h"
 #include "clients/cli/live.h"
 #include "clients/cli/out.h"
+#include "clients/cli/repo.h"
 #include "common/hash.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { PAINT_MS = 100, CLOCK_MS = 1000, COLUMNS = 80, ROWS = 24, LINE_MAX_BYTES = 4096 };
+enum {
+    PAINT_MS = 100,
+    CLOCK_MS = 1000,
+    COLUMNS = 80,
+    ROWS = 24,
+    LINE_MAX_BYTES = 4096,
+    DIALOGS_MAX = 64
+};
 
 struct follow;
 
 struct followed {
     struct follow *f;
     struct live live;
+    struct dialog *dialog; /* NULL: no file goes along */
     int64_t run; /* an end counts from this run on: the history holds ends of earlier ones */
     bool loaded, done;
     char state[16];
@@ -223,6 +234,42 @@ static void end_job(struct followed *j, const char *state)
     j->f->open--;
 }
 
+/* It has ended, so far as is known: what its questions.md says may still open the next run. */
+static void job_over(struct followed *j, const char *state)
+{
+    if (j->dialog)
+        dialog_look(j->dialog);
+    else
+        end_job(j, state);
+}
+
+static void on_agreed(void *ctx, const json_t *job)
+{
+    struct followed *j = ctx;
+    const char *state = js_str(job, "state");
+    if (state_ended(state) && j->loaded && js_int(job, "run", 1) >= j->run)
+        end_job(j, state);
+}
+
+static void on_dialog(void *ctx, bool warning, const char *line)
+{
+    struct followed *j = ctx;
+    erase(j->f);
+    if (warning)
+        out_warn(j->f->cli, "%s: %s", j->live.job, line);
+    else
+        out_note(j->f->cli, "%s: %s", j->live.job, line);
+    repaint(j->f);
+}
+
+static void begin_dialog(struct followed *j)
+{
+    struct follow *f = j->f;
+    struct dialog_how how = { f->talk, f->how->root, f->how->make, on_dialog, on_agreed, j };
+    if (f->how->root && f->n <= DIALOGS_MAX)
+        j->dialog = dialog_new(j->live.job, &how);
+}
+
 static void on_shown(void *ctx, const struct link_reply *reply)
 {
     struct followed *j = ctx;
@@ -243,9 +290,9 @@ static void on_shown(void *ctx, const struct link_reply *reply)
         live_load(&j->live, map);
     j->loaded = true;
     if (state_ended(js_str(map, "state")))
-        end_job(j, js_str(map, "state"));
+        job_over(j, js_str(map, "state"));
     else if (told)
-        end_job(j, state);
+        job_over(j, state);
     if (j->live.question)
         ask_user(j->f, j);
     json_decref(map);
@@ -297,7 +344,9 @@ static void on_event(void *ctx, const struct link_event *ev)
     if (strcmp(ev->kind, "answer") == 0 && f->asking && !with_question(f))
         stop_asking(f);
     if (j->live.ended && j->loaded && j->live.run >= j->run)
-        end_job(j, j->live.state);
+        job_over(j, j->live.state);
+    else if (j->dialog && strncmp(ev->kind, "task.", 5) != 0)
+        dialog_look(j->dialog);
     repaint(f);
 }
 
@@ -432,6 +481,7 @@ static enum status begin(struct follow *f, const char *const *ids)
         if (st != OK)
             return err_set(&f->err, st, "out of memory");
         show(j);
+        begin_dialog(j);
     }
     return OK;
 }
@@ -464,6 +514,7 @@ int follow(struct cli *cli, struct talk *talk, const char *const *ids, int n,
     for (int i = 0; f.jobs && i < n; i++) {
         if (talk->link)
             link_unwatch(talk->link, &f.jobs[i]);
+        dialog_free(f.jobs[i].dialog);
         live_fini(&f.jobs[i].live);
     }
     free(f.jobs);
@@ -477,6 +528,13 @@ int cmd_watch(struct cli *cli)
     struct follow_how how = { .show = true,
                               .result_out = true,
                               .timeout_ms = cli->args.number[FLAG_TIMEOUT] };
+    const char *given = cli_flag(cli, FLAG_PROJECT_DIR);
+    char root[PATH_MAX];
+    if (repo_find(given ? given : ".", given != NULL, root, sizeof root, &err) == OK)
+        how.root = root;
+    else if (given)
+        return out_error(cli, &err);
+    how.make = given != NULL;
     if (talk_open(&talk, cli->conf, 0, true, &err) != OK)
         return out_error(cli, &err);
     int code = follow(cli, &talk, cli->args.words, cli->args.words_n, &how);

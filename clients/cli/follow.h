@@ -11,6 +11,9 @@ struct follow_how {
     bool show;          /* false: wait in silence (--wait) */
     bool result_out;    /* the lines are the result: stdout; else they are messages: stderr */
     int64_t timeout_ms; /* 0: none */
+    const char
+        *root; /* of the OpenSpec repository whose questions.md is kept in step; NULL: none */
+    bool make; /* the change's folder in it, when a question comes */
 };
 
 /* `ids`: whole ids or prefixes. Returns the exit code: the verdict of the worst job, 124 when time ran

@@ -9,6 +9,7 @@
 #include "common/openspec/draft.h"
 #include "common/openspec/names.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -205,12 +206,37 @@ static json_t *base_of(struct taking *t, const char *root)
     return base;
 }
 
+/* Nothing but the dialogue of the change, which began before it was there. */
+static bool only_questions(const char *target)
+{
+    DIR *d = opendir(target);
+    bool found = false, other = false;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        bool is_it = strcmp(e->d_name, "questions.md") == 0;
+        found = found || is_it;
+        other = other || (!is_it && e->d_name[0] != '.');
+    }
+    if (d)
+        closedir(d);
+    return found && !other;
+}
+
+static json_t *empty_change(const char *name)
+{
+    json_t *doc = json_object();
+    js_set_z(doc, "name", name);
+    js_set(doc, "files", json_array());
+    return doc;
+}
+
 static enum status put_folder(struct taking *t, const char *root, const char *target,
                               struct err *err)
 {
     bool force = cli_has(t->cli, FLAG_FORCE);
     struct origin o = origin_of(t);
     json_t *base = !force && access(target, F_OK) == 0 ? base_of(t, root) : NULL;
+    if (!force && !base && only_questions(target))
+        base = empty_change(js_str(t->doc, "name"));
     origin_put(t->doc, &o);
     enum status st = base ? onto_folder(t->cli, root, base, t->doc, err)
                           : folder_write(js_list(t->doc, "files"), target, force, err);

@@ -25,6 +25,7 @@ enum {
 
 struct submission {
     struct cli *cli;
+    char root[PATH_MAX]; /* of the repository */
     struct talk talk;
     struct repo repo;
     struct hash workspace;
@@ -74,9 +75,9 @@ static enum status make_budget(struct submission *s, struct err *err)
 
 static enum status pack_workspace(struct submission *s, struct err *err)
 {
-    char root[PATH_MAX];
+    char *root = s->root;
     const char *given = cli_flag(s->cli, FLAG_PROJECT_DIR), *change = cli_flag(s->cli, FLAG_CHANGE);
-    enum status st = repo_find(given ? given : ".", given != NULL, root, sizeof root, err);
+    enum status st = repo_find(given ? given : ".", given != NULL, root, sizeof s->root, err);
     if (st == OK)
         st = repo_read(&s->repo, root, err);
     if (st == OK && change && !ws_has_change(&s->repo.ws, str_of(change))) {
@@ -508,7 +509,7 @@ static enum status prepare(struct submission *s, struct err *err)
 static int follow_all(struct submission *s)
 {
     struct cli *cli = s->cli;
-    struct follow_how how = { .show = cli_has(cli, FLAG_WATCH) };
+    struct follow_how how = { .show = cli_has(cli, FLAG_WATCH), .root = s->root, .make = true };
     const char **ids = calloc(s->problems.n, sizeof *ids);
     how.timeout_ms =
         cli->args.number[FLAG_WAIT] ? cli->args.number[FLAG_WAIT] : cli->args.number[FLAG_TIMEOUT];

@@ -10,8 +10,9 @@ enum phase { OUTSIDE, BEFORE_ATTRIBUTES, ATTRIBUTES, TEXT, ANSWER };
 
 enum attribute { FROM, STATE, DEADLINE, DEFAULT, REF, BY, ATTRIBUTES_N };
 
-static const char *const attribute_names[] = { "from",    "state", "deadline",
-                                               "default", "ref",   "by" };
+static const char *const attribute_names[] = {
+    "from", "state", "deadline", "default", "ref", "by"
+};
 static const char *const from_names[] = { "system", "user" };
 static const char *const state_names[] = { "open", "answered", "withdrawn", "default" };
 

@@ -59,8 +59,8 @@ struct questions_entry {
     struct questions_span state_at; /* the word behind `state:` */
     struct questions_span ref_at, by_at;
     size_t attributes_end; /* behind the line end of the last attribute */
-    size_t answer_part;             /* line of `### Answer`; 0: there is none */
-    size_t end;                     /* behind the last line that is not blank, without line end */
+    size_t answer_part;    /* line of `### Answer`; 0: there is none */
+    size_t end;            /* behind the last line that is not blank, without line end */
 };
 
 struct questions {

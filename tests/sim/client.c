@@ -91,7 +91,7 @@ static void say(struct client *c, const struct request *r)
     } else if (r->type == MSG_ASK) {
         m.ASK = (struct msg_ASK){ r->req, job, text };
     } else if (r->type == MSG_ANSWER) {
-        m.ANSWER = (struct msg_ANSWER){ r->req, job, { 0 }, text };
+        m.ANSWER = (struct msg_ANSWER){ r->req, job, { 0 }, text, { 0 } };
     } else {
         frame = blob_frame(r->blob, space, &h);
         m.PUT = (struct msg_PUT){ r->req, { (const char *)h.b, HASH_BYTES } };

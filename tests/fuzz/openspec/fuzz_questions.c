@@ -49,7 +49,8 @@ static void edit(const struct questions *q, struct str given)
     struct str out;
     struct err err = { 0 };
     for (size_t i = 0; i < COUNT(ids); i++) {
-        struct questions_new fresh = { str_of(ids[i]), QUESTIONS_SYSTEM, LIT(""), given, given, given };
+        struct questions_new fresh = { str_of(ids[i]), QUESTIONS_SYSTEM, LIT(""), given, given,
+                                       given };
         if (questions_add(q, &fresh, &out, &err) == OK)
             kept(q->text, out, q->text.n, q->text.n);
         fresh.ref = LIT("");

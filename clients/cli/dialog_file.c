@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clients/cli/dialog_file.h"
+
+#include "clients/cli/claim.h"
+#include "common/clock.h"
+#include "common/openspec/questions.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char name[] = "questions.md";
+static const char made[] = ".questions.md.pawl"; /* ours while it is written; nobody else's */
+
+static bool path_of(char out[PATH_MAX], const char *root, const char *change, const char *file)
+{
+    int n =
+        snprintf(out, PATH_MAX, "%s/openspec/changes/%s%s%s", root, change, *file ? "/" : "", file);
+    return n > 0 && n < PATH_MAX;
+}
+
+static enum status failed(struct err *err, const char *change, const char *what, int why)
+{
+    return err_set(err, ERR_IO, "openspec/changes/%.200s/%s: %s", change, what, strerror(why));
+}
+
+void dialog_file_stat(const char *root, const char *change, struct dialog_seen *out)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    *out = (struct dialog_seen){ 0 };
+    out->folder = path_of(path, root, change, "") && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    if (!path_of(path, root, change, name) || lstat(path, &st) != 0)
+        return;
+    out->there = true;
+    out->ino = st.st_ino;
+    out->size = st.st_size;
+    out->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    out->rested_ms = wall_now().ms - out->mtime_ns / 1000000;
+}
+
+/* Of the file in the folder. ERR_NOT_FOUND. */
+static enum status read_at(int folder, const char *file, const char *change, struct buf *out,
+                           struct err *err)
+{
+    struct stat st;
+    int fd = openat(folder, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
+        return ERR_NOT_FOUND;
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        int why = fd < 0 ? errno : 0;
+        if (fd >= 0)
+            close(fd);
+        if (why && why != ELOOP)
+            return failed(err, change, file, why);
+        err_set(err, ERR_DATA, "openspec/changes/%.200s/%s: not a file", change, file);
+        err_fix(err, "move it away; links are not followed");
+        return ERR_DATA;
+    }
+    ssize_t n = 1;
+    while (n > 0 && out->len <= QUESTIONS_BYTES_MAX) {
+        char *at = buf_room(out, 65536);
+        n = at ? read(fd, at, 65536) : 0;
+        buf_grown(out, n > 0 ? (size_t)n : 0);
+    }
+    int why = n < 0 ? errno : 0;
+    close(fd);
+    if (why)
+        return failed(err, change, file, why);
+    if (out->status != OK || out->len > QUESTIONS_BYTES_MAX)
+        return err_set(err, ERR_LIMIT, "openspec/changes/%.200s/%s: more than %d bytes", change,
+                       file, QUESTIONS_BYTES_MAX);
+    return OK;
+}
+
+enum status dialog_file_read(const char *root, const char *change, struct buf *out, struct err *err)
+{
+    char path[PATH_MAX];
+    if (!path_of(path, root, change, ""))
+        return err_set(err, ERR_LIMIT, "%.200s: the path is too long", root);
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return errno == ENOENT ? OK : failed(err, change, "", errno);
+    enum status st = read_at(folder, name, change, out, err);
+    close(folder);
+    return st == ERR_NOT_FOUND ? OK : st;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------- */
+
+/* 0 or errno: `made` holds the text, durable, with the mode of the file that it is to replace. */
+static int make(int folder, struct str text)
+{
+    struct stat st;
+    unsigned int mode =
+        fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_mode & 0777 : 0;
+    int why = 0;
+    if (unlinkat(folder, made, 0) != 0 && errno != ENOENT)
+        return errno;
+    int fd = openat(folder, made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd < 0)
+        return errno;
+    for (size_t at = 0; at < text.n && !why;) {
+        ssize_t n = write(fd, text.p + at, text.n - at);
+        if (n < 0 && errno != EINTR)
+            why = errno;
+        at += n > 0 ? (size_t)n : 0;
+    }
+    if (!why && ((mode && fchmod(fd, mode) != 0) || fsync(fd) != 0))
+        why = errno;
+    if (close(fd) != 0 && !why)
+        why = errno;
+    return why;
+}
+
+static bool holds(int folder, const char *file, const char *change, struct str text)
+{
+    struct buf b;
+    struct err none;
+    buf_init(&b, 2 * QUESTIONS_BYTES_MAX);
+    bool same = read_at(folder, file, change, &b, &none) == OK && str_eq(buf_get(&b), text);
+    buf_fini(&b);
+    return same;
+}
+
+/* The two change places, so that what was there is still at hand: saved meanwhile, it goes back. */
+static enum status swap(int folder, const char *change, struct str was, struct str text,
+                        enum dialog_wrote *wrote, struct err *err)
+{
+    if (renameat2(folder, made, folder, name, RENAME_EXCHANGE) != 0) {
+        bool unable = errno == EINVAL || errno == ENOSYS; /* the file system knows rename only */
+        if (errno == ENOENT)
+            return OK; /* removed meanwhile */
+        if (!unable)
+            return failed(err, change, name, errno);
+        if (!holds(folder, name, change, was))
+            return OK;
+        *wrote = DIALOG_WROTE;
+        return renameat(folder, made, folder, name) == 0 ? OK : failed(err, change, name, errno);
+    }
+    if (holds(folder, made, change, was)) {
+        *wrote = DIALOG_WROTE;
+        return OK;
+    }
+    if (renameat2(folder, made, folder, name, RENAME_EXCHANGE) != 0)
+        return failed(err, change, name, errno);
+    if (!holds(folder, made, change, text) && renameat(folder, made, folder, name) != 0)
+        return failed(err, change, name, errno); /* saved once more between the two */
+    return OK;
+}
+
+static enum status put_in(int folder, const char *change, bool there, struct str was,
+                          struct str text, enum dialog_wrote *wrote, struct err *err)
+{
+    enum status st = OK;
+    int why = make(folder, text);
+    *wrote = DIALOG_MOVED;
+    if (why)
+        st = failed(err, change, name, why);
+    else if (there)
+        st = swap(folder, change, was, text, wrote, err);
+    else if (linkat(folder, made, folder, name, 0) == 0)
+        *wrote = DIALOG_WROTE;
+    else if (errno != EEXIST)
+        st = failed(err, change, name, errno);
+    unlinkat(folder, made, 0);
+    if (st == OK && fsync(folder) != 0 && errno != EINVAL)
+        st = failed(err, change, name, errno);
+    return st;
+}
+
+static int open_folder(int dir, const char *change, bool make_it)
+{
+    int changes = openat(dir, "changes", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int folder = -1;
+    if (changes >= 0 && (!make_it || mkdirat(changes, change, 0777) == 0 || errno == EEXIST))
+        folder = openat(changes, change, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int why = errno;
+    if (changes >= 0)
+        close(changes);
+    errno = why;
+    return folder;
+}
+
+enum status dialog_file_put(const char *root, const char *change, bool there, struct str was,
+                            struct str text, enum dialog_wrote *wrote, struct err *err)
+{
+    char path[PATH_MAX];
+    struct claim claim;
+    enum commit_found found;
+    *wrote = DIALOG_WAIT;
+    snprintf(path, sizeof path, "%.4000s/openspec", root);
+    struct commit c = { .dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .path = path };
+    if (c.dir < 0)
+        return err_set(err, ERR_IO, "%.300s: %s", path, strerror(errno));
+    enum status st = claim_take(&claim, c.dir, 0, NULL, NULL, err);
+    if (st != OK) {
+        close(c.dir);
+        return st == ERR_BUSY ? OK : st;
+    }
+    st = commit_recover(&c, &found, err);
+    if (st == OK) {
+        int folder = open_folder(c.dir, change, !there);
+        if (folder >= 0)
+            st = put_in(folder, change, there, was, text, wrote, err);
+        else if (there && errno == ENOENT)
+            *wrote = DIALOG_MOVED;
+        else
+            st = failed(err, change, name, errno);
+        if (folder >= 0)
+            close(folder);
+    }
+    claim_give(&claim);
+    close(c.dir);
+    return st;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PAWL_CLI_DIALOG_FILE_H
+#define PAWL_CLI_DIALOG_FILE_H
+/* dialog_file: questions.md on disk. */
+#include "common/buf.h"
+
+struct dialog_seen {
+    bool there, folder; /* the file; the folder that it is in */
+    int64_t rested_ms;  /* since it was written last; as far as the clock can be trusted */
+    uint64_t ino;
+    int64_t size, mtime_ns;
+};
+
+/* What is there now, without reading it. */
+void dialog_file_stat(const char *root, const char *change, struct dialog_seen *out);
+/* Its bytes; empty when it is not there. ERR_LIMIT: too large; ERR_DATA: not a file; ERR_IO. */
+enum status dialog_file_read(const char *root, const char *change, struct buf *out,
+                             struct err *err) MUST_USE;
+
+enum dialog_wrote {
+    DIALOG_WROTE,
+    DIALOG_MOVED /* it is not `was` any more */,
+    DIALOG_WAIT /* claimed */
+};
+/* Puts `text` in place of `was` (there: false, in place of nothing; folders are made), all of it or
+ * nothing. What somebody saves at the same moment is never lost. */
+enum status dialog_file_put(const char *root, const char *change, bool there, struct str was,
+                            struct str text, enum dialog_wrote *wrote, struct err *err) MUST_USE;
+#endif
