@@ -109,12 +109,15 @@ static void soon(struct dialog *d, int64_t ms)
     mux_timer_in(d->how.talk->mux, &d->soon, ms);
 }
 
-void dialog_look(struct dialog *d)
+bool dialog_look(struct dialog *d)
 {
+    if (!d->how.make && !dialog_file_any(d->how.root))
+        return false;
     if (d->phase == RESTS)
         soon(d, SOON_MS);
     else if (d->phase != SOON)
         d->again = true;
+    return true;
 }
 
 static void rest(struct dialog *d)

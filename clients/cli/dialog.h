@@ -24,7 +24,8 @@ struct dialog_how {
 
 /* `job`: a whole id. `how` is copied. NULL: out of memory. */
 struct dialog *dialog_new(const char *job, const struct dialog_how *how);
-/* The job has changed: bring both together soon. */
-void dialog_look(struct dialog *d);
+/* The job has changed: bring both together soon. False: there is no change that could have the file,
+ * and none is to be made. */
+bool dialog_look(struct dialog *d);
 void dialog_free(struct dialog *d); /* NULL is fine; the link must not be turned afterwards */
 #endif

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/openspec/questions.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -26,6 +27,18 @@ static bool path_of(char out[PATH_MAX], const char *root, const char *change, co
 static enum status failed(struct err *err, const char *change, const char *what, int why)
 {
     return err_set(err, ERR_IO, "openspec/changes/%.200s/%s: %s", change, what, strerror(why));
+}
+
+bool dialog_file_any(const char *root)
+{
+    char path[PATH_MAX];
+    DIR *d = path_of(path, root, "", "") ? opendir(path) : NULL;
+    bool any = false;
+    for (struct dirent *e; d && !any && (e = readdir(d));)
+        any = e->d_name[0] != '.' && strcmp(e->d_name, "archive") != 0;
+    if (d)
+        closedir(d);
+    return any;
 }
 
 void dialog_file_stat(const char *root, const char *change, struct dialog_seen *out)

@@ -11,6 +11,8 @@ struct dialog_seen {
     int64_t size, mtime_ns;
 };
 
+/* Is there any active change? */
+bool dialog_file_any(const char *root);
 /* What is there now, without reading it. */
 void dialog_file_stat(const char *root, const char *change, struct dialog_seen *out);
 /* Its bytes; empty when it is not there. ERR_LIMIT: too large; ERR_DATA: not a file; ERR_IO. */

@@ -237,9 +237,7 @@ static void end_job(struct followed *j, const char *state)
 /* It has ended, so far as is known: what its questions.md says may still open the next run. */
 static void job_over(struct followed *j, const char *state)
 {
-    if (j->dialog)
-        dialog_look(j->dialog);
-    else
+    if (!j->dialog || !dialog_look(j->dialog))
         end_job(j, state);
 }
 
