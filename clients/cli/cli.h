@@ -50,6 +50,7 @@ int cmd_keys_allow(struct cli *cli);
 int cmd_keys_new(struct cli *cli);
 int cmd_keys_revoke(struct cli *cli);
 int cmd_logs(struct cli *cli);
+int cmd_mcp(struct cli *cli);
 int cmd_pause(struct cli *cli);
 int cmd_ps(struct cli *cli);
 int cmd_resume(struct cli *cli);

@@ -54,6 +54,9 @@ enum status link_watch(struct link *l, const char *job, const char *since, link_
                        void *ctx) MUST_USE;
 void link_unwatch(struct link *l, void *ctx); /* every subscription with this ctx */
 
+/* Why a link is not up: what, and what to do about it. */
+void talk_absent(const struct link *l, const struct conf *conf, struct err *err);
+
 /* ---- for commands that ask one thing after another ---- */
 
 struct talk {

@@ -2,8 +2,8 @@
 #include "clients/cli/cli.h"
 #include "clients/cli/follow.h"
 #include "clients/cli/out.h"
+#include "clients/cli/pack.h"
 #include "clients/cli/problem.h"
-#include "clients/cli/repo.h"
 #include "clients/cli/when.h"
 #include "common/doc.h"
 #include "common/failpoint.h"
@@ -25,11 +25,9 @@ enum {
 
 struct submission {
     struct cli *cli;
-    char root[PATH_MAX]; /* of the repository */
     struct talk talk;
-    struct repo repo;
-    struct hash workspace;
-    struct buf plain, blob, budget;
+    struct packed packed;
+    struct buf budget;
     struct problems problems;
     char (*ids)[16];
     char (*keys)[PAWL_KEY_MAX + 1];
@@ -40,67 +38,35 @@ struct submission {
 
 /* ---- what goes along ------------------------------------------------------------------------- */
 
-/* The loop's keys that a submission carries: flags, else what the user's files or environment say. */
-static const struct {
-    const char *name;
-    enum conf_key key;
-    int flag; /* -1: none */
-} budget_keys[] = {
-    { "rounds", CONF_LOOP_ROUNDS, FLAG_ROUNDS }, { "tokens", CONF_LOOP_TOKENS, FLAG_TOKENS },
-    { "wall_ms", CONF_LOOP_WALL, FLAG_WALL },    { "patience", CONF_LOOP_PATIENCE, FLAG_PATIENCE },
-    { "measures", CONF_LOOP_MEASURES, -1 },      { "judge", CONF_LOOP_JUDGE, -1 },
-    { "question_ms", CONF_LOOP_QUESTION, -1 },
-};
-
 static enum status make_budget(struct submission *s, struct err *err)
 {
-    json_t *map = json_object();
-    enum status st = OK;
-    for (size_t i = 0; i < COUNT(budget_keys) && st == OK; i++) {
-        int flag = budget_keys[i].flag;
-        bool given = flag >= 0 && cli_has(s->cli, (enum flag_id)flag);
-        int64_t value =
-            given ? s->cli->args.number[flag] : conf_int(s->cli->conf, budget_keys[i].key);
-        if (given && value < 1)
-            st = err_set(err, ERR_USAGE, "--%s: %" PRId64 " is less than 1", flag_table[flag].name,
-                         value);
-        if (given || strcmp(conf_origin(s->cli->conf, budget_keys[i].key), "default") != 0)
-            js_set_int(map, budget_keys[i].name, value);
+    static const struct {
+        enum pack_key key;
+        enum flag_id flag;
+    } flags[] = { { PACK_ROUNDS, FLAG_ROUNDS },
+                  { PACK_TOKENS, FLAG_TOKENS },
+                  { PACK_WALL, FLAG_WALL },
+                  { PACK_PATIENCE, FLAG_PATIENCE } };
+    int64_t given[PACK_KEYS] = { 0 };
+    for (size_t i = 0; i < COUNT(flags); i++) {
+        int64_t value = s->cli->args.number[flags[i].flag];
+        if (!cli_has(s->cli, flags[i].flag))
+            continue;
+        if (value < 1)
+            return err_set(err, ERR_USAGE, "--%s: %" PRId64 " is less than 1",
+                           flag_table[flags[i].flag].name, value);
+        given[flags[i].key] = value;
     }
-    if (st == OK)
-        st = js_to_mp(map, &s->budget);
-    json_decref(map);
-    return st;
+    return pack_budget(s->cli->conf, given, &s->budget);
 }
 
 static enum status pack_workspace(struct submission *s, struct err *err)
 {
-    char *root = s->root;
     const char *given = cli_flag(s->cli, FLAG_PROJECT_DIR), *change = cli_flag(s->cli, FLAG_CHANGE);
-    enum status st = repo_find(given ? given : ".", given != NULL, root, sizeof s->root, err);
-    if (st == OK)
-        st = repo_read(&s->repo, root, err);
-    if (st == OK && change && !ws_has_change(&s->repo.ws, str_of(change))) {
-        err_set(err, ERR_NOT_FOUND, "%.300s/openspec/changes/%.200s: no such change", root, change);
-        err_fix(err, "`openspec list` shows the active changes");
-        st = ERR_NOT_FOUND;
-    }
-    if (st == OK)
-        st = ws_encode(&s->repo.ws, &s->plain);
-    if (st == OK) {
-        s->workspace = hash_of(buf_get(&s->plain));
-        st = blob_pack(buf_get(&s->plain), &s->blob);
-    }
-    if (st == OK && s->blob.len > PAWL_FRAME_MAX) {
-        err_set(err, ERR_LIMIT, "%.300s/openspec: more than %d MiB, packed", root,
-                PAWL_FRAME_MAX >> 20);
-        err_fix(err, "move what is no specification out of openspec/");
-        st = ERR_LIMIT;
-    }
-    if (st == OK && s->repo.left_out && s->cli->verbose)
-        out_note(s->cli, "%zu files stay at home: links, binary or large files", s->repo.left_out);
-    if (st != OK && err->status == OK)
-        err_set(err, st, "the workspace cannot be packed: %s", status_text(st));
+    enum status st = pack_tree(given ? given : ".", given != NULL, change, &s->packed, err);
+    if (st == OK && s->packed.left_out && s->cli->verbose)
+        out_note(s->cli, "%zu files stay at home: links, binary or large files",
+                 s->packed.left_out);
     return st;
 }
 
@@ -122,9 +88,9 @@ static enum status pack_problem(struct submission *s, const struct problem *p, s
 
 static enum status put_workspace(struct submission *s, struct err *err)
 {
-    struct str frame = buf_get(&s->blob);
+    struct str frame = buf_get(&s->packed.blob);
     struct msg m = { .type = MSG_PUT };
-    m.PUT.hash = (struct str){ (const char *)s->workspace.b, HASH_BYTES };
+    m.PUT.hash = (struct str){ (const char *)s->packed.workspace.b, HASH_BYTES };
     return talk_ask(&s->talk, &m, &frame, 1, true, err);
 }
 
@@ -176,7 +142,7 @@ static enum status send_problem(struct submission *s, struct str frame, const ch
     m.SUBMIT.class = str_of(cli_flag(s->cli, FLAG_CLASS));
     m.SUBMIT.start_ms = s->start_ms;
     m.SUBMIT.budget = buf_get(&s->budget);
-    m.SUBMIT.workspace = (struct str){ (const char *)s->workspace.b, HASH_BYTES };
+    m.SUBMIT.workspace = (struct str){ (const char *)s->packed.workspace.b, HASH_BYTES };
     m.SUBMIT.docs.v[0] = str_of("problem");
     m.SUBMIT.docs.n = 1;
     return send_until(s, &m, &frame, 1, MSG_SUBMITTED, err);
@@ -295,7 +261,7 @@ static enum status call_send(struct submission *s, struct call *c, struct err *e
     m.SUBMIT_ALL.class = str_of(cli_flag(s->cli, FLAG_CLASS));
     m.SUBMIT_ALL.start_ms = s->start_ms;
     m.SUBMIT_ALL.budget = buf_get(&s->budget);
-    m.SUBMIT_ALL.workspace = (struct str){ (const char *)s->workspace.b, HASH_BYTES };
+    m.SUBMIT_ALL.workspace = (struct str){ (const char *)s->packed.workspace.b, HASH_BYTES };
     enum status st = OK;
     for (uint32_t i = 0; i < c->lists_n; i++) {
         buf_init(&lists[i], PAWL_FRAME_MAX);
@@ -509,7 +475,9 @@ static enum status prepare(struct submission *s, struct err *err)
 static int follow_all(struct submission *s)
 {
     struct cli *cli = s->cli;
-    struct follow_how how = { .show = cli_has(cli, FLAG_WATCH), .root = s->root, .make = true };
+    struct follow_how how = { .show = cli_has(cli, FLAG_WATCH),
+                              .root = s->packed.root,
+                              .make = true };
     const char **ids = calloc(s->problems.n, sizeof *ids);
     how.timeout_ms =
         cli->args.number[FLAG_WAIT] ? cli->args.number[FLAG_WAIT] : cli->args.number[FLAG_TIMEOUT];
@@ -551,15 +519,11 @@ int cmd_submit(struct cli *cli)
 {
     struct submission s = { .cli = cli, .items = json_array() };
     struct err err = { 0 };
-    buf_init(&s.plain, (size_t)PAWL_WORKSPACE_MAX * 2);
-    buf_init(&s.blob, (size_t)PAWL_WORKSPACE_MAX * 2);
     buf_init(&s.budget, 4096);
     int code = submit(&s, &err);
     talk_close(&s.talk);
-    repo_free(&s.repo);
+    packed_free(&s.packed);
     problems_free(&s.problems);
-    buf_fini(&s.plain);
-    buf_fini(&s.blob);
     buf_fini(&s.budget);
     json_decref(s.items);
     free(s.ids);

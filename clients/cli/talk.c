@@ -43,6 +43,21 @@ static enum status unreachable(const char *endpoint, const char *how, struct err
     return ERR_UNAVAILABLE;
 }
 
+void talk_absent(const struct link *l, const struct conf *conf, struct err *err)
+{
+    const char *endpoint = conf_endpoint(conf);
+    if (link_refusal(l)) {
+        *err = *link_refusal(l);
+    } else if (*link_trouble(l)) {
+        err_set(err, ERR_UNAVAILABLE, "%s: the broker is there, but %s", endpoint, link_trouble(l));
+        err_fix(err, "start Redis again: jobs go on by themselves when it is back");
+    } else {
+        unreachable(endpoint,
+                    nobody_there(endpoint) ? "no broker runs there" : "the broker does not answer",
+                    err);
+    }
+}
+
 enum status talk_open(struct talk *t, const struct conf *conf, int64_t timeout_ms, bool signals,
                       struct err *err)
 {

@@ -5,8 +5,9 @@ import json
 import os
 import re
 import signal
+import subprocess
 
-from rig import Case, PREFIX, main, until
+from rig import Case, PREFIX, ROOT, main, modules, needs_node, node, until
 from wire import Recorder, Worker
 
 PROBLEM = "Late fees of one household should be capped at 25 euros per calendar month. Members under 14 pay nothing."
@@ -43,6 +44,57 @@ def answer_below(path, name, answer):
     end = text.find("\n## ", at)
     end = len(text) if end < 0 else end
     save(path, text[:end].rstrip("\n") + f"\n{answer}\n" + text[end:])
+
+
+class Mcp:
+    """`pawl mcp` in a child, spoken to in lines."""
+
+    def __init__(self, case, *arguments):
+        self.case, self.number, self.heard = case, 0, []
+        self.err = open(case.rig.dir / "log/mcp.log", "ab")  # searched for reports of sanitizers at the end
+        self.child = subprocess.Popen([PREFIX / "bin/pawl", "mcp", "--config", case.rig.conf, *arguments], stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, stderr=self.err, env=case.rig.env, cwd=case.rig.dir / "library")
+        case.addCleanup(self.close)
+        self.server = self.ask("initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo={"name": "e2e", "version": "1"})
+        self.send(method="notifications/initialized")
+
+    def send(self, **message):
+        self.child.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+        self.child.stdin.flush()
+
+    def begin(self, method, **params):
+        self.number += 1
+        self.send(id=self.number, method=method, params=params)
+        return self.number
+
+    def end(self, number):
+        """The answer to that request; what else was said is in self.heard."""
+        while True:
+            for message in self.heard:
+                if message.get("id") == number and "method" not in message:
+                    self.heard.remove(message)
+                    return message
+            line = self.child.stdout.readline()
+            self.case.assertTrue(line, "pawl mcp has ended")
+            self.heard.append(json.loads(line))
+
+    def ask(self, method, **params):
+        return self.end(self.begin(method, **params))["result"]
+
+    def call(self, tool, **arguments):
+        result = self.ask("tools/call", name=tool, arguments=arguments)
+        text = result["content"][0]["text"]
+        if result["isError"]:
+            return text
+        self.case.assertEqual(result["structuredContent"], json.loads(text))
+        return result["structuredContent"]
+
+    def close(self):
+        if self.child.poll() is None:
+            self.child.stdin.close()
+            self.case.assertEqual(0, self.child.wait(30))
+        self.child.stdout.close()
+        self.err.close()
 
 
 class Dialog(Case):
@@ -201,6 +253,100 @@ class Dialog(Case):
         entry = entries(path)["mine"]
         self.assertEqual("answered", entry["state"])
         self.assertRegex(entry["answer"], r"^run 2, round 1: (kept|discarded)")
+
+    def test_answered_through_mcp_while_the_file_is_watched(self):
+        job = self.waiting()
+        watch, path = self.watch(job), self.file(job)
+        self.appears(path)
+        mcp = Mcp(self)
+        (question,) = mcp.call("questions")["questions"]
+        self.assertEqual((job, "q1", "Which houses?", "all three", ["Gruenau", "all three"]),
+                         tuple(question[k] for k in ("job", "question", "text", "default", "options")))
+        waiting = mcp.begin("tools/call", name="wait_job", arguments={"job": job[:6]})
+        self.assertEqual("waiting", mcp.end(waiting)["result"]["structuredContent"]["state"])
+        self.assertEqual({"job": job, "question": "q1", "answered": True}, mcp.call("answer_question", job=job[:6], answer="only Gruenau"))
+        entry = self.becomes(path, "answered")
+        self.assertEqual(("user (mcp)", "only Gruenau"), (entry["by"], entry["answer"]))
+        watch.wait_text(r"answered by user \(mcp\): only Gruenau")
+        late = mcp.call("answer_question", job=job, question="q1", answer="no, all")
+        self.assertIn("already answered by the user (mcp): only Gruenau", late)
+        self.assertIn("already answered by the user (mcp)", self.rig.pawl("answer", job, "no", code=None).err)
+        waiting = mcp.begin("tools/call", name="wait_job", arguments={"job": job, "seconds": 50}, _meta={"progressToken": "w"})
+        ended = mcp.end(waiting)["result"]["structuredContent"]
+        self.assertTrue(ended["over"] and ended["state"] in ("accepted", "exhausted"), ended)
+        told = [m["params"] for m in mcp.heard if m.get("method") == "notifications/progress"]
+        self.assertEqual(list(range(1, len(told) + 1)), [t["progress"] for t in told])
+        shown = mcp.call("show_job", job=job)
+        self.assertEqual(("only Gruenau", "mcp"), (shown["answers"][0]["text"], shown["answers"][0]["via"]))
+        self.assertTrue(shown["best"]["gates"] and shown["rounds"][0]["kept"], shown)
+        self.assertEqual([], mcp.call("questions", job=job)["questions"])
+        watch.wait()
+
+    def test_mcp_submits_comments_cancels_and_outlives_the_broker(self):
+        self.rig.project()
+        self.rig.configure({"pipeline": PIPELINE})
+        mcp = Mcp(self)
+        self.assertIn("`pawl up` starts a broker", mcp.call("list_jobs"))
+        self.rig.redis()
+        broker = self.rig.broker()
+        until(lambda: isinstance(mcp.call("list_jobs"), dict), "the tools find the broker")
+        text = "# Late fees\n\n" + "Fees – capped at 25 €.\n" * 20000  # half a mebibyte in one line
+        first = mcp.call("submit_problem", text=text, key="k", label="fees")
+        again = mcp.call("submit_problem", text=text, key="k")
+        self.assertEqual((first["job"], True, False), (again["job"], again["existing"], first["existing"]))
+        self.assertIn("clerk", first["unserved_stages"])
+        self.assertEqual(text, self.rig.doc(first["job"], "problem")["text"])
+        (row,) = mcp.call("list_jobs", state="open")["jobs"]
+        self.assertEqual((first["job"], "queued", "fees"), (row["job"], row["state"], row["label"]))
+        self.assertEqual("c1", mcp.call("comment", job=row["job"], text="Per member.")["comment"])
+        waiting = mcp.begin("tools/call", name="wait_job", arguments={"job": row["job"], "seconds": 50})
+        given_up = mcp.begin("tools/call", name="wait_job", arguments={"job": row["job"], "seconds": 50})
+        mcp.send(method="notifications/cancelled", params={"requestId": given_up})
+        broker.kill_one(signal.SIGKILL)
+        broker = self.rig.broker(name="broker-2")
+        until(lambda: isinstance(mcp.call("cancel_job", job=row["job"]), dict), "cancelled")
+        self.assertEqual("cancelled", mcp.end(waiting)["result"]["structuredContent"]["state"])
+        self.assertNotIn(given_up, [m.get("id") for m in mcp.heard])
+        self.assertIn("list_jobs tells which", mcp.call("show_job", job="zzzzzz"))
+        self.assertIn("none of all|open", mcp.call("list_jobs", state="odd"))
+        self.assertIn("no such change", mcp.call("submit_problem", text="x", change="nope"))
+        error = mcp.end(mcp.begin("tools/call", name="nope"))["error"]
+        self.assertEqual((-32602, "Unknown tool: nope"), (error["code"], error["message"]))
+        self.assertEqual(-32601, mcp.end(mcp.begin("resources/list"))["error"]["code"])
+        mcp.child.stdin.write(b"{\n")
+        mcp.child.stdin.flush()
+        self.assertEqual(-32700, mcp.end(None)["error"]["code"])
+        self.assertEqual({}, mcp.ask("ping"))
+
+    @needs_node
+    def test_mcp_with_the_client_of_the_sdk(self):
+        job = self.waiting()
+        said = open(self.rig.dir / "log/sdk.log", "ab")
+        sdk = subprocess.Popen([node(), ROOT / "tests/e2e/mcp_client.mjs", modules(), PREFIX / "bin/pawl", "mcp", "-C",
+                                self.rig.dir / "library", "--config", self.rig.conf], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=said, env=self.rig.env, text=True)
+        self.addCleanup(said.close)
+        hello = json.loads(sdk.stdout.readline())
+        self.assertEqual("pawl", hello["server"]["name"])
+        self.assertEqual(["submit_problem", "list_jobs", "show_job", "wait_job", "questions", "answer_question", "comment", "cancel_job"],
+                         [tool["name"] for tool in hello["tools"]])
+        for tool in hello["tools"]:
+            self.assertFalse(tool["inputSchema"]["additionalProperties"])
+
+        def call(tool, cancel=False, **arguments):
+            sdk.stdin.write(json.dumps({"tool": tool, "arguments": arguments, "cancel": cancel}) + "\n")
+            sdk.stdin.flush()
+            return json.loads(sdk.stdout.readline())
+        self.assertEqual("q1", call("questions")["result"]["structuredContent"]["questions"][0]["question"])
+        self.assertTrue(call("answer_question", job=job, question="q2", answer="x")["result"]["isError"])
+        self.assertFalse(call("answer_question", job=job, question="q1", answer="only Gruenau")["result"]["isError"])
+        self.assertIn("already answered by the user (mcp): only Gruenau", call("answer_question", job=job, answer="x")["result"]["content"][0]["text"])
+        ended = call("wait_job", job=job, seconds=50)
+        self.assertTrue(ended["result"]["structuredContent"]["over"], ended)
+        self.assertEqual(-32602, call("nope")["error"]["code"])
+        sdk.stdin.close()
+        self.assertEqual(0, sdk.wait(30))
+        sdk.stdout.close()
 
 
 if __name__ == "__main__":
