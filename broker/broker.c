@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/broker.h"
 
+#include "common/endpoints.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -59,6 +61,7 @@ void broker_lost(struct broker *b, enum status st, const struct err *err)
     set_reason(b, err);
     log_line(&b->log, LOG_ERROR, err->text, "fix", b->state.fix, NULL);
     if (st == ERR_DENIED) { /* deposed: another broker leads, this one says nothing more */
+        b->deposed = true;
         b->exit_code = status_exit(ERR_UNAVAILABLE);
         mux_stop(b->mux);
         return;
@@ -128,7 +131,8 @@ bool broker_recover(struct broker *b, struct err *err)
     b->broken = false;
     b->state.up = true;
     b->state.reason[0] = b->state.fix[0] = '\0';
-    b->next_info_ms = b->next_renew_ms = 0;
+    b->next_info_ms = 0;
+    mux_timer_in(b->mux, &b->renew, STORE_RENEW_MS);
     store_pipeline(b);
     broker_step(b, &ev);
     return true;
@@ -162,7 +166,8 @@ static void on_retry(void *ctx)
     set_reason(b, &err);
     b->broken = true;
     if (err.status == ERR_BUSY || err.status == ERR_CONFIG || err.status == ERR_DATA) {
-        b->exit_code = status_exit(err.status == ERR_BUSY ? ERR_UNAVAILABLE : err.status);
+        b->deposed = err.status == ERR_BUSY;
+        b->exit_code = status_exit(b->deposed ? ERR_UNAVAILABLE : err.status);
         mux_stop(b->mux);
         return;
     }
@@ -206,10 +211,6 @@ static void on_info(void *ctx, enum status st, const struct str *v, uint32_t n)
 static void every_so_often(struct broker *b)
 {
     static const struct store_get info = { .kind = GET_INFO };
-    if (b->now_ms >= b->next_renew_ms) {
-        b->next_renew_ms = b->now_ms + STORE_RENEW_MS;
-        b->store.ops->renew(b->store.self);
-    }
     if (b->now_ms >= b->next_info_ms) {
         b->next_info_ms = b->now_ms + INFO_MS;
         enum status st = b->store.ops->get(b->store.self, &info, on_info, b);
@@ -219,6 +220,14 @@ static void every_so_often(struct broker *b)
         b->next_sweep_ms = b->now_ms + SWEEP_MS;
         batch_sweep(&b->extra, b->wall_ms - BLOB_AGE_MS);
     }
+}
+
+static void on_renew(void *ctx)
+{
+    struct broker *b = ctx;
+    mux_timer_in(b->mux, &b->renew, STORE_RENEW_MS);
+    if (b->core && !b->broken)
+        b->store.ops->renew(b->store.self);
 }
 
 static void on_tick(void *ctx)
@@ -349,13 +358,20 @@ static enum status wait_store(struct broker *b, int64_t wait_ms, struct err *err
     }
 }
 
-static enum status open_peer(struct broker *b, struct err *err)
+static enum status check_endpoint(struct broker *b, struct peer_keys *keys, struct err *err)
+{
+    const char *endpoint = conf_endpoint(b->conf), *allow = conf_str(b->conf, CONF_BROKER_ALLOW);
+    enum status st = endpoint_one(endpoint, err);
+    if (st == OK)
+        st = conf_keys(b->conf, true, keys, err);
+    return st == OK ? access_bind(endpoint, keys, allow, err) : st;
+}
+
+enum status broker_listen(struct broker *b, struct err *err)
 {
     struct peer_keys keys = { 0 };
     const char *endpoint = conf_endpoint(b->conf), *allow = conf_str(b->conf, CONF_BROKER_ALLOW);
-    enum status st = conf_keys(b->conf, true, &keys, err);
-    if (st == OK)
-        st = access_bind(endpoint, &keys, allow, err);
+    enum status st = check_endpoint(b, &keys, err);
     if (st != OK)
         return st;
     if (!(b->peer = peer_bind(endpoint, &keys, allow[0] ? allow : NULL, err)))
@@ -364,7 +380,18 @@ static enum status open_peer(struct broker *b, struct err *err)
         allow_watch(b, allow);
     if (peer_auth_socket(b->peer))
         st = mux_socket(b->mux, peer_auth_socket(b->peer), on_auth, b);
-    return st == OK ? mux_socket(b->mux, peer_socket(b->peer), loop_on_socket, b) : st;
+    return st == OK ? OK : err_set(err, st, "the loop cannot watch the endpoint");
+}
+
+void broker_unlisten(struct broker *b)
+{
+    if (!b->peer)
+        return;
+    if (peer_auth_socket(b->peer))
+        mux_socket_remove(b->mux, peer_auth_socket(b->peer));
+    allow_close(b);
+    peer_close(b->peer);
+    b->peer = NULL;
 }
 
 void broker_init(struct broker *b)
@@ -375,9 +402,24 @@ void broker_init(struct broker *b)
     b->tick = MUX_TIMER(on_tick, b);
     b->due = MUX_TIMER(on_due, b);
     b->retry = MUX_TIMER(on_retry, b);
+    b->renew = MUX_TIMER(on_renew, b);
     effects_init(&b->fx, 0);
     buf_init(&b->pipeline, 256 * 1024);
     batch_init(&b->extra, &b->epoch, &b->event_no, 0, 0);
+}
+
+/* The endpoint before the store: two brokers of one machine are told apart at once. */
+static enum status come_to_lead(struct broker *b, const struct broker_options *o, struct err *err)
+{
+    struct peer_keys keys = { 0 };
+    enum status st = check_endpoint(b, &keys, err);
+    if (st != OK)
+        return st;
+    if (o->standby)
+        return standby_lead(b, err);
+    if ((st = broker_listen(b, err)) != OK)
+        return st;
+    return wait_store(b, o->wait_store_ms, err);
 }
 
 static enum status broker_open(struct broker *b, const struct broker_options *o, struct err *err)
@@ -394,13 +436,9 @@ static enum status broker_open(struct broker *b, const struct broker_options *o,
     if ((st = mux_signal(b->mux, SIGTERM, on_signal, b)) != OK ||
         (st = mux_signal(b->mux, SIGINT, on_signal, b)) != OK)
         return err_set(err, st, "signals cannot be caught");
-    /* The endpoint first: two brokers of one machine are told apart at once. */
-    if ((st = open_peer(b, err)) != OK || (st = open_store(b, err)) != OK)
-        return st;
-    mux_socket_remove(b->mux,
-                      peer_socket(b->peer)); /* nobody is heard before the jobs are loaded */
-    if ((st = wait_store(b, o->wait_store_ms, err)) != OK)
+    if ((st = open_store(b, err)) != OK || (st = come_to_lead(b, o, err)) != OK || b->stopping)
         return b->stopping ? OK : st;
+    /* Nobody was heard before the jobs were loaded. */
     if ((st = mux_socket(b->mux, peer_socket(b->peer), loop_on_socket, b)) != OK)
         return st;
     log_lead(b);
@@ -462,7 +500,7 @@ static int run(struct broker *b, const struct broker_options *o)
     return b->exit_code;
 }
 
-int broker_main(const struct broker_options *o)
+static int lead_once(const struct broker_options *o, bool *deposed)
 {
     struct conf *conf = NULL;
     struct err err = { 0 };
@@ -481,7 +519,19 @@ int broker_main(const struct broker_options *o)
     b->conf = conf;
     broker_init(b);
     int code = run(b, o);
+    *deposed = b->deposed;
     conf_free(conf);
     free(b);
+    return code;
+}
+
+int broker_main(const struct broker_options *o)
+{
+    bool deposed;
+    int code;
+    do {
+        deposed = false;
+        code = lead_once(o, &deposed);
+    } while (deposed && o->standby);
     return code;
 }

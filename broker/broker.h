@@ -116,13 +116,13 @@ struct broker {
     char last_event[EVENT_ID_MAX]; /* the newest durable one, "": none known */
     struct store_state state;
     struct counters counters;
-    struct mux_timer tick, due, retry;
+    struct mux_timer tick, due, retry, renew;
     int64_t retry_ms, led_ms; /* led_ms: when it last took the lead again */
     int64_t started_ms, wall_ms; /* wall clock: start; last given to the core */
     int64_t now_ms;
-    int64_t malformed_logged_ms, next_renew_ms, next_info_ms, next_sweep_ms;
+    int64_t malformed_logged_ms, next_info_ms, next_sweep_ms;
     bool broken; /* the chain broke in this turn: recover in the next */
-    bool stopping;
+    bool stopping, deposed;
     int exit_code;
     bool paused; /* too much in flight: not reading */
     int allow_fd; /* inotify, of the allow file's directory; -1: none */
@@ -135,11 +135,16 @@ struct broker_options {
     struct conf_flag flags[64];
     size_t flags_n;
     int64_t wait_store_ms;
-    bool fsck, repair, json;
+    bool fsck, repair, json, standby;
 };
 
-/* broker.c */
+/* broker.c: until it is to stop; its exit code. With standby it stands by again when another one
+ * took its lead. */
 int broker_main(const struct broker_options *options);
+enum status broker_listen(struct broker *b, struct err *err); /* bound, but nobody is read yet */
+void broker_unlisten(struct broker *b);
+/* standby.c: wait until nobody leads; then listen and lead. OK also when b is stopping. */
+enum status standby_lead(struct broker *b, struct err *err);
 /* fsck_run.c: `pawl fsck`; its exit code */
 int fsck_main(const struct broker_options *options);
 void broker_init(struct broker *b); /* of zeroes and a conf; then mux, peer and store are set */

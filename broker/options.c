@@ -12,7 +12,7 @@ static void usage(FILE *to)
     fprintf(
         to,
         "usage: pawl-broker [--config FILE] [--endpoint ENDPOINT] [--redis URL]\n"
-        "                   [--wait-store MS] [--set KEY=VALUE]...\n"
+        "                   [--wait-store MS] [--standby] [--set KEY=VALUE]...\n"
         "       pawl-broker --fsck [--repair] [--json] [--config FILE] [--redis URL]\n"
         "\n"
         "The broker: keeps jobs in Redis and gives their stages to workers.\n"
@@ -22,13 +22,15 @@ static void usage(FILE *to)
         "  --redis URL          unix:///PATH or redis://[USER:PASSWORD@]HOST[:PORT] (redis.url)\n"
         "  --wait-store MS      wait this long for Redis at start, %d if not given\n"
         "  --set KEY=VALUE      any configuration key; `pawl config show` lists them\n"
+        "  --standby            wait while another broker leads, and take over when it is gone\n"
         "  --fsck               hold the indexes in Redis against the jobs' records, tell every\n"
         "                       difference and end; refused while a broker leads\n"
         "  --repair             with --fsck: put them right\n"
         "  --json               with --fsck: a JSON object per line\n"
         "  --version, --help\n"
         "\n"
-        "Logs `ready endpoint=...` when it serves. SIGTERM stops it after what it holds is "
+        "Logs `ready endpoint=...` when it serves; with --standby `standing by` before that, and it\n"
+        "listens only then. SIGTERM stops it after what it holds is "
         "durable.\n"
         "Exit codes: 0 stopped, 64 misuse, 69 Redis or the endpoint cannot be had, 78 "
         "configuration;\n"
@@ -90,6 +92,8 @@ static bool take_value(struct broker_options *o, const char *name, char *value, 
 
 static bool take_switch(struct broker_options *o, const char *name)
 {
+    if (strcmp(name, "--standby") == 0)
+        return o->standby = true;
     if (strcmp(name, "--fsck") == 0)
         return o->fsck = true;
     if (strcmp(name, "--repair") == 0)
@@ -122,5 +126,7 @@ int options_parse(int argc, char **argv, struct broker_options *out)
     }
     if ((out->repair || out->json) && !out->fsck)
         return misuse(out->repair ? "--repair" : "--json", "only with --fsck");
+    if (out->standby && out->fsck)
+        return misuse("--standby", "not with --fsck");
     return -1;
 }

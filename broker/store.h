@@ -68,7 +68,7 @@ struct store {
     void *self;
 };
 
-enum { STORE_LEASE_MS = 6000, STORE_RENEW_MS = 2000, VERSION_DIGITS = 10 };
+enum { STORE_LEASE_MS = 3000, STORE_RENEW_MS = 1000, VERSION_DIGITS = 10 };
 
 /* ---- the batch: one list of operations, described in functions.lua. All bytes travel as strings:
  * the msgpack of Redis 7.0 knows no binary type. */

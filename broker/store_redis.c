@@ -82,7 +82,12 @@ static bool holder_dead(const char *holder, const char *ours)
     return (kill((pid_t)pid, 0) != 0 && errno == ESRCH) || !process_lives(pid, start);
 }
 
-static void holder_shown(const char *holder, char out[256])
+bool store_holder_dead(const struct store_redis *s, const char *holder)
+{
+    return holder_dead(holder, s->holder);
+}
+
+void store_holder_shown(const char *holder, char out[256])
 {
     char host[128], name[256] = "";
     long pid;
@@ -190,7 +195,7 @@ static enum status reply_status(const struct store_redis *s, const char *text, s
     const char *fenced = strstr(text, "PAWL FENCED ");
     if (fenced) {
         char who[256];
-        holder_shown(fenced + 12, who);
+        store_holder_shown(fenced + 12, who);
         err_set(err, ERR_DENIED, "another broker leads on Redis at %s: %s", s->url.shown, who);
         return ERR_DENIED;
     }
@@ -284,7 +289,7 @@ static enum status held(struct store_redis *s, const char *text, char dead[HOLDE
     snprintf(dead, HOLDER_MAX, "%s", text + at);
     if (holder_dead(dead, s->holder))
         return OK;
-    holder_shown(dead, who);
+    store_holder_shown(dead, who);
     err_set(err, ERR_BUSY, "another broker leads on Redis at %s: %s", s->url.shown, who);
     err_fix(err, "stop it first, or use another Redis; its lease ends %ld ms after it dies", ttl);
     return ERR_BUSY;
@@ -350,6 +355,7 @@ static enum status redis_lead(void *self, struct epoch *epoch, struct err *err)
     }
     failpoint(AT_store_lead_after);
     s->epoch = *epoch;
+    s->extended_ms = mono_now().ms;
     return OK;
 }
 
@@ -397,6 +403,28 @@ static enum status load_records(struct store_redis *s, const redisReply *ids, st
     return st;
 }
 
+/* Millions of jobs take longer to read than a lease lasts. */
+static enum status keep_lease(struct store_redis *s, struct err *err)
+{
+    char name[NAME_SIZE], key[KEY_SIZE], gen[21], inc[21], lease[21];
+    int64_t now = mono_now().ms;
+    if (now - s->extended_ms < STORE_RENEW_MS)
+        return OK;
+    store_function(s, name, "renew");
+    store_key(s, key, "lead", "");
+    u64_text(gen, s->epoch.generation);
+    u64_text(inc, s->epoch.incarnation);
+    u64_text(lease, STORE_LEASE_MS);
+    struct str argv[] = { str_of("FCALL"), str_of(name), str_of("1"),       str_of(key),
+                          str_of(gen),     str_of(inc),  str_of(s->holder), str_of(lease) };
+    redisReply *r = ask(s, COUNT(argv), argv, err);
+    if (!r)
+        return err->status == ERR_DENIED ? ERR_BUSY : err->status;
+    freeReplyObject(r);
+    s->extended_ms = now;
+    return OK;
+}
+
 static enum status load_jobs(struct store_redis *s, store_load_fn *fn, void *ctx, struct err *err)
 {
     char key[KEY_SIZE], from[21], to[21];
@@ -411,6 +439,8 @@ static enum status load_jobs(struct store_redis *s, store_load_fn *fn, void *ctx
         size_t n = ids->elements;
         enum status st = n ? load_records(s, ids, fn, ctx, err) : OK;
         freeReplyObject(ids);
+        if (st == OK)
+            st = keep_lease(s, err);
         if (st != OK || n < LOAD_PAGE)
             return st;
     }

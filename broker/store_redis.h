@@ -19,4 +19,14 @@ struct store_redis *store_redis_new(const struct store_redis_conf *conf, struct 
 void store_redis_free(struct store_redis *s); /* NULL is fine; no callback comes any more */
 struct store store_redis_ops(struct store_redis *s);
 const char *store_redis_shown(const struct store_redis *s); /* the address without its password */
+
+/* Who leads, without taking part: fn is called after each look, several times a second, on the
+ * loop. LEASE_HELD: what names the leader; LEASE_FREE: its lease ran out, or its process on this
+ * machine is gone; LEASE_UNKNOWN: Redis is away, what says why. fn must not free the watch. */
+enum lease_is { LEASE_UNKNOWN, LEASE_HELD, LEASE_FREE };
+typedef void lease_fn(void *ctx, enum lease_is is, const char *what);
+struct lease_watch;
+struct lease_watch *lease_watch_new(struct store_redis *store, lease_fn *fn,
+                                    void *ctx); /* NULL: no memory */
+void lease_watch_free(struct lease_watch *w); /* NULL is fine; before its store */
 #endif

@@ -17,10 +17,13 @@ struct store_redis {
     struct redis_conn *writer, *reader;
     struct epoch epoch;
     struct mux_timer watch; /* answers that do not come */
+    int64_t extended_ms;    /* when the lease was last known to begin anew, while loading */
 };
 
 void store_key(const struct store_redis *s, char out[KEY_SIZE], const char *what, const char *name);
 void store_function(const struct store_redis *s, char out[NAME_SIZE], const char *what);
+bool store_holder_dead(const struct store_redis *s, const char *holder);
+void store_holder_shown(const char *holder, char out[256]);
 void u64_text(char out[21], uint64_t v);
 /* store_ops.get, on the second connection */
 enum status store_redis_get(void *self, const struct store_get *what, store_get_fn *fn, void *ctx);

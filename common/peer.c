@@ -36,6 +36,7 @@ struct peer {
     void *socket;
     void *auth; /* ZAP reply socket; NULL without keys */
     struct allow allow;
+    struct peer_keys keys; /* of a DEALER */
     int lock; /* of an ipc:// path, -1: none */
     char endpoint[512];
     bool router;
@@ -46,6 +47,24 @@ static void set_int(void *socket, int option, int value)
     int rc = zmq_setsockopt(socket, option, &value, sizeof value);
     assert(rc == 0);
     (void)rc;
+}
+
+static void *socket_new(struct peer *p, int type, struct err *err)
+{
+    int64_t frame_max = PAWL_FRAME_MAX;
+    void *s = p->context ? zmq_socket(p->context, type) : NULL;
+    if (!s) {
+        err_set(err, ERR_INTERNAL, "ZeroMQ socket: %s", zmq_strerror(errno));
+        return NULL;
+    }
+    zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max);
+    set_int(s, ZMQ_LINGER, 500);
+    set_int(s, ZMQ_SNDHWM, QUEUE_MESSAGES);
+    set_int(s, ZMQ_RCVHWM, QUEUE_MESSAGES);
+    set_int(s, ZMQ_HEARTBEAT_IVL, 5000);
+    set_int(s, ZMQ_HEARTBEAT_TIMEOUT, 15000);
+    set_int(s, ZMQ_HEARTBEAT_TTL, 15000);
+    return s;
 }
 
 static struct peer *peer_new(int type, struct err *err)
@@ -60,20 +79,10 @@ static struct peer *peer_new(int type, struct err *err)
     p->context = zmq_ctx_new();
     if (p->context && p->router)
         zmq_ctx_set(p->context, ZMQ_MAX_SOCKETS, 65535);
-    p->socket = p->context ? zmq_socket(p->context, type) : NULL;
-    if (!p->socket) {
-        err_set(err, ERR_INTERNAL, "ZeroMQ socket: %s", zmq_strerror(errno));
+    if (p->router && !(p->socket = socket_new(p, type, err))) {
         peer_close(p);
         return NULL;
     }
-    int64_t frame_max = PAWL_FRAME_MAX;
-    zmq_setsockopt(p->socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max);
-    set_int(p->socket, ZMQ_LINGER, 500);
-    set_int(p->socket, ZMQ_SNDHWM, QUEUE_MESSAGES);
-    set_int(p->socket, ZMQ_RCVHWM, QUEUE_MESSAGES);
-    set_int(p->socket, ZMQ_HEARTBEAT_IVL, 5000);
-    set_int(p->socket, ZMQ_HEARTBEAT_TIMEOUT, 15000);
-    set_int(p->socket, ZMQ_HEARTBEAT_TTL, 15000);
     return p;
 }
 
@@ -94,29 +103,55 @@ void peer_close(struct peer *p)
     free(p);
 }
 
+static void *dealer(struct peer *p, const char *endpoint, struct err *err)
+{
+    const struct peer_keys *k = &p->keys;
+    void *s = socket_new(p, ZMQ_DEALER, err);
+    int rc = 0;
+    if (!s)
+        return NULL;
+    /* Nothing is queued for a connection that does not exist: a send says so at once. */
+    set_int(s, ZMQ_IMMEDIATE, 1);
+    set_int(s, ZMQ_RECONNECT_IVL, 50);
+    set_int(s, ZMQ_RECONNECT_IVL_MAX, 1000);
+    if (k->server_key[0]) {
+        rc |= zmq_setsockopt(s, ZMQ_CURVE_SERVERKEY, k->server_key, KEY_CHARS + 1);
+        rc |= zmq_setsockopt(s, ZMQ_CURVE_PUBLICKEY, k->public_key, KEY_CHARS + 1);
+        rc |= zmq_setsockopt(s, ZMQ_CURVE_SECRETKEY, k->secret_key, KEY_CHARS + 1);
+    }
+    if (rc == 0 && zmq_connect(s, endpoint) == 0)
+        return s;
+    err_set(err, ERR_CONFIG, "%s: %s", endpoint, rc ? "not a CURVE key" : zmq_strerror(errno));
+    err_fix(err, "endpoints look like ipc:///run/pawl/broker.sock or tcp://HOST:PORT");
+    zmq_close(s);
+    return NULL;
+}
+
+enum status peer_move(struct peer *p, const char *endpoint, struct err *err)
+{
+    void *s = dealer(p, endpoint, err);
+    if (!s)
+        return ERR_CONFIG;
+    if (p->socket) {
+        set_int(p->socket, ZMQ_LINGER, 0);
+        zmq_close(p->socket);
+    }
+    p->socket = s;
+    snprintf(p->endpoint, sizeof p->endpoint, "%s", endpoint);
+    return OK;
+}
+
 struct peer *peer_connect(const char *endpoint, const struct peer_keys *keys, struct err *err)
 {
     struct peer *p = peer_new(ZMQ_DEALER, err);
     if (!p)
         return NULL;
-    /* Nothing is queued for a connection that does not exist: a send says so at once. */
-    set_int(p->socket, ZMQ_IMMEDIATE, 1);
-    set_int(p->socket, ZMQ_RECONNECT_IVL, 50);
-    set_int(p->socket, ZMQ_RECONNECT_IVL_MAX, 1000);
-    int rc = 0;
-    if (keys && keys->server_key[0]) {
-        rc |= zmq_setsockopt(p->socket, ZMQ_CURVE_SERVERKEY, keys->server_key, KEY_CHARS + 1);
-        rc |= zmq_setsockopt(p->socket, ZMQ_CURVE_PUBLICKEY, keys->public_key, KEY_CHARS + 1);
-        rc |= zmq_setsockopt(p->socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, KEY_CHARS + 1);
-    }
-    if (rc != 0 || zmq_connect(p->socket, endpoint) != 0) {
-        err_set(err, ERR_CONFIG, "%s: %s", endpoint, rc ? "not a CURVE key" : zmq_strerror(errno));
-        err_fix(err, "endpoints look like ipc:///run/pawl/broker.sock or tcp://HOST:PORT");
-        peer_close(p);
-        return NULL;
-    }
-    snprintf(p->endpoint, sizeof p->endpoint, "%s", endpoint);
-    return p;
+    if (keys)
+        p->keys = *keys;
+    if (peer_move(p, endpoint, err) == OK)
+        return p;
+    peer_close(p);
+    return NULL;
 }
 
 static bool allow_changed(struct allow *a, const struct stat *st)

@@ -33,6 +33,10 @@ struct peer_keys {
  * is lost, which is why everything that matters is acknowledged and said again.
  * Heartbeats: 5 s interval, 15 s timeout (they only clean up dead TCP). */
 struct peer *peer_connect(const char *endpoint, const struct peer_keys *keys, struct err *err);
+/* The same peer, connected elsewhere: another socket, thus another one for the ROUTER; what was not
+ * sent or read is gone. Take peer_socket() off the mux before, and put the new one on it after. On
+ * failure the old connection stays. */
+enum status peer_move(struct peer *p, const char *endpoint, struct err *err) MUST_USE;
 /* A ROUTER bound to endpoint, ROUTER_MANDATORY, handover off. `allow` (may be NULL) is the path of
  * the allow file for CURVE, one "Z85-key role" per line, re-read when it changes; with keys and
  * without allow nobody gets in. ipc:// paths are locked (path.lock): a second broker is refused. */

@@ -11,11 +11,15 @@
 
 enum {
     HELLO_RETRY_MS = 500,
+    HELLO_AGAIN_MS = 50, /* while there is no connection */
+    LOOK_MS = 250,
     RESEND_MS = 200,
     NOTE_MS = 150,
     TEXT_MS = 100,
     RELEASE_WAIT_MS = 2000
 };
+
+static void on_socket(void *ctx, void *socket);
 
 /* ---- what stages may ask of the worker ------------------------------------------------------ */
 
@@ -51,10 +55,21 @@ void worker_accept(struct worker *w, bool yes)
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
+static enum status send_now(struct worker *w, const struct msg *m, const struct str *frames,
+                            uint32_t n)
+{
+    enum status st = peer_send(w->peer, (struct str){ 0 }, m, frames, n);
+    if (st == OK)
+        endpoints_sent(&w->ends, mono_now().ms);
+    else if (st == ERR_BUSY)
+        endpoints_unsent(&w->ends, mono_now().ms);
+    return st;
+}
+
 /* A send that does not go out now is tried again: nothing here is said only once. */
 enum status worker_send(struct worker *w, const struct msg *m, const struct str *frames, uint32_t n)
 {
-    enum status st = peer_send(w->peer, (struct str){ 0 }, m, frames, n);
+    enum status st = send_now(w, m, frames, n);
     if (st != OK && st != ERR_BUSY)
         log_printf(&w->log, LOG_WARN, "cannot send %s: %s", msg_name(m->type), status_text(st));
     if (st != OK && w->resend.slot == HEAP_NONE)
@@ -65,7 +80,7 @@ enum status worker_send(struct worker *w, const struct msg *m, const struct str 
 /* What is said again anyway, or may be lost. */
 void worker_say(struct worker *w, const struct msg *m)
 {
-    enum status st = peer_send(w->peer, (struct str){ 0 }, m, NULL, 0);
+    enum status st = send_now(w, m, NULL, 0);
     (void)st;
 }
 
@@ -102,10 +117,46 @@ static void say_hello(void *ctx)
         m.HELLO.died = str_of(w->died);
     }
     m.HELLO.holds = holds_of(w, &raw);
+    if (w->welcomed)
+        endpoints_greet(&w->ends, mono_now().ms);
     w->welcomed = false;
-    worker_say(w, &m);
+    enum status st = send_now(w, &m, NULL, 0);
     buf_fini(&raw);
-    mux_timer_in(w->mux, &w->hello, HELLO_RETRY_MS);
+    mux_timer_in(w->mux, &w->hello, st == OK ? HELLO_RETRY_MS : HELLO_AGAIN_MS);
+}
+
+/* The broker is silent or gone, and there are others. What it has not acknowledged is said to the
+ * next one, and what we hold: that is HELLO and what follows WELCOME, as after any reconnection. */
+static void move_on(struct worker *w)
+{
+    struct err err = { 0 };
+    mux_socket_remove(w->mux, peer_socket(w->peer));
+    log_line(&w->log, w->welcomed ? LOG_WARN : LOG_DEBUG, "the broker does not answer: trying another",
+             "endpoint", endpoints_now(&w->ends), NULL);
+    enum status st = peer_move(w->peer, endpoints_now(&w->ends), &err);
+    if (st != OK)
+        log_line(&w->log, LOG_ERROR, err.text, "fix", err.fix, NULL);
+    st = mux_socket(w->mux, peer_socket(w->peer), on_socket, w);
+    if (st != OK)
+        mux_stop(w->mux);
+    w->welcomed = false;
+    endpoints_begin(&w->ends, mono_now().ms);
+    say_hello(w);
+}
+
+static void look(void *ctx)
+{
+    static const struct msg ping = { .type = MSG_PING };
+    struct worker *w = ctx;
+    int64_t now = mono_now().ms;
+    if (endpoints_due(&w->ends, now)) {
+        move_on(w);
+    } else if (w->welcomed && now - w->heard_ms >= ENDPOINT_PING_MS &&
+               now - w->pinged_ms >= ENDPOINT_PING_MS / 2) {
+        w->pinged_ms = now;
+        worker_say(w, &ping);
+    }
+    mux_timer_in(w->mux, &w->look, LOOK_MS);
 }
 
 static void beat(void *ctx)
@@ -189,6 +240,7 @@ static void on_welcome(struct worker *w, const struct msg *m)
     bool new_broker = w->epoch != m->epoch;
     w->epoch = m->epoch;
     w->welcomed = true;
+    endpoints_welcome(&w->ends, mono_now().ms);
     w->died = NULL; /* said */
     w->seen = 0;
     w->said_credit = -1;
@@ -196,7 +248,7 @@ static void on_welcome(struct worker *w, const struct msg *m)
     mux_timer_stop(w->mux, &w->hello);
     mux_timer_in(w->mux, &w->beat, w->heartbeat_ms);
     if (new_broker)
-        log_line(&w->log, LOG_INFO, "ready", "broker", conf_endpoint(w->conf), "name", w->name,
+        log_line(&w->log, LOG_INFO, "ready", "broker", endpoints_now(&w->ends), "name", w->name,
                  NULL);
     for (struct task *t = w->tasks; t; t = t->next)
         task_unsend(t);
@@ -256,13 +308,17 @@ static void on_refused(struct worker *w, const struct msg_REFUSED *r)
         return;
     }
     log_line(&w->log, w->welcomed ? LOG_DEBUG : LOG_WARN, "refused", "why", text, NULL);
-    if (w->welcomed)
+    if (w->welcomed && !str_is(r->code, "unavailable"))
         say_hello(w); /* it does not know us (any more) */
 }
 
 static void handle(struct worker *w, const struct msg *m, struct peer_in *in)
 {
     struct task *t;
+    bool away = m->type == MSG_REFUSED && str_is(m->REFUSED.code, "unavailable");
+    w->heard_ms = mono_now().ms;
+    if (!away) /* a broker without its store is none, if there are others */
+        endpoints_heard(&w->ends, w->heard_ms);
     if (m->type == MSG_WELCOME) {
         on_welcome(w, m);
         return;
@@ -387,7 +443,8 @@ static enum status worker_open(struct worker *w, struct err *err)
     const json_t *tags = conf_tree(w->conf, CONF_WORKER_TAGS);
     for (size_t i = 0; i < js_count(tags) && w->tags_n < COUNT(w->tags); i++)
         snprintf(w->tags[w->tags_n++], sizeof w->tags[0], "%s", json_string_value(js_at(tags, i)));
-    if (!(w->peer = peer_connect(conf_endpoint(w->conf), &keys, err)))
+    st = endpoints_parse(&w->ends, conf_endpoint(w->conf), random_u64(), err);
+    if (st != OK || !(w->peer = peer_connect(endpoints_now(&w->ends), &keys, err)))
         return err->status;
     if ((st = w->ops->open(w, &w->self, err)) != OK)
         return st;
@@ -421,9 +478,13 @@ static int run(struct worker *w)
     w->resend = MUX_TIMER(resend, w);
     w->text = MUX_TIMER(flush_text, w);
     w->drain = MUX_TIMER(drain_over, w);
+    w->look = MUX_TIMER(look, w);
     enum status st = worker_open(w, &err);
     if (st == OK) {
+        endpoints_begin(&w->ends, mono_now().ms);
         say_hello(w);
+        if (endpoints_several(&w->ends))
+            mux_timer_in(w->mux, &w->look, LOOK_MS);
         mux_after(w->mux, after_turn, w);
         st = mux_run(w->mux, &err);
     }
@@ -444,7 +505,7 @@ struct args {
 static void usage(FILE *to, const struct stage_ops *ops)
 {
     fprintf(to,
-            "usage: pawl-%s [--config FILE] [--broker ENDPOINT] [--slots N] [--name NAME]\n"
+            "usage: pawl-%s [--config FILE] [--broker ENDPOINT[,…]] [--slots N] [--name NAME]\n"
             "               [--set KEY=VALUE]…\n\n"
             "A worker for the stages",
             ops->role);

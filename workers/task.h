@@ -2,6 +2,7 @@
 #ifndef PAWL_TASK_H
 #define PAWL_TASK_H
 /* task: the inside of the harness. Stages include workers/harness.h, never this. */
+#include "common/endpoints.h"
 #include "common/peer.h"
 #include "workers/harness.h"
 
@@ -81,6 +82,8 @@ struct worker {
     struct log log;
     struct mux *mux;
     struct peer *peer;
+    struct endpoints ends;
+    int64_t heard_ms, pinged_ms;
     const char *died; /* how its life before ended, until that is said; NULL: nothing to say */
     char name[PAWL_NAME_MAX * 2];
     char tags[PAWL_LIST_MAX][PAWL_NAME_MAX + 1];
@@ -92,7 +95,7 @@ struct worker {
     bool welcomed, accept, draining, releasing, opened;
     struct task *tasks;
     int64_t tasks_n;
-    struct mux_timer hello, beat, resend, text, drain;
+    struct mux_timer hello, beat, resend, text, drain, look;
     int exit_code;
 };
 

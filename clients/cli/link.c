@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "clients/cli/link.h"
 
+#include "common/endpoints.h"
+#include "common/hash.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,6 +19,8 @@ enum {
     SILENCE_MS = 10000,
     BODY_MAX = 128 << 20
 };
+
+static void on_socket(void *ctx, void *socket);
 
 struct question {
     struct question *next;
@@ -43,6 +48,7 @@ struct subscription {
 struct link {
     struct mux *mux;
     struct peer *peer;
+    struct endpoints ends;
     char name[96];
     uint64_t epoch, next_req;
     bool welcomed;
@@ -70,6 +76,16 @@ static void question_free(struct question *q)
     free(q);
 }
 
+static enum status send_now(struct link *l, const struct msg *m)
+{
+    enum status st = peer_send(l->peer, (struct str){ 0 }, m, NULL, 0);
+    if (st == OK)
+        endpoints_sent(&l->ends, mono_now().ms);
+    else if (st == ERR_BUSY)
+        endpoints_unsent(&l->ends, mono_now().ms);
+    return st;
+}
+
 static void flush(struct link *l)
 {
     for (struct question *q = l->questions; q && l->welcomed; q = q->next) {
@@ -82,7 +98,7 @@ static void flush(struct link *l)
             continue;
         struct msg m = { .type = MSG_WATCH };
         m.WATCH = (struct msg_WATCH){ s->req, str_of(s->job), str_of(s->since), CREDIT - s->left };
-        if (peer_send(l->peer, (struct str){ 0 }, &m, NULL, 0) == OK) {
+        if (send_now(l, &m) == OK) {
             s->said = true;
             s->left = CREDIT;
         }
@@ -95,13 +111,13 @@ static void say_hello(struct link *l)
     m.HELLO.role = str_of("client");
     m.HELLO.name = str_of(l->name);
     m.HELLO.version = str_of(PAWL_VERSION);
-    enum status st = peer_send(l->peer, (struct str){ 0 }, &m, NULL, 0);
+    enum status st = send_now(l, &m);
     l->hello_at = (struct mono){ mono_now().ms + (st == OK ? HELLO_MS * 5 : HELLO_MS / 4) };
     l->hellos += st == OK;
     if (st != OK || l->hellos < 2)
         return;
     struct msg status = { .type = MSG_STATUS, .STATUS = { ++l->next_req } };
-    if (peer_send(l->peer, (struct str){ 0 }, &status, NULL, 0) == OK)
+    if (send_now(l, &status) == OK)
         l->status_req = l->next_req;
 }
 
@@ -115,22 +131,48 @@ static void changed(struct link *l, bool up)
 
 static void lost(struct link *l)
 {
+    if (l->welcomed)
+        endpoints_greet(&l->ends, mono_now().ms);
     changed(l, false);
     say_hello(l);
+}
+
+/* The broker is silent or gone, and there are others: what WELCOME does not answer is asked again
+ * there, as after any reconnection. */
+static void move_on(struct link *l)
+{
+    struct err err = { 0 };
+    mux_socket_remove(l->mux, peer_socket(l->peer));
+    enum status st = peer_move(l->peer, endpoints_now(&l->ends), &err);
+    if (st == OK) /* else it stays where it is, and moves on */
+        l->hellos = 0;
+    st = mux_socket(l->mux, peer_socket(l->peer), on_socket, l);
+    if (st != OK)
+        mux_stop(l->mux);
+    endpoints_begin(&l->ends, mono_now().ms);
+    lost(l);
+}
+
+static int64_t ping_ms(const struct link *l)
+{
+    bool soon = endpoints_several(&l->ends) && l->heartbeat_ms > ENDPOINT_PING_MS;
+    return soon ? ENDPOINT_PING_MS : l->heartbeat_ms;
 }
 
 static void on_tick(void *ctx)
 {
     struct link *l = ctx;
     int64_t now = mono_now().ms;
-    if (!l->welcomed) {
+    if (endpoints_due(&l->ends, now)) {
+        move_on(l);
+    } else if (!l->welcomed) {
         if (now >= l->hello_at.ms)
             say_hello(l);
     } else if (now - l->heard.ms > l->silence_ms) {
         lost(l);
-    } else if (now - l->pinged.ms > l->heartbeat_ms) {
+    } else if (now - l->pinged.ms > ping_ms(l)) {
         struct msg m = { .type = MSG_PING }; /* also while events come: the broker must hear us */
-        if (peer_send(l->peer, (struct str){ 0 }, &m, NULL, 0) == OK)
+        if (send_now(l, &m) == OK)
             l->pinged.ms = now;
     }
     flush(l);
@@ -163,6 +205,7 @@ static void on_welcome(struct link *l, const struct msg *m)
 {
     struct question *gone = NULL;
     l->epoch = m->epoch;
+    endpoints_welcome(&l->ends, mono_now().ms);
     l->hellos = 0;
     l->trouble[0] = '\0';
     l->heartbeat_ms = m->WELCOME.heartbeat_ms ? (int64_t)m->WELCOME.heartbeat_ms : HEARTBEAT_MS;
@@ -260,7 +303,11 @@ static void on_status(struct link *l, struct str frame)
 
 static void handle(struct link *l, const struct msg *m, struct peer_in *in)
 {
+    bool away = m->type == MSG_REFUSED && m->REFUSED.req == 0 &&
+                str_is(m->REFUSED.code, "unavailable");
     l->heard = mono_now();
+    if (!away) /* a broker without its store is none, if there are others */
+        endpoints_heard(&l->ends, l->heard.ms);
     if (m->type == MSG_ANSWERED && !l->welcomed && m->ANSWERED.req == l->status_req) {
         on_status(l, peer_frame(in, 1));
         return;
@@ -325,18 +372,19 @@ enum status link_new(struct link **out, struct mux *mux, const struct conf *conf
     struct link *l = calloc(1, sizeof *l);
     if (!l)
         return err_set(err, ERR_NOMEM, "out of memory");
-    char host[64] = "", endpoint[600];
-    link_endpoint(conf, endpoint, sizeof endpoint);
+    char host[64] = "";
     gethostname(host, sizeof host - 1);
     snprintf(l->name, sizeof l->name, "%.30s/pawl/%ld", host, (long)getpid());
     l->mux = mux;
     l->heartbeat_ms = HEARTBEAT_MS;
     l->silence_ms = SILENCE_MS;
     l->tick = MUX_TIMER(on_tick, l);
-    l->peer = peer_connect(endpoint, &keys, err);
-    if (!l->peer) {
+    st = endpoints_parse(&l->ends, conf_endpoint(conf), random_u64(), err);
+    if (st == OK && !(l->peer = peer_connect(endpoints_now(&l->ends), &keys, err)))
+        st = err->status;
+    if (st != OK) {
         free(l);
-        return err->status;
+        return st;
     }
     st = mux_socket(mux, peer_socket(l->peer), on_socket, l);
     if (st != OK) {
@@ -344,6 +392,7 @@ enum status link_new(struct link **out, struct mux *mux, const struct conf *conf
         free(l);
         return err_set(err, st, "too many sockets");
     }
+    endpoints_begin(&l->ends, mono_now().ms);
     on_tick(l);
     *out = l;
     return OK;

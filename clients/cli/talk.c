@@ -2,6 +2,7 @@
 #include "clients/cli/link.h"
 
 #include "common/doc.h"
+#include "common/endpoints.h"
 #include "common/hash.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { GREETING_MS = 5000 };
+enum { GREETING_MS = 5000, MOVING_MS = 10000 };
 
 static void on_signal(void *ctx, int signo)
 {
@@ -34,6 +35,19 @@ static bool nobody_there(const char *endpoint)
     if (fd >= 0)
         close(fd);
     return refused;
+}
+
+static bool nobody_anywhere(const char *list)
+{
+    struct endpoints ends;
+    struct err err = { 0 };
+    if (endpoints_parse(&ends, list, 0, &err) != OK)
+        return false; /* link_new() says what is wrong */
+    for (uint32_t i = 0; i < ends.n; i++) {
+        if (!nobody_there(ends.all[i]))
+            return false;
+    }
+    return true;
 }
 
 static enum status unreachable(const char *endpoint, const char *how, struct err *err)
@@ -62,8 +76,10 @@ enum status talk_open(struct talk *t, const struct conf *conf, int64_t timeout_m
                       struct err *err)
 {
     const char *endpoint = conf_endpoint(conf);
+    /* One of several may be about to lead. */
+    const int64_t most_ms = strchr(endpoint, ',') ? MOVING_MS : GREETING_MS;
     *t = (struct talk){ .timeout_ms = timeout_ms };
-    if (nobody_there(endpoint))
+    if (nobody_anywhere(endpoint))
         return unreachable(endpoint, "no broker runs there", err);
     if (!(t->mux = mux_new(err)))
         return err->status;
@@ -73,8 +89,7 @@ enum status talk_open(struct talk *t, const struct conf *conf, int64_t timeout_m
         st = err_set(err, ERR_INTERNAL, "signals cannot be caught");
     if (st == OK)
         st = link_new(&t->link, t->mux, conf, err);
-    int64_t until =
-        mono_now().ms + (timeout_ms && timeout_ms < GREETING_MS ? timeout_ms : GREETING_MS);
+    int64_t until = mono_now().ms + (timeout_ms && timeout_ms < most_ms ? timeout_ms : most_ms);
     while (st == OK && !link_up(t->link)) {
         int64_t left = until - mono_now().ms;
         if (link_refusal(t->link)) {

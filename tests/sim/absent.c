@@ -38,6 +38,8 @@ const char *peer_endpoint(const struct peer *p) ABSENT
 struct store_redis *store_redis_new(const struct store_redis_conf *conf, struct mux *mux,
                                     const struct store_events *events, struct err *err) ABSENT
 struct store store_redis_ops(struct store_redis *s) ABSENT
+struct lease_watch *lease_watch_new(struct store_redis *s, lease_fn *fn, void *ctx) ABSENT
+void lease_watch_free(struct lease_watch *w) ABSENT
 
 const char *store_redis_shown(const struct store_redis *s)
 {
