@@ -72,6 +72,31 @@ void broker_lost(struct broker *b, enum status st, const struct err *err)
     mux_timer_in(b->mux, &b->retry, again ? b->retry_ms : 0);
 }
 
+void broker_renewed(void *ctx, int64_t sent_ms)
+{
+    struct broker *b = ctx;
+    if (sent_ms + STORE_LEASE_MS > b->sure_until_ms)
+        b->sure_until_ms = sent_ms + STORE_LEASE_MS;
+}
+
+bool broker_sure(struct broker *b)
+{
+    struct err err = { 0 };
+    int64_t now = mono_now().ms;
+    if (b->deposed)
+        return false;
+    if (now <= b->sure_until_ms)
+        return true;
+    if (b->broken || !b->core)
+        return false;
+    enum status st = b->store.ops->confirm(b->store.self, &err);
+    if (st == OK)
+        broker_renewed(b, now);
+    else
+        broker_lost(b, st, &err);
+    return st == OK;
+}
+
 static void on_store_lost(void *ctx, const struct err *err)
 {
     broker_lost(ctx, err->status, err);
@@ -90,9 +115,11 @@ static enum status load_job(void *ctx, struct str bytes, struct err *err)
 static enum status take_lead(struct broker *b, struct err *err)
 {
     enum status st;
+    int64_t now = mono_now().ms;
     b->epoch = (struct epoch){ .incarnation = random_u64() >> 1 | 1 };
     if ((st = b->store.ops->lead(b->store.self, &b->epoch, err)) != OK)
         return st;
+    b->sure_until_ms = now + STORE_LEASE_MS;
     b->core_conf.incarnation = b->epoch.incarnation;
     b->core_conf.seed = random_u64();
     b->core_conf.pipeline = buf_get(&b->pipeline);
@@ -319,7 +346,7 @@ static enum status open_store(struct broker *b, struct err *err)
 {
     const char *url = conf_str(b->conf, CONF_REDIS_URL);
     struct store_redis_conf conf = { url, "pawl:{s0}:", conf_endpoint(b->conf) };
-    struct store_events events = { b, loop_committed, on_store_lost };
+    struct store_events events = { b, loop_committed, on_store_lost, broker_renewed };
     if (!url[0]) {
         err_set(err, ERR_CONFIG, "redis.url is not set");
         err_fix(err, "use `pawl up`, which starts a private Redis, or set redis.url");

@@ -117,6 +117,7 @@ struct broker {
     struct store_state state;
     struct counters counters;
     struct mux_timer tick, due, retry, renew;
+    int64_t sure_until_ms; /* nobody else can lead until then: the lease renewed last */
     int64_t retry_ms, led_ms; /* led_ms: when it last took the lead again */
     int64_t started_ms, wall_ms; /* wall clock: start; last given to the core */
     int64_t now_ms;
@@ -152,6 +153,10 @@ void broker_close(struct broker *b);
 struct event broker_event(struct broker *b, enum event_kind kind);
 void broker_step(struct broker *b, const struct event *ev);
 void broker_lost(struct broker *b, enum status st, const struct err *err); /* the chain is broken */
+/* May it speak as the leader? A broker that was suspended for longer than its lease asks the store
+ * first, and is silent for ever if another one leads. */
+bool broker_sure(struct broker *b);
+void broker_renewed(void *ctx, int64_t sent_ms);
 bool broker_recover(struct broker *b, struct err *err);
 void broker_complain(struct broker *b, const struct err *err);
 

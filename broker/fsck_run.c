@@ -488,7 +488,7 @@ static enum status open_and_check(const struct broker_options *o, const struct c
 {
     const char *url = conf_str(conf, CONF_REDIS_URL);
     struct store_redis_conf where = { url, "pawl:{s0}:", "pawl fsck" };
-    struct store_events events = { NULL, ignore_commit, ignore_loss };
+    struct store_events events = { .committed = ignore_commit, .lost = ignore_loss };
     struct epoch epoch = { .incarnation = random_u64() >> 1 | 1 };
     struct run r = { .o = o };
     struct err other = { 0 };

@@ -170,12 +170,9 @@ static void take_change(struct broker *b, struct conn *c, const struct msg *m, s
 /* While the store is away nothing can be promised. Workers keep their results and repeat them. */
 static void take_while_down(struct broker *b, struct conn *c, const struct msg *m)
 {
-    struct msg pong = { .type = MSG_PONG, .PONG = { m->type == MSG_PING ? m->PING.req : 0 } };
-    if (m->type == MSG_PING)
-        loop_say(b, c->id, &pong, NULL, 0);
-    else if (m->type == MSG_STATUS)
+    if (m->type == MSG_STATUS)
         serve_status(b, c, m->STATUS.req);
-    else if (m->type >= MSG_SUBMIT)
+    else if (m->type >= MSG_SUBMIT || m->type == MSG_PING)
         loop_refuse(b, c->id, request_number(m), ERR_UNAVAILABLE, b->state.reason, b->state.fix);
 }
 

@@ -83,6 +83,8 @@ enum status loop_send(struct broker *b, uint64_t peer, struct str header, const 
     struct str views[PAWL_FRAMES_MAX];
     if (!c || c->gone)
         return ERR_NOT_FOUND;
+    if (!broker_sure(b))
+        return ERR_UNAVAILABLE;
     assert(n < PAWL_FRAMES_MAX);
     for (uint32_t i = 0; i < n; i++) {
         views[i] = buf_get(&frames[i]);
@@ -93,11 +95,13 @@ enum status loop_send(struct broker *b, uint64_t peer, struct str header, const 
                 peer_send_raw(b->peer, (struct str){ c->routing, c->routing_n }, header, views, n));
 }
 
-/* Answers that promise nothing: refusals, what was read. */
+/* Answers that promise nothing: refusals, what was read. Without a store it says that it has none,
+ * as long as it does not know that another one leads. */
 void loop_say(struct broker *b, uint64_t peer, struct msg *m, const struct str *frames, uint32_t n)
 {
     struct conn *c = conn_find(b, peer);
-    if (!c || c->gone)
+    bool down = b->broken || !b->core;
+    if (!c || c->gone || (down ? b->deposed : !broker_sure(b)))
         return;
     m->epoch = b->epoch.incarnation;
     enum status st =

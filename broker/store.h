@@ -19,6 +19,8 @@ struct store_events {
      * a loss the chain is broken: nothing more of this epoch can be committed. */
     void (*committed)(void *ctx, enum status st, const struct err *err);
     void (*lost)(void *ctx, const struct err *err);
+    /* The leader's lease, renewed at sent_ms (monotonic), holds; may be NULL. */
+    void (*renewed)(void *ctx, int64_t sent_ms);
 };
 
 enum get_kind {
@@ -59,6 +61,9 @@ struct store_ops {
     enum status (*get)(void *self, const struct store_get *what, store_get_fn *fn, void *ctx);
     /* Keep the leader's lease alive; to be called every `STORE_RENEW_MS`. */
     void (*renew)(void *self);
+    /* The same, and wait for the answer: does this broker still lead? ERR_DENIED: it does not.
+     * For a broker that was not able to renew in time, before it says another word. */
+    enum status (*confirm)(void *self, struct err *err);
     /* Give the lead back, blocking shortly; the end. */
     void (*resign)(void *self);
 };

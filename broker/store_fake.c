@@ -730,6 +730,14 @@ enum status store_fake_read(const struct store_fake *f, const struct store_get *
     return OK;
 }
 
+static enum status fake_confirm(void *self, struct err *err)
+{
+    struct store_fake *f = self;
+    if (f->mine.generation == f->epoch.generation && f->mine.incarnation == f->epoch.incarnation)
+        return OK;
+    return err_set(err, ERR_DENIED, "another broker leads: %s", f->holder);
+}
+
 static void fake_renew(void *self)
 {
     (void)self;
@@ -784,6 +792,7 @@ struct store store_fake_ops(struct store_fake *f)
                                           .commit = fake_commit,
                                           .get = fake_get,
                                           .renew = fake_renew,
+                                          .confirm = fake_confirm,
                                           .resign = fake_resign };
     return (struct store){ &ops, f };
 }

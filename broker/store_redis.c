@@ -145,6 +145,7 @@ static void disconnect(struct store_redis *s)
     struct redis_conn *writer = s->writer, *reader = s->reader;
     s->writer = s->reader = NULL;
     mux_timer_stop(s->mux, &s->watch);
+    s->renewing_ms = 0;
     redis_conn_close(writer);
     redis_conn_close(reader);
 }
@@ -197,6 +198,7 @@ static enum status reply_status(const struct store_redis *s, const char *text, s
         char who[256];
         store_holder_shown(fenced + 12, who);
         err_set(err, ERR_DENIED, "another broker leads on Redis at %s: %s", s->url.shown, who);
+        err_fix(err, "this one did not renew its lease in time; it says nothing more");
         return ERR_DENIED;
     }
     return err_set(err, ERR_UNAVAILABLE, "Redis at %s: %.300s", s->url.shown, text);
@@ -403,13 +405,10 @@ static enum status load_records(struct store_redis *s, const redisReply *ids, st
     return st;
 }
 
-/* Millions of jobs take longer to read than a lease lasts. */
-static enum status keep_lease(struct store_redis *s, struct err *err)
+/* Renew the lease on c, waiting for the answer. */
+static enum status renew_now(struct store_redis *s, struct redis_conn *c, struct err *err)
 {
     char name[NAME_SIZE], key[KEY_SIZE], gen[21], inc[21], lease[21];
-    int64_t now = mono_now().ms;
-    if (now - s->extended_ms < STORE_RENEW_MS)
-        return OK;
     store_function(s, name, "renew");
     store_key(s, key, "lead", "");
     u64_text(gen, s->epoch.generation);
@@ -417,12 +416,33 @@ static enum status keep_lease(struct store_redis *s, struct err *err)
     u64_text(lease, STORE_LEASE_MS);
     struct str argv[] = { str_of("FCALL"), str_of(name), str_of("1"),       str_of(key),
                           str_of(gen),     str_of(inc),  str_of(s->holder), str_of(lease) };
-    redisReply *r = ask(s, COUNT(argv), argv, err);
-    if (!r)
-        return err->status == ERR_DENIED ? ERR_BUSY : err->status;
-    freeReplyObject(r);
+    redisReply *r = redis_conn_ask(c, COUNT(argv), argv, err);
+    enum status st = !r ? err->status : OK;
+    if (r && r->type == REDIS_REPLY_ERROR)
+        st = reply_status(s, r->str, err);
+    if (r)
+        freeReplyObject(r);
+    return st;
+}
+
+static enum status redis_confirm(void *self, struct err *err)
+{
+    struct store_redis *s = self;
+    struct redis_conn *c = redis_conn_open(&s->url, err); /* the others have answers under way */
+    enum status st = c ? renew_now(s, c, err) : err->status;
+    redis_conn_close(c);
+    return st;
+}
+
+/* Millions of jobs take longer to read than a lease lasts. */
+static enum status keep_lease(struct store_redis *s, struct err *err)
+{
+    int64_t now = mono_now().ms;
+    if (now - s->extended_ms < STORE_RENEW_MS)
+        return OK;
+    enum status st = renew_now(s, s->writer, err);
     s->extended_ms = now;
-    return OK;
+    return st == ERR_DENIED ? ERR_BUSY : st;
 }
 
 static enum status load_jobs(struct store_redis *s, store_load_fn *fn, void *ctx, struct err *err)
@@ -521,7 +541,11 @@ static void on_renewed(void *ctx, const redisReply *r)
 {
     struct store_redis *s = ctx;
     struct err err = { 0 };
+    int64_t sent_ms = s->renewing_ms;
+    s->renewing_ms = 0;
     failpoint(AT_store_renew_answered);
+    if (r && r->type != REDIS_REPLY_ERROR && s->events.renewed && s->events.committed)
+        s->events.renewed(s->events.ctx, sent_ms);
     if (!r || r->type != REDIS_REPLY_ERROR)
         return;
     if (reply_status(s, r->str, &err) == ERR_DENIED && s->events.committed)
@@ -545,9 +569,12 @@ static void redis_renew(void *self)
     struct store_redis *s = self;
     char lease[21];
     u64_text(lease, STORE_LEASE_MS);
+    if (!s->writer || s->renewing_ms)
+        return; /* one at a time: its answer comes, or the connection is lost */
     failpoint(AT_store_renew_before);
-    if (s->writer && send_renew(s, lease, on_renewed) != OK)
-        return; /* the loss is reported by its own way */
+    s->renewing_ms = mono_now().ms;
+    if (send_renew(s, lease, on_renewed) != OK)
+        s->renewing_ms = 0; /* the loss is reported by its own way */
     failpoint(AT_store_renew_sent);
 }
 
@@ -581,6 +608,7 @@ struct store store_redis_ops(struct store_redis *s)
                                           .commit = redis_commit,
                                           .get = store_redis_get,
                                           .renew = redis_renew,
+                                          .confirm = redis_confirm,
                                           .resign = redis_resign };
     return (struct store){ &ops, s };
 }

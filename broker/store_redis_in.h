@@ -18,6 +18,7 @@ struct store_redis {
     struct epoch epoch;
     struct mux_timer watch; /* answers that do not come */
     int64_t extended_ms;    /* when the lease was last known to begin anew, while loading */
+    int64_t renewing_ms;    /* a renewal sent then is not answered yet; 0: none */
 };
 
 void store_key(const struct store_redis *s, char out[KEY_SIZE], const char *what, const char *name);

@@ -67,7 +67,7 @@ static void start(struct bench *b)
 {
     struct err err = { 0 };
     struct store_redis_conf conf = { b->url, "pawl:{s0}:", "bench" };
-    struct store_events events = { b, on_committed, on_lost };
+    struct store_events events = { .ctx = b, .committed = on_committed, .lost = on_lost };
     b->epoch = (struct epoch){ .incarnation = random_u64() >> 1 | 1 };
     b->conf.incarnation = b->epoch.incarnation;
     b->turn = b->committed = b->events = 0;

@@ -50,6 +50,7 @@ struct request { /* a commit on its way, then its answer */
     struct epoch epoch;
     uint64_t turn;
     bool renew;
+    int64_t sent_ms;
     enum status st;
     struct err err;
     struct buf bytes;
@@ -363,6 +364,8 @@ static void told(struct world *w, void *ctx, uint64_t arg)
         oracle_deposed(w->oracle, r->epoch.incarnation);
     if (!r->renew)
         loop_committed(h->b, r->st, &r->err);
+    else if (r->st == OK)
+        broker_renewed(h->b, r->sent_ms);
     else if (r->st != OK)
         broker_lost(h->b, r->st, &r->err);
     h->durable = false;
@@ -435,8 +438,20 @@ static void ops_renew(void *self)
     struct request *r = calloc(1, sizeof *r);
     assert(r);
     r->renew = true;
+    r->sent_ms = mono_now().ms;
     buf_init(&r->bytes, 1);
     ask(h, r);
+}
+
+static enum status ops_confirm(void *self, struct err *err)
+{
+    struct host *h = self;
+    if (h->dying || h->lost || !h->conn || server_is_down(h->w->server))
+        return err_set(err, ERR_UNAVAILABLE, "connection refused");
+    enum status st = server_renew(h->w->server, &h->b->epoch, err);
+    if (st == ERR_DENIED)
+        oracle_deposed(h->w->oracle, h->b->epoch.incarnation);
+    return st;
 }
 
 static void read_now(struct world *w, void *ctx, uint64_t arg)
@@ -493,6 +508,7 @@ static void start(struct world *w, void *ctx, uint64_t arg)
                                           .commit = ops_commit,
                                           .get = ops_get,
                                           .renew = ops_renew,
+                                          .confirm = ops_confirm,
                                           .resign = ops_resign };
     struct host *h = ctx;
     if (h->b || h->life != arg)

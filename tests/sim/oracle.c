@@ -14,6 +14,7 @@ enum {
     PROJECTS = RULED_PROJECTS,
     RING = 512,
     DEPOSED = 16,
+    LEADER_LEASE_MS = 3000 + 1, /* times are truncated */
     SILENCE_MS = 15000,
     NEAR_MS = 1500, /* what is this close to a deadline is not judged */
     ATTEMPTS_LEAST = 3,
@@ -139,6 +140,11 @@ struct oracle {
     uint64_t turn;                  /* the newest of its leader */
     uint64_t deposed[DEPOSED];      /* incarnations that know that they lead no more */
     uint32_t deposed_n;
+    struct {
+        uint64_t incarnation;
+        int64_t at_ms;
+    } replaced[DEPOSED]; /* since when another one leads */
+    uint32_t replaced_n;
     bool loading;
     uint64_t written; /* cells since the last commit */
     int64_t now_ms;   /* of the last message */
@@ -858,8 +864,11 @@ void oracle_restart(struct oracle *o)
     memset(o->rated_n, 0, sizeof o->rated_n);
 }
 
-void oracle_led(struct oracle *o, uint64_t incarnation)
+void oracle_led(struct oracle *o, uint64_t incarnation, int64_t at_ms)
 {
+    o->replaced[o->replaced_n].incarnation = o->leader;
+    o->replaced[o->replaced_n].at_ms = at_ms;
+    o->replaced_n = (o->replaced_n + 1) % DEPOSED;
     o->leader = incarnation;
     o->turn = 0;
     oracle_restart(o);
@@ -1372,6 +1381,19 @@ static void said_called(struct oracle *o, const struct msg_CALLED *m, const stru
                STR_ARG(m->task));
 }
 
+/* Its last word comes before its lease is over, whatever happened to it. Without a store it may
+ * say that it has none. */
+static void said_in_time(struct oracle *o, uint64_t incarnation, const struct msg *m, int64_t at_ms)
+{
+    for (uint32_t i = 0; i < DEPOSED; i++) {
+        if (incarnation && o->replaced[i].incarnation == incarnation &&
+            at_ms > o->replaced[i].at_ms + LEADER_LEASE_MS && m->type != MSG_REFUSED &&
+            m->type != MSG_ANSWERED)
+            broken(o, "a broker that was replaced %lld ms ago says %s",
+                   (long long)(at_ms - o->replaced[i].at_ms), msg_name(m->type));
+    }
+}
+
 void oracle_said(struct oracle *o, uint64_t incarnation, uint64_t peer, const struct msg *m,
                  const struct str *frames, uint32_t n, int64_t at_ms)
 {
@@ -1382,6 +1404,7 @@ void oracle_said(struct oracle *o, uint64_t incarnation, uint64_t peer, const st
         if (incarnation && o->deposed[i] == incarnation)
             broken(o, "a broker that knows that it was replaced says %s", msg_name(m->type));
     }
+    said_in_time(o, incarnation, m, at_ms);
     if (m->type == MSG_CALLED)
         said_called(o, &m->CALLED, frames, n);
     if (incarnation != o->leader)

@@ -34,7 +34,7 @@ void oracle_free(struct oracle *o);
 void oracle_cell(struct oracle *o, const char *key, const char *field, struct str value);
 void oracle_committed(struct oracle *o, uint64_t incarnation, uint64_t turn); /* its cells are told */
 void oracle_refused(struct oracle *o); /* … or the batch was refused: there are none */
-void oracle_led(struct oracle *o, uint64_t incarnation);       /* a broker took the lead */
+void oracle_led(struct oracle *o, uint64_t incarnation, int64_t at_ms); /* a broker took the lead */
 /* A broker has been told by the store that another one leads: it says nothing more. */
 void oracle_deposed(struct oracle *o, uint64_t incarnation);
 void oracle_before_reload(struct oracle *o); /* the store fell back: forget, then every cell again */

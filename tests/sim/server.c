@@ -194,7 +194,7 @@ enum status server_lead(struct server *s, const char *name, const char *dead, st
         return st;
     s->lock_until_ms = wall_ms(s) + STORE_LEASE_MS;
     keep(s, epoch, 0, (struct str){ 0 });
-    oracle_led(s->w->oracle, epoch->incarnation);
+    oracle_led(s->w->oracle, epoch->incarnation, s->w->now_us / 1000);
     world_trace(s->w, "%s leads", name);
     return OK;
 }
