@@ -12,14 +12,14 @@
 
 enum {
     ENDPOINTS_MAX = 8,
-    ENDPOINT_MAX = 256,           /* bytes, with the final zero */
-    ENDPOINT_CONNECT_MS = 250,    /* for a connection to be there, in the first round … */
+    ENDPOINT_MAX = 256,        /* bytes, with the final zero */
+    ENDPOINT_CONNECT_MS = 250, /* for a connection to be there, in the first round … */
     ENDPOINT_CONNECT_MOST_MS = 2000,
-    ENDPOINT_GREET_MS = 1000,     /* … then for WELCOME; both double with each round in vain */
+    ENDPOINT_GREET_MS = 1000, /* … then for WELCOME; both double with each round in vain */
     ENDPOINT_GREET_MOST_MS = 4000,
-    ENDPOINT_PING_MS = 1000,      /* say PING when nothing was heard for this long */
-    ENDPOINT_SILENCE_MS = 4000,   /* in session: then another one is tried; above a leader's lease */
-    ENDPOINT_BROKEN_MS = 1000     /* in session without a connection */
+    ENDPOINT_PING_MS = 1000,    /* say PING when nothing was heard for this long */
+    ENDPOINT_SILENCE_MS = 4000, /* in session: then another one is tried; above a leader's lease */
+    ENDPOINT_BROKEN_MS = 1000   /* in session without a connection */
 };
 
 enum endpoint_is { ENDPOINT_CONNECTING, ENDPOINT_GREETING, ENDPOINT_IN_SESSION };
@@ -28,7 +28,7 @@ struct endpoints {
     char all[ENDPOINTS_MAX][ENDPOINT_MAX];
     uint32_t n, at;
     enum endpoint_is is;
-    uint32_t tries;  /* in vain since the last WELCOME */
+    uint32_t tries;   /* in vain since the last WELCOME */
     int64_t until_ms; /* then it is time for the next one */
     int64_t looked_ms;
     uint64_t seed;

@@ -131,7 +131,7 @@ static void move_on(struct worker *w)
 {
     struct err err = { 0 };
     mux_socket_remove(w->mux, peer_socket(w->peer));
-    log_line(&w->log, w->welcomed ? LOG_WARN : LOG_DEBUG, "the broker does not answer: trying another",
+    log_line(&w->log, w->welcomed ? LOG_WARN : LOG_DEBUG, "no answer: trying another broker",
              "endpoint", endpoints_now(&w->ends), NULL);
     enum status st = peer_move(w->peer, endpoints_now(&w->ends), &err);
     if (st != OK)

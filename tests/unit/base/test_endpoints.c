@@ -63,8 +63,9 @@ static void wrong_lists_are_refused(void **state)
     refused("tcp://a:1, ", "empty place");
     refused("tcp://a:1,b:2", "not an endpoint");
     refused(long_one, "too long");
-    refused("tcp://a:1,tcp://a:2,tcp://a:3,tcp://a:4,tcp://a:5,tcp://a:6,tcp://a:7,tcp://a:8,tcp://a:9",
-            "more than 8");
+    refused(
+        "tcp://a:1,tcp://a:2,tcp://a:3,tcp://a:4,tcp://a:5,tcp://a:6,tcp://a:7,tcp://a:8,tcp://a:9",
+        "more than 8");
 }
 
 static void a_broker_listens_on_one(void **state)
@@ -165,7 +166,8 @@ static void a_peer_that_was_away_gives_time(void **state)
     endpoints_welcome(&e, now);
     assert_false(endpoints_due(&e, 3600000));
     now = 3600000 + STEP_MS;
-    assert_in_range(moves_after(&e, &now, 5000), ENDPOINT_GREET_MS - 2 * STEP_MS, ENDPOINT_GREET_MS);
+    assert_in_range(moves_after(&e, &now, 5000), ENDPOINT_GREET_MS - 2 * STEP_MS,
+                    ENDPOINT_GREET_MS);
 }
 
 static void a_session_that_must_be_greeted_again_ends(void **state)
