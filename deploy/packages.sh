@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian packages that pawl needs, and nothing else.
-#   deploy/packages.sh SET…    SET: build, run, model (a local model server), test
+#   deploy/packages.sh SET…    SET: build, run, model (a local model server), test, chaos (builds a proxy for tests/chaos)
 # Quick when all are there: nothing is asked of the network then. As root, or with sudo; without systemd too.
 # A Redis that this script installs is not started and does not start at boot: `pawl up` runs a private one.
 set -euo pipefail
@@ -13,7 +13,8 @@ packages_of() {
     run)   echo redis-server ca-certificates ;;
     model) echo python3 python3-venv ca-certificates ;;
     test)  echo libcmocka-dev python3 python3-venv python3-zmq python3-msgpack python3-zstandard clang libclang-rt-14-dev iproute2 ;;
-    *)     echo "packages.sh: $1: no such set; try build, run, model, test" >&2; return 64 ;;
+    chaos) echo golang-go ca-certificates ;;
+    *)     echo "packages.sh: $1: no such set; try build, run, model, test, chaos" >&2; return 64 ;;
     esac
 }
 

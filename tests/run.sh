@@ -72,7 +72,8 @@ step "packages"
 find_node
 install_npm_packages
 echo "node $("$PAWL_NODE" --version), openspec $(PATH=$(dirname "$PAWL_NODE"):$PATH "$PAWL_NODE_MODULES/.bin/openspec" --version)"
-export PAWL_NODE PAWL_NODE_MODULES OPENSPEC_TELEMETRY=0
+PAWL_TOXIPROXY=$("$root/tests/chaos/toxiproxy.sh")
+export PAWL_NODE PAWL_NODE_MODULES PAWL_TOXIPROXY OPENSPEC_TELEMETRY=0
 if [ -z "$quick" ]; then
     step "models"
     PAWL_MODEL_TINY=$("$root/deploy/model.sh" --model tiny)
