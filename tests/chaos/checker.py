@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Holds what clients were told against what is there in the end. Shares no code with what makes the faults.
 
@@ -10,6 +10,7 @@ A client's log is lines of JSON, each on the disk before the client goes on:
   {"is": "ack", "op": "submit", "key": K, "id": JOB, "existing": BOOL}
   {"is": "intent" | "ack", "op": "cancel", "id": JOB, "at_ms": T}
   {"is": "intent" | "ack", "op": "comment", "id": JOB, "text": T}
+  {"is": "crash", "op": …, "code": N, "text": T}       pawl died of a signal that the client did not send
   {"is": "seen", "id": JOB, "run": N, "state": S, "ended_ms": T, "candidate": HASH}   an ended job, as it was shown
 An intent without an ack is in doubt: it may have been done (recovered) or not.
 
@@ -39,6 +40,7 @@ KINDS = {
     "not-ended": "it did not come to its end",
     "changed": "it was shown as ended, and is something else now",
     "not-accepted": "it ended in another state than expected",
+    "crashed": "a client died of a signal that nobody sent",
     "store": "fsck finds differences",
 }
 
@@ -146,6 +148,9 @@ class Check:
         self.intents = [line for line in log if line["is"] == "intent"]
         self.acks = [line for line in log if line["is"] == "ack"]
         self.seen = [line for line in log if line["is"] == "seen"]
+        for line in log:
+            if line["is"] == "crash":
+                self.say("crashed", f"pawl {line['op']}: signal {-line['code']}: {line['text']}")
         self.submitted()
         self.cancelled()
         self.commented()

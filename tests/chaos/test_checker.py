@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The checker finds each thing that it is there to find: fabricated histories, one violation each."""
 import copy
@@ -164,6 +164,10 @@ class Checker(unittest.TestCase):
     def test_store_differs(self):
         self.state["fsck"] = {"code": 1, "text": "missing-entry x:all"}
         self.assertEqual(["store"], self.found())
+
+    def test_crashed_client(self):
+        self.log.append({"is": "crash", "op": "ps", "code": -11, "text": ""})
+        self.assertEqual(["crashed"], self.found())
 
     def test_half_a_last_line_is_a_killed_client(self):
         self.assertEqual(0, self.run_checker(torn='{"is": "ack", "op": "sub').returncode)

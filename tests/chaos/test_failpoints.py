@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A process is killed at every failpoint, once each; then all jobs end, and what was acknowledged is there.
 

@@ -1,0 +1,168 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Clients that never stop: they submit, cancel, comment, look, and write down what they mean to say and what they are told.
+
+  load.py --pawl PROGRAM --config CONF --project DIR --log DIR --seed N --rate JOBS-PER-SECOND
+
+Ends on SIGTERM, after what is being said is said. The form of the logs: checker.py.
+"""
+import argparse
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import threading
+import time
+
+PROBLEM = "Late fees of one household should be capped at {} euros per calendar month. Members under {} pay nothing."
+OPEN_MOST = 60  # then no more is submitted until some have ended
+
+
+class Log:
+    def __init__(self, path):
+        self.file = open(path, "a", encoding="utf-8")  # pylint: disable=consider-using-with
+
+    def write(self, **line):
+        self.file.write(json.dumps(line | {"at_ms": time.time_ns() // 1000000}) + "\n")
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+
+class Client(threading.Thread):
+    """One of them; its own random numbers, its own log."""
+
+    def __init__(self, given, name, stop, shared):
+        super().__init__(name=name)
+        self.given, self.stop, self.shared = given, stop, shared
+        self.random = random.Random(f"{given.seed}/{name}")
+        self.log = Log(pathlib.Path(given.log, f"client-{name}.jsonl"))
+        self.tries = {"submit": 0, "submit refused": 0, "killed": 0}
+
+    def pawl(self, *words, kill_after=None):
+        """(exit code, output); a negative code: it was killed."""
+        argv = [self.given.pawl, *map(str, words), "--config", self.given.config, "--timeout", "6s"]
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              start_new_session=True) as child:
+            try:
+                out, err = child.communicate(timeout=kill_after or 30)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                out, err = child.communicate()
+            if child.returncode < 0 and child.returncode != -signal.SIGKILL:
+                self.log.write(**{"is": "crash", "op": words[0], "code": child.returncode, "text": err[-2000:]})
+            return child.returncode, out
+
+    def run(self):
+        while not self.stop.is_set():
+            self.once()
+            self.stop.wait(self.random.expovariate(1) * self.pause_s())
+
+
+class Submitter(Client):
+    """Each job has a key of its own. What is not acknowledged is said again under its key, or left in doubt for ever."""
+
+    def pause_s(self):
+        return self.given.submitters / self.given.rate
+
+    def once(self):
+        if self.shared["open"] > OPEN_MOST:
+            return
+        self.tries["submit"] += 1
+        key = f"{self.name}-{self.tries['submit']}"
+        text = PROBLEM.format(self.random.randrange(20, 90), self.random.randrange(6, 18))
+        while not self.stop.is_set():
+            job = self.submit(key, text)
+            if job:
+                self.shared["jobs"].append(job)
+                if self.random.random() < 0.05:
+                    self.submit(key, text)  # once more, for nothing
+                return
+            if self.random.random() < 0.25:
+                return
+            self.stop.wait(self.random.random())
+
+    def submit(self, key, text):
+        kill_after = self.random.random() * 0.15 if self.random.random() < 0.04 else None
+        self.log.write(**{"is": "intent", "op": "submit", "key": key})
+        code, out = self.pawl("submit", text, "-C", self.given.project, "-o", "jsonl", "--key", key, "--rounds", "2", kill_after=kill_after)
+        self.tries["killed" if code < 0 else "submit refused"] += code != 0
+        for line in out.splitlines():
+            if line.startswith("{") and line.endswith("}"):
+                said = json.loads(line)
+                if "existing" not in said:
+                    continue  # refused, and why
+                self.log.write(**{"is": "ack", "op": "submit", "key": key, "id": said["id"], "existing": said["existing"]})
+                return said["id"]
+        return None
+
+
+class Meddler(Client):
+    """Cancels, and comments on what has ended."""
+
+    def pause_s(self):
+        return 4
+
+    def once(self):
+        if not self.shared["jobs"]:
+            return
+        job = self.random.choice(self.shared["jobs"][-30:])
+        if self.random.random() < 0.5:
+            self.tell("cancel", job, "--yes")
+        else:
+            text = f"Say it shorter, {self.random.randrange(10 ** 9)}."
+            self.tell("comment", job, text, text=text)
+
+    def tell(self, op, job, *words, **facts):
+        self.log.write(**{"is": "intent", "op": op, "id": job}, **facts)
+        code, _ = self.pawl(op, job, *words)
+        if code == 0:
+            self.log.write(**{"is": "ack", "op": op, "id": job}, **facts)
+
+
+class Observer(Client):
+    """Writes down each end that it is shown."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.seen = set()
+
+    def pause_s(self):
+        return 1
+
+    def once(self):
+        code, out = self.pawl("ps", "--state", "ended", "--limit", "200", "-o", "json")
+        for row in json.loads(out)["items"] if code == 0 else []:
+            if (row["id"], row["run"]) not in self.seen:
+                self.seen.add((row["id"], row["run"]))
+                verdict = (row.get("best") or {}).get("verdict") or {}
+                self.log.write(**{"is": "seen", "id": row["id"], "run": row["run"], "state": row["state"], "ended_ms": row["ended_ms"],
+                                  "candidate": verdict.get("candidate", "")})
+        code, out = self.pawl("ps", "--state", "open", "--limit", "1000", "-o", "json")
+        if code == 0:
+            self.shared["open"] = len(json.loads(out)["items"])
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("pawl", "config", "project", "log", "seed"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--rate", type=float, default=2)
+    parser.add_argument("--submitters", type=int, default=3)
+    given = parser.parse_args()
+    stop, shared = threading.Event(), {"jobs": [], "open": 0}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    clients = [Submitter(given, f"s{n}", stop, shared) for n in range(given.submitters)]
+    clients += [Meddler(given, "meddler", stop, shared), Observer(given, "observer", stop, shared)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    sums = {name: sum(c.tries[name] for c in clients) for name in clients[0].tries}
+    pathlib.Path(given.log, "load.json").write_text(json.dumps(sums))
+
+
+if __name__ == "__main__":
+    main()
