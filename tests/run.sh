@@ -62,6 +62,8 @@ build_and_test() {
     all=$(sed -E 's/.*out of ([0-9]+).*/\1/' <<<"$line")
     passed=$((passed + all - bad)) failed=$((failed + bad))
     summaries+=("$name: $line")
+    # What a machine did not let a test do is told, not passed over.
+    mapfile -t -O "${#summaries[@]}" summaries < <(grep -hs "^NOT TRIED" "$build/Testing/Temporary/LastTest.log" | sort -u)
 }
 
 # A build that fails is a failure, and the others still run.

@@ -400,6 +400,9 @@ def run(given, seed, net, proxy_program):
         print(f"BROKEN: {err}")
         print(world.pawl("ps", "--state", "open").stdout)
         raise
+    except (KeyboardInterrupt, SystemExit):
+        keep = given.keep
+        raise
     finally:
         world.close(keep)
 
@@ -483,6 +486,8 @@ def main():
             for begin, end, kind, target in schedule(seed, given.seconds, True, True, given.only):
                 print(f"{begin:8.2f} s  {kind} {target}, for {end - begin:.1f} s")
         return 0
+    if not (PREFIX / "bin/pawl").exists() or not (BUILD / "bin/llm-sim").exists():
+        parser.error(f"no pawl in {PREFIX} or no llm-sim in {BUILD}: set PAWL_PREFIX and PAWL_BUILD")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     program, no_proxy = toxiproxy()
     missing, results = [], []

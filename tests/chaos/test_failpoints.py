@@ -133,6 +133,8 @@ class World:
                 child.wait(0.01)
             except subprocess.TimeoutExpired:
                 pass
+        if self.target and not self.target.alive():
+            self.wait_briefly(child)  # what was said with its last breath may be on its way
         code = child.poll()
         if code is None:
             child.kill()
@@ -143,6 +145,13 @@ class World:
             raise Died
         self.look()
         return code, out
+
+    @staticmethod
+    def wait_briefly(child):
+        try:
+            child.wait(0.1)
+        except subprocess.TimeoutExpired:
+            pass
 
     def items(self, *argv):
         code, out = self.pawl(*argv, "-o", "json", act=False)
