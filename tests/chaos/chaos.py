@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real processes on several hosts, real Redis, and everything that can happen to them while clients submit.
 
-  chaos.py [--seconds N] [--seed S]… [--report FILE] [--keep]
+  chaos.py [--seconds N] [--seed S]… [--save FOLDER] [--keep]
+  chaos.py --report FILE FOLDER
 
 A broker, Redis, three hosts with one worker of each stage, and a host of clients: network namespaces in one bridge, CURVE keys
 throughout. The third worker host and the clients reach the broker, and the broker reaches Redis, through toxiproxy. The seed
 decides which faults come when, and is printed with the schedule: the same seed gives the same schedule. After --seconds all is
 healed, all jobs must come to their end, and checker.py holds the clients' logs against what is there.
 
---seconds 120 by default; several --seed run one after the other. --report writes the table of docs/chaos.md.
+--seconds 120 by default; several --seed run one after the other. --save writes what came out of each seed into a folder, and
+--report makes docs/chaos.md of such a folder.
 Exit code 0: no promise was broken. Faults for which the privilege or the program is missing are named as NOT TRIED.
 --plan prints the schedule and does nothing. --only REGEX takes faults of those names alone.
 """
@@ -18,13 +20,11 @@ import collections
 import json
 import os
 import pathlib
-import platform
 import random
 import re
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -32,6 +32,7 @@ import threading
 import time
 
 import hosts
+import report
 import toxi
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -390,6 +391,8 @@ def run(given, seed, net, proxy_program):
             print(f"BROKEN: {entry['kind']}: {entry['text']}")
         for text in world.crashes:
             print(f"CRASHED: {text}")
+        for text in result["failed"]:
+            print(f"failed: {text}")
         keep = given.keep or not result["ok"] or bool(world.crashes)
         c = result["counts"]
         print(f"seed {seed}: {c['acknowledged']} acknowledged of {c['intended']} jobs; lost {result['lost']}, duplicated {result['duplicated']}, "
@@ -405,55 +408,6 @@ def run(given, seed, net, proxy_program):
         raise
     finally:
         world.close(keep)
-
-
-# ---- the report
-
-
-def version(*argv):
-    return subprocess.run([str(a) for a in argv], capture_output=True, text=True, check=False).stdout.strip()
-
-
-def write_report(path, results, missing, words):
-    faults, recovered = collections.Counter(), collections.defaultdict(list)
-    for result in results:
-        faults.update(result["faults"])
-        for kind, values in result["recovery_s"].items():
-            recovered[kind] += values
-    sums = collections.Counter()
-    for result in results:
-        sums.update(result["counts"])
-    redis = re.search(r"v=(\S+)", version("redis-server", "--version"))
-    lines = ["# Chaos: what was tried, and what was found", "",
-             "Written by `tests/chaos/chaos.py --report`; the words above the tables are the same every time, the figures are of the run.", "",
-             f"* {time.strftime('%Y-%m-%d', time.gmtime())}, `{' '.join(words)}`",
-             f"* {os.cpu_count()} processors ({platform.machine()}), Linux {platform.release()}, pawl {version(PREFIX / 'bin/pawl', 'version').split()[-1]} "
-             f"({version('git', '-C', ROOT, 'rev-parse', '--short', 'HEAD')}), Redis {redis.group(1) if redis else '?'} with `appendfsync always`, CURVE on",
-             "* Three hosts with a worker of each stage, a host of clients, a host of Redis, a host of the broker: network namespaces on one machine.",
-             "* Models are simulated: this is about losing nothing, not about how good a change is.",
-             f"* Not tried: {'; '.join(missing) if missing else 'nothing, all faults below were possible'}", "",
-             "| seed | seconds | faults | jobs intended | acknowledged | lost | duplicated | unexpected | recovered | results | all ended after |",
-             "|---|---|---|---|---|---|---|---|---|---|---|"]
-    for r in results:
-        c = r["counts"]
-        lines.append(f"| {r['seed']} | {r['seconds']} | {sum(r['faults'].values())} | {c['intended']} | {c['acknowledged']} | {r['lost']} | "
-                     f"{r['duplicated']} | {r['unexpected']} | {r['recovered']} | {c['results']} | {r['settled_s']} s |")
-    lines += ["", f"Of {sums['jobs']} jobs: {sums['accepted']} accepted, {sums['exhausted']} exhausted, {sums['cancelled']} cancelled, "
-              f"{sums['failed']} failed (a task that outlived three workers is set aside). Beside them {sums['cancels']} cancels and {sums['comments']} "
-              f"comments were acknowledged, and {sums['seen ended']} ends shown and compared with the last state; processes were started again "
-              f"{sum(r['starts'] for r in results)} times, {sum(r['load']['killed'] for r in results)} clients were killed in the middle of a submission.", "",
-              "**Lost**: acknowledged, and not there (a job, a cancel, a comment). **Duplicated**: two jobs of one key, two results of one task, a finished "
-              "call recorded twice. **Unexpected**: there, and never said. **Recovered**: said, not acknowledged, and there: allowed. **All ended after**: "
-              "from the last fault's end until every job has come to its end.", "",
-              "| fault | times | next acknowledged submission after its end: median | longest |", "|---|---|---|---|"]
-    for kind, times in sorted(faults.items()):
-        values = recovered.get(kind) or [0]
-        lines.append(f"| {kind} | {times} | {statistics.median(values):.2f} s | {max(values):.1f} s |")
-    lines += ["", "Faults overlap, so the time after the end of one contains what others still did. Clients say a submission again at most a second later.", "",
-              "kill: SIGKILL, started again later. stop: SIGSTOP, SIGCONT later. link: the host's veth is down. disk-full: Redis's disk takes no byte more. "
-              "client-kill: `CLIENT KILL` in Redis. By toxiproxy, between the broker and Redis (`store`), a worker host (`w3`) or the clients: delay "
-              "(0.3 s and up to 0.25 s more or less), throttle (24 kB/s), half-open (one direction is silent, nothing is closed), reset, cut (closed after 3 kB).", ""]
-    pathlib.Path(path).write_text("\n".join(lines))
 
 
 # ---- arguments
@@ -475,12 +429,17 @@ def main():
     parser.add_argument("--seconds", type=int, default=120)
     parser.add_argument("--seed", action="append", default=[])
     parser.add_argument("--rate", type=float, default=2, help="jobs per second, at most")
-    parser.add_argument("--report", metavar="FILE")
+    parser.add_argument("--save", metavar="FOLDER")
+    parser.add_argument("--report", nargs=2, metavar=("FILE", "FOLDER"))
     parser.add_argument("--only", default="", metavar="REGEX")
     parser.add_argument("--plan", action="store_true")
     parser.add_argument("--keep", action="store_true", help="leave logs and data where they are")
     given = parser.parse_args()
     seeds = given.seed or [str(random.SystemRandom().randrange(10 ** 6))]
+    if given.report:
+        saved = sorted(pathlib.Path(given.report[1]).glob("*.json"))
+        report.write(given.report[0], [json.loads(path.read_text()) for path in saved], PREFIX)
+        return 0
     if given.plan:
         for seed in seeds:
             for begin, end, kind, target in schedule(seed, given.seconds, True, True, given.only):
@@ -499,9 +458,10 @@ def main():
             missing.append(f"link, disk-full, several hosts: {no_net}")
         for text in missing if not results else []:
             print(f"NOT TRIED: {text}", flush=True)
-        results.append(run(given, seed, net, program))
-    if given.report:
-        write_report(given.report, results, missing, ["tests/chaos/chaos.py", *sys.argv[1:]])
+        results.append(run(given, seed, net, program) | {"missing": missing})
+        if given.save:
+            pathlib.Path(given.save).mkdir(exist_ok=True)
+            pathlib.Path(given.save, f"{seed}.json").write_text(json.dumps(results[-1]))
     return 0 if all(r["ok"] and not r["crashes"] for r in results) else 1
 
 

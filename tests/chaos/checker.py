@@ -285,7 +285,8 @@ def report(check):
             "lost": sum(n for kind, n in tally.items() if kind.startswith("lost")),
             "duplicated": sum(n for kind, n in tally.items() if kind.startswith("duplicated")),
             "unexpected": sum(n for kind, n in tally.items() if kind.startswith("unexpected")),
-            "recovered": check.counts["recovered"]}
+            "recovered": check.counts["recovered"],
+            "failed": [f"{job['id']}: {job['reason']}" for job in check.jobs.values() if job["state"] == "failed"]}
 
 
 def main():

@@ -102,10 +102,15 @@ class Net:
         self.disk = pathlib.Path(path)
 
     def fill_disk(self, full):
-        """No byte more than it holds now."""
-        stat = os.statvfs(self.disk)
-        size = (stat.f_blocks - stat.f_bfree) * stat.f_frsize if full else DISK_BYTES
-        subprocess.run(["mount", "-o", f"remount,size={size}", str(self.disk)], check=True, timeout=30)
+        """No byte more than it holds now, which may be more a moment later."""
+        for _ in range(50):
+            stat = os.statvfs(self.disk)
+            size = (stat.f_blocks - stat.f_bfree) * stat.f_frsize if full else DISK_BYTES
+            done = subprocess.run(["mount", "-o", f"remount,size={size}", str(self.disk)], capture_output=True, text=True, timeout=30,
+                                  check=False)
+            if done.returncode == 0:
+                return
+        raise OSError(done.stderr)
 
     def close(self):
         for name in [*self.hosts, "switch"]:

@@ -79,12 +79,12 @@ class Submitter(Client):
                 if self.random.random() < 0.05:
                     self.submit(key, text)  # once more, for nothing
                 return
-            if self.random.random() < 0.25:
+            if self.random.random() < 0.4:
                 return
             self.stop.wait(self.random.random())
 
     def submit(self, key, text):
-        kill_after = self.random.random() * 0.15 if self.random.random() < 0.04 else None
+        kill_after = self.random.random() * 0.1 if self.random.random() < 0.1 else None
         self.log.write(**{"is": "intent", "op": "submit", "key": key})
         code, out = self.pawl("submit", text, "-C", self.given.project, "-o", "jsonl", "--key", key, "--rounds", "2", kill_after=kill_after)
         self.tries["killed" if code < 0 else "submit refused"] += code != 0

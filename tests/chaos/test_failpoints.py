@@ -38,6 +38,8 @@ def failpoints():
     """[(name, program, message or None)]"""
     text = (ROOT / "common/failpoint.def").read_text()
     points = [(name, program, None) for name, program in re.findall(r"^AT\((\w+), (\w+)\)", text, re.M)]
+    # A broker's first commit names its pipeline; later ones are a job's.
+    points += [(f"{name}:{n}", program, None) for name, program, _ in points if "_commit_" in name for n in (2, 4, 7, 11)]
     for name, side in re.findall(r"^MSG\((\w+), \d+, (\w+),", (ROOT / "schemas/messages.def").read_text(), re.M):
         says = "broker" if side == "BROKER" else "worker" if name in SAID_BY_WORKERS else "client"
         hears = "broker" if side == "PEER" else "worker" if name in HEARD_BY_WORKERS else "client"
