@@ -13,6 +13,7 @@ import pathlib
 import random
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -64,7 +65,7 @@ class Submitter(Client):
     """Each job has a key of its own. What is not acknowledged is said again under its key, or left in doubt for ever."""
 
     def pause_s(self):
-        return self.given.submitters / self.given.rate
+        return (2 * self.given.submitters - 1) / self.given.rate
 
     def once(self):
         if self.shared["open"] > OPEN_MOST:
@@ -95,6 +96,78 @@ class Submitter(Client):
                     continue  # refused, and why
                 self.log.write(**{"is": "ack", "op": "submit", "key": key, "id": said["id"], "existing": said["existing"]})
                 return said["id"]
+        return None
+
+
+class Talker(Submitter):
+    """One that stays connected and speaks the protocol itself: it has said SUBMIT when a fault comes, while a pawl that is just
+    started has not been welcomed yet. So its jobs can be there without having been acknowledged."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+        import wire  # pylint: disable=import-outside-toplevel
+        import zmq  # pylint: disable=import-outside-toplevel
+        self.wire, self.zmq, self.epoch, self.req, self.socket, self.files = wire, zmq, None, 0, None, None
+        self.conf = json.loads(pathlib.Path(self.given.config).read_text())
+
+    def connect(self):
+        """Anew: what the old connection still has is not for us."""
+        if self.socket:
+            self.socket.close(0)
+        self.socket, self.epoch = self.zmq.Context.instance().socket(self.zmq.DEALER), None
+        self.socket.curve_serverkey = self.conf["broker"]["public_key"].encode()
+        secret = pathlib.Path(self.conf["peer"]["secret_file"]).read_text().split()[-1].encode()
+        self.socket.curve_secretkey = secret
+        self.socket.curve_publickey = self.zmq.curve_public(secret)
+        self.socket.connect(self.conf["broker"]["endpoint"])
+        self.say("HELLO", "client", f"talker-{self.name}", "chaos", [], 0, [], [])
+        self.hear(5, "WELCOME")
+
+    def say(self, name, *fields, frames=()):
+        self.socket.send_multipart([self.wire.msgpack.packb([1, self.wire.NUMBER[name], 0, *fields]), *frames])
+
+    def hear(self, seconds, *wanted):
+        """(name, fields) of the next message of those names, or None."""
+        until_s = time.monotonic() + seconds
+        while (left := until_s - time.monotonic()) > 0 and not self.stop.is_set():
+            if not self.socket.poll(min(left, 0.5) * 1000):
+                continue
+            header, *_ = self.socket.recv_multipart()
+            _, number, epoch, *fields = self.wire.msgpack.unpackb(header, strict_map_key=False)
+            name = self.wire.NAME[number]
+            if name == "WELCOME":
+                self.epoch = epoch
+            if name in wanted:
+                return name, fields
+        return None
+
+    def once(self):
+        """The files are those of a job that a pawl has submitted."""
+        if self.files:
+            super().once()
+        elif self.shared["jobs"]:
+            code, out = self.pawl("show", self.shared["jobs"][0], "-o", "json")
+            self.files = bytes.fromhex(json.loads(out)["workspace"]) if code == 0 else None
+
+    def submit(self, key, text):
+        if not self.epoch:
+            self.connect()
+        if not self.epoch:
+            return None
+        self.req += 1
+        self.log.write(**{"is": "intent", "op": "submit", "key": key})
+        self.say("SUBMIT", self.req, key, "", "", 0, {"rounds": 2}, self.files, ["problem"], frames=[self.wire.pack({"text": text})])
+        until_s = time.monotonic() + 6
+        while (left := until_s - time.monotonic()) > 0 and not self.stop.is_set():
+            got = self.hear(left, "SUBMITTED", "REFUSED", "NEED")
+            if got and got[0] == "SUBMITTED" and got[1][0] == self.req:
+                self.log.write(**{"is": "ack", "op": "submit", "key": key, "id": got[1][1], "existing": got[1][2]})
+                return got[1][1]
+            if got and got[0] != "SUBMITTED":
+                break
+        self.tries["submit refused"] += 1
+        self.epoch = None  # greet it again
         return None
 
 
@@ -155,6 +228,7 @@ def main():
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     clients = [Submitter(given, f"s{n}", stop, shared) for n in range(given.submitters)]
+    clients += [Talker(given, f"st{n}", stop, shared) for n in range(given.submitters - 1)]
     clients += [Meddler(given, "meddler", stop, shared), Observer(given, "observer", stop, shared)]
     for client in clients:
         client.start()
