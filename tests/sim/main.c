@@ -1,18 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pawl-sim: the real broker in a simulated world, held against its promises.
- *
- *   pawl-sim --seed S --steps N            one world, exactly; add --trace to see what happens
- *   pawl-sim --from S --worlds K --steps N K worlds from seed S on; --seconds T: no more than that
- *   pawl-sim --seeds FILE                  each line `seed steps [fault=rate …]`: regressions
- *   pawl-sim --forever                     random seeds until something breaks
- *   pawl-sim --bench                       3 projects, 200 jobs, 20 workers: steps a second
- *   fault=rate                             per 100,000 occasions; `pawl-sim --faults` lists them
- *   --projects --jobs --workers --hosts    sizes instead of those that the seed chooses
- *   --no-calm                              do not wait for all jobs to end
- *
- * A broken promise is printed with its seed and step, then the world is made smaller: faults are
- * left out one by one and the number of steps is reduced as long as something breaks; what is left
- * is printed as a line for seeds.txt. Exit code: 0 kept, 1 broken, 2 usage. */
+/* pawl-sim: the real broker in a simulated world, held against its promises; see usage_text. */
 #include "tests/sim/sim.h"
 
 #include <fcntl.h>
@@ -30,6 +17,28 @@ struct options {
     const char *seeds;
     bool forever, bench, shrink, quiet;
 };
+
+static const char usage_text[] =
+    "pawl-sim: the real broker in a simulated world, held against its promises.\n"
+    "\n"
+    "  pawl-sim --seed S --steps N            one world, exactly; --trace shows what happens\n"
+    "  pawl-sim --from S --worlds K --steps N K worlds from seed S on; --seconds T: no longer\n"
+    "  pawl-sim --seeds FILE                  each line `seed steps [fault=rate ...]`: regressions\n"
+    "  pawl-sim --forever                     random seeds until something breaks\n"
+    "  pawl-sim --bench                       3 projects, 200 jobs, 20 workers: steps a second\n"
+    "  pawl-sim --faults                      what may go wrong, and how often\n"
+    "\n"
+    "  FAULT=RATE                             per 100,000 occasions; all=0: no faults but those\n"
+    "                                         that follow\n"
+    "  --projects --jobs --workers --hosts N  sizes instead of those that the seed chooses\n"
+    "  --check N                              steps between whole checks (1000; 0: never)\n"
+    "  --no-calm                              do not wait for all jobs to end\n"
+    "  --no-shrink                            a broken world is not made smaller\n"
+    "  --quiet                                no line for each world\n"
+    "\n"
+    "A broken promise is printed with its seed and step, then the world is made smaller: faults\n"
+    "are left out one by one and the number of steps is reduced as long as something breaks; what\n"
+    "is left is printed as a line for seeds.txt. Exit code: 0 kept, 1 broken, 2 misuse.\n";
 
 static double cpu_seconds(void)
 {
@@ -110,14 +119,16 @@ static bool world(const struct options *o, const struct sim_conf *c)
 static bool set_rate(struct sim_conf *c, const char *word)
 {
     const char *is = strchr(word, '=');
+    size_t n = is ? (size_t)(is - word) : 0;
+    bool all = n == 3 && strncmp(word, "all", 3) == 0, known = all;
     for (int f = 0; is && f < FAULT_COUNT; f++) {
         const char *name = fault_name((enum fault)f);
-        if (strlen(name) == (size_t)(is - word) && strncmp(word, name, strlen(name)) == 0) {
-            c->rate[f] = (uint32_t)strtoul(is + 1, NULL, 10);
-            return true;
-        }
+        if (!all && (strlen(name) != n || strncmp(word, name, n) != 0))
+            continue;
+        c->rate[f] = (uint32_t)strtoul(is + 1, NULL, 10);
+        known = true;
     }
-    return false;
+    return known;
 }
 
 /* The next of the words that blanks separate, or NULL; cuts it off. */
@@ -264,13 +275,13 @@ int main(int argc, char **argv)
     struct options o = { .worlds = 1, .shrink = true };
     conf_default(&o.conf);
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--faults") == 0) {
-            list_faults();
+        bool help = strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+        if (help || strcmp(argv[i], "--faults") == 0) {
+            help ? (void)fputs(usage_text, stdout) : list_faults();
             return 0;
         }
         if (!option(&o, argc, argv, &i)) {
-            fprintf(stderr, "pawl-sim: unknown option %s (see the top of tests/sim/main.c)\n",
-                    argv[i]);
+            fprintf(stderr, "pawl-sim: unknown option %s; see --help\n", argv[i]);
             return 2;
         }
     }

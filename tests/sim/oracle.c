@@ -49,7 +49,7 @@ struct record {
     uint64_t version;
     char key[64];
     int64_t priority, budget_measures, budget_judge;
-    uint64_t rounds, budget_tokens;
+    uint64_t rounds, patience, budget_tokens;
     int64_t budget_wall, updated_ms, ended_ms, wall_used, start_ms;
     enum state state;
     uint64_t reason; /* digest */
@@ -60,7 +60,7 @@ struct record {
     struct score best;
     uint64_t phase, attempts, crashes, age;
     struct fence fence;
-    uint64_t questions, open_asks, asks, comments, klass;
+    uint64_t questions, unsettled, open_asks, asks, comments, klass;
     char workspace[HASH_HEX + 1];
 };
 
@@ -76,6 +76,10 @@ struct job {
     struct record before;  /* … and as it was before */
     uint32_t indexes;      /* bit per index that it is in */
     uint64_t executed_in;  /* also in an earlier life under the same key */
+    enum state told;       /* by its newest event */
+    uint64_t told_commit;
+    uint64_t dry;   /* rounds of its run since its best became better … */
+    bool dry_known; /* … unless some of them were not seen */
     /* of the task at its position */
     uint32_t fails, permanents, given_back, grants;
     uint64_t pauses;    /* and resumes, heard */
@@ -357,7 +361,7 @@ static bool read_record(struct str bytes, struct record *out, uint64_t *id, stru
     pass(&r, 1);
     out->priority = (int64_t)number(&r);
     out->rounds = number(&r);
-    pass(&r, 1);
+    out->patience = number(&r);
     out->budget_measures = (int64_t)number(&r);
     out->budget_judge = (int64_t)number(&r);
     out->budget_tokens = number(&r);
@@ -396,7 +400,10 @@ static bool read_record(struct str bytes, struct record *out, uint64_t *id, stru
     pass(&r, 1);
     out->asks = number(&r);
     out->questions = value(&r).n;
-    pass(&r, 6 * out->questions);
+    for (uint64_t i = 0; i < out->questions && !r.bad; i++) {
+        pass(&r, 5);
+        out->unsettled += !value(&r).b;
+    }
     pass(&r, 6 * (uint64_t)value(&r).n);
     read_task(&r, out);
     out->open_asks = value(&r).n;
@@ -486,6 +493,32 @@ static void judge_end(struct oracle *o, const struct job *j, const struct record
     o->n.cancelled += now->state == S_CANCELLED;
 }
 
+/* What is spent in a run is spent; a run without progress ends; a question is waited for. */
+static void judge_run(struct oracle *o, struct job *j, const struct record *now)
+{
+    const struct record *was = &j->r;
+    char id[16];
+    name_of(j, id);
+    if (now->run != was->run) {
+        j->dry = 0;
+        j->dry_known = true;
+    } else if (now->total_in - was->total_in != now->tokens_in - was->tokens_in ||
+               now->total_out - was->total_out != now->tokens_out - was->tokens_out) {
+        broken(o, "job %s: what its run has spent is not what it has spent in all", id);
+    } else if (now->round > was->round) {
+        bool better = now->has_best && now->best_run == was->run && now->best_round == was->round;
+        j->dry = better ? 0 : j->dry + 1;
+    }
+    if (now->comments != was->comments)
+        j->dry_known = false; /* a comment gets its round */
+    if (j->dry_known && j->dry >= now->patience && kinds[now->state] == OPEN)
+        broken(o, "job %s goes on, its patience is spent", id);
+    if (now->state == S_WAITING && !now->unsettled)
+        broken(o, "job %s waits, and no question is open", id);
+    if (now->unsettled && (now->state == S_QUEUED || now->state == S_RUNNING))
+        broken(o, "job %s goes on, and a question is open", id);
+}
+
 static void judge_change(struct oracle *o, struct job *j, const struct record *now)
 {
     const struct record *was = &j->r;
@@ -521,6 +554,7 @@ static void judge_change(struct oracle *o, struct job *j, const struct record *n
     if (was->state == S_DELAYED && (now->state == S_QUEUED || now->state == S_RUNNING) &&
         was->fence.counter == 0 && now->run == 1 && now->updated_ms < now->start_ms)
         broken(o, "job %s was queued before its start", id);
+    judge_run(o, j, now);
     if (kinds[was->state] == ENDED)
         judge_ended(o, j, now);
     if (kinds[now->state] == ENDED && (kinds[was->state] != ENDED || now->run != was->run))
@@ -579,6 +613,13 @@ static void cell_record(struct oracle *o, uint64_t id, struct str bytes)
     bool fresh = now.phase == 2 && !fence_eq(now.fence, j->r.fence);
     j->granted = j->granted || fresh;
     j->grant_commit = fresh ? o->commits + 1 : j->grant_commit;
+    if (o->loading) {
+        j->told = now.state;
+        j->dry_known = false;
+    } else if (!j->exists) {
+        j->dry = 0;
+        j->dry_known = true;
+    }
     j->exists = true;
     j->project = (uint32_t)(project.n ? project.p[project.n - 1] - '0' : 0) % PROJECTS;
     j->r = now;
@@ -636,6 +677,42 @@ static void cell_doc(struct oracle *o, uint64_t id, const char *field, struct st
     }
 }
 
+static enum state state_named(struct str name)
+{
+    static const char *const names[S_COUNT] = {
+#define X(id, name, kind, meaning) [S_##id] = name,
+#include "schemas/states.def"
+#undef X
+    };
+    int i = 0;
+    while (i < S_COUNT && !str_is(name, names[i]))
+        i++;
+    return (enum state)i;
+}
+
+/* [kind, job, project, at_ms, {from, to, …}]: those of a job's states are without a gap. */
+static void cell_event(struct oracle *o, struct str bytes)
+{
+    struct reader r = { .bad = false };
+    char id[16];
+    mp_init(&r.in, bytes);
+    pass(&r, 1);
+    struct str kind = value(&r).str;
+    struct job *j = job_named(o, value(&r).str);
+    if (!str_is(kind, "job.state"))
+        return;
+    pass(&r, 2 + 2);
+    enum state from = state_named(value(&r).str);
+    pass(&r, 1);
+    enum state to = state_named(value(&r).str);
+    if (r.bad || from == S_COUNT || to == S_COUNT || !j)
+        broken(o, "an event of a state cannot be read");
+    if (j->exists && j->told_commit && from != j->told)
+        broken(o, "job %s: an event before this one is missing", name_of(j, id));
+    j->told = to;
+    j->told_commit = o->commits + 1;
+}
+
 static int queue_of(struct str stage, struct str project)
 {
     for (int i = 0; stage.n && i < STAGES; i++) {
@@ -686,6 +763,8 @@ void oracle_cell(struct oracle *o, const char *key, const char *field, struct st
             cell_doc(o, id, field, v);
     } else if (strcmp(key, "pipelines") == 0 && strspn(field, "0") == 16 && v.p) {
         cell_halts(o, v);
+    } else if (strcmp(key, "e") == 0 && v.p && !o->loading) {
+        cell_event(o, v);
     } else if (key[0] == 'x' && key[1] == ':') {
         cell_index(o, key + 2, field, v.p != NULL);
     }
@@ -815,6 +894,15 @@ static void judge_order(struct oracle *o, const struct job *j, const struct held
     judge_turns(o, j, waiting);
 }
 
+/* A change of state and its event are one commit. */
+static void judge_told(const struct oracle *o, const struct job *j)
+{
+    char id[16];
+    bool changed = !j->before.version || j->before.state != j->r.state;
+    if (j->exists && changed && (j->told_commit != o->commits || j->told != j->r.state))
+        broken(o, "job %s changed its state and no event says so", name_of(j, id));
+}
+
 void oracle_committed(struct oracle *o, uint64_t incarnation, uint64_t turn)
 {
     if (turn != o->turn + 1)
@@ -830,6 +918,7 @@ void oracle_committed(struct oracle *o, uint64_t incarnation, uint64_t turn)
     for (size_t i = 0; i < o->touched_n; i++) {
         const struct job *j = &o->jobs[o->touched[i]];
         judge_indexes(o, j);
+        judge_told(o, j);
         if (j->before.state == S_QUEUED && j->before.stage < STAGES &&
             (j->r.state != S_QUEUED || !same_position(&j->r, &j->before)))
             memset(o->skipped[j->before.stage][j->project], 0, sizeof o->skipped[0][0]);
