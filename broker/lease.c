@@ -14,12 +14,9 @@ enum { TASK_HEADER_MAX = 32768, START_LOOK_MS = 10000 };
 
 void task_init(struct task *t, enum task_kind kind, struct job *j, const struct stage_def *def)
 {
-    *t = (struct task){ .kind = kind,
-                        .job = j,
-                        .def = def,
-                        .run = j->run,
-                        .round = j->round,
-                        .rank.slot = HEAP_NONE };
+    *t = (struct task){
+        .kind = kind, .job = j, .def = def, .run = j->run, .round = j->round, .rank.slot = HEAP_NONE
+    };
     t->timer = (struct timer){ .slot = HEAP_NONE, .owner = t };
 }
 
@@ -368,6 +365,12 @@ static bool reads(const struct stage_def *d, const char *name)
     return false;
 }
 
+/* A comment has been heard by the stage that makes the candidate, not by its reviewer. */
+bool stage_hears(const struct stage_def *d)
+{
+    return reads(d, "comments") && !stage_writes(d, str_of("review"));
+}
+
 static void grant(struct core *c, struct task *t, struct peer_state *p, struct effects *fx)
 {
     struct job *j = t->job;
@@ -385,8 +388,7 @@ static void grant(struct core *c, struct task *t, struct peer_state *p, struct e
     home_note(c, t, p);
     roster_sort(c, p);
     if (t->kind == TASK_STAGE) {
-        /* A comment has been heard by the stage that makes the candidate, not by its reviewer. */
-        if (reads(t->def, "comments") && !stage_writes(t->def, str_of("review")))
+        if (stage_hears(t->def))
             j->comment_waits = false;
         job_move(c, j, JOB_RUNNING, "a worker has it", fx);
     }

@@ -5,6 +5,7 @@
 #include "common/mp.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { ANSWER_MAX = 16384 };
@@ -30,6 +31,7 @@ void job_settle_question(struct core *c, struct job *j, struct question *q, stru
     }
     assert(b.status == OK);
     q->settled = true;
+    free(q->answer); /* read back from a record: empty */
     q->answer = strndup(text.p, text.n);
     assert(q->answer && strlen(by) < sizeof q->by);
     memcpy(q->by, by, strlen(by) + 1);

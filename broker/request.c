@@ -449,13 +449,26 @@ void ask_id(uint32_t number, char out[16])
     id_of('a', number, out);
 }
 
+/* The round of this run that a comment of now reaches first: this one, when a stage that hears it has
+ * not begun, else the next. */
+static uint32_t hearing_round(const struct job *j)
+{
+    if (job_state_ended(j->state))
+        return j->round + 1; /* there will be none: the first of the next run hears it */
+    for (uint32_t i = j->stage + (j->state == JOB_RUNNING); i < j->pipe->stages_n; i++) {
+        if (stage_hears(&j->pipe->stages[i]))
+            return j->round;
+    }
+    return j->round + 1;
+}
+
 static void append_comment(struct core *c, struct job *j, struct str text, char id[16],
                            struct effects *fx)
 {
     struct buf b;
     id_of('c', j->comments_n + 1, id);
     buf_init(&b, ITEM_MAX);
-    mp_map(&b, 4);
+    mp_map(&b, 5);
     mp_z(&b, "id");
     mp_z(&b, id);
     mp_z(&b, "text");
@@ -464,6 +477,8 @@ static void append_comment(struct core *c, struct job *j, struct str text, char 
     mp_uint(&b, j->round);
     mp_z(&b, "run");
     mp_uint(&b, j->run);
+    mp_z(&b, "heard");
+    mp_uint(&b, hearing_round(j));
     job_append(c, j, "comments", &j->comments_n, buf_get(&b), fx);
     tell_facts(c, j, "comment", buf_get(&b), fx);
     buf_fini(&b);

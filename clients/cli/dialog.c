@@ -44,7 +44,7 @@ struct dialog {
     bool again; /* something has changed since the phase began */
     json_t *job;
     struct mux_timer soon, poll;
-    int notify;
+    int notify, lock;
     struct dialog_seen seen;
     uint64_t seen_text, ours;                 /* hashes: as read last; as we wrote it last */
     char told[sizeof((struct err *)0)->text]; /* what is wrong with the file, said once */
@@ -326,7 +326,8 @@ static void tell_wrong(struct dialog *d, struct str lines)
 static enum status agree(struct dialog *d, struct arena *a, struct str was, struct err *err)
 {
     struct dialog_plan plan;
-    enum status st = dialog_plan(a, d->job, was, &plan, err);
+    bool speaks = dialog_file_lock(d->how.root, d->name, &d->lock);
+    enum status st = dialog_plan(a, d->job, was, speaks, &plan, err);
     if (st != OK) {
         if (st == ERR_DATA)
             err_prefix(err, "openspec/changes/%.200s/questions.md", d->name);
@@ -420,6 +421,7 @@ struct dialog *dialog_new(const char *job, const struct dialog_how *how)
     snprintf(d->guess, sizeof d->guess, "job-%s", job);
     d->soon = MUX_TIMER(on_soon, d);
     d->poll = MUX_TIMER(on_poll, d);
+    d->lock = -1;
     d->notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (d->notify >= 0 && mux_fd(how->talk->mux, d->notify, MUX_IN, on_notify, d) != OK) {
         close(d->notify);
@@ -442,6 +444,8 @@ void dialog_free(struct dialog *d)
     }
     if (d->notify >= 0)
         close(d->notify);
+    if (d->lock >= 0)
+        close(d->lock);
     json_decref(d->job);
     free(d);
 }

@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -101,6 +102,26 @@ enum status dialog_file_read(const char *root, const char *change, struct buf *o
     enum status st = read_at(folder, name, change, out, err);
     close(folder);
     return st == ERR_NOT_FOUND ? OK : st;
+}
+
+bool dialog_file_lock(const char *root, const char *change, int *lock)
+{
+    char path[PATH_MAX];
+    struct stat held, now;
+    if (!path_of(path, root, change, "") || stat(path, &now) != 0)
+        return true; /* nobody has written anything there */
+    if (*lock >= 0 && fstat(*lock, &held) == 0 && held.st_ino == now.st_ino &&
+        held.st_dev == now.st_dev)
+        return true;
+    if (*lock >= 0)
+        close(*lock);
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0 || flock(*lock, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    bool taken = errno == EWOULDBLOCK; /* else the file system knows no locks */
+    close(*lock);
+    *lock = -1;
+    return !taken;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------- */

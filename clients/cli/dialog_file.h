@@ -19,6 +19,10 @@ void dialog_file_stat(const char *root, const char *change, struct dialog_seen *
 enum status dialog_file_read(const char *root, const char *change, struct buf *out,
                              struct err *err) MUST_USE;
 
+/* Of several who watch a folder, one says what its user writes: the one that has the lock. *lock (-1: none
+ * yet) is of the folder as it is now, held until it is closed. */
+bool dialog_file_lock(const char *root, const char *change, int *lock);
+
 enum dialog_wrote {
     DIALOG_WROTE,
     DIALOG_MOVED /* it is not `was` any more */,

@@ -24,7 +24,7 @@ struct planning {
     const json_t *job;
     const char *id; /* of the job */
     struct named open, answers, comments;
-    bool failed; /* no memory */
+    bool speaks, failed; /* failed: no memory */
     struct questions q;
     struct buf notes, wrong;
     struct err *err;
@@ -288,15 +288,16 @@ static enum status settle_entry(struct planning *p, const struct questions_entry
     return questions_set(&p->q, e->id, &m, out, p->err);
 }
 
-/* What became of a comment: the first round after it. */
+/* What became of a comment: the first round that heard it. */
 static const json_t *round_after(const struct planning *p, const json_t *comment)
 {
     const json_t *ledger = js_list(p->job, "ledger");
-    int64_t run = js_int(comment, "run", 0), round = js_int(comment, "round", 0);
+    int64_t run = js_int(comment, "run", 0),
+            heard = js_int(comment, "heard", js_int(comment, "round", 0) + 1);
     for (size_t i = 0; run > 0 && i < js_count(ledger); i++) {
         const json_t *e = js_at(ledger, i);
         int64_t of = js_int(e, "run", 1);
-        if (of > run || (of == run && js_int(e, "round", 0) > round))
+        if (of > run || (of == run && js_int(e, "round", 0) >= heard))
             return e;
     }
     return NULL;
@@ -344,7 +345,7 @@ static bool is_new(const struct questions_entry *e)
 
 static enum status refer_entry(struct planning *p, const struct questions_entry *e, struct str *out)
 {
-    const json_t *comment = is_new(e) ? said_as(p, e) : NULL;
+    const json_t *comment = p->speaks && is_new(e) ? said_as(p, e) : NULL;
     if (!comment)
         return ERR_NOT_FOUND;
     struct questions_mark m = { QUESTIONS_OPEN, ref_of(p, comment), nothing };
@@ -456,7 +457,7 @@ static void to_say(struct planning *p, struct dialog_plan *out)
             if (e->state != QUESTIONS_DEFAULT)
                 send.text = trim(plain(p, e->answer));
             say(p, out, e, &send);
-        } else if (is_new(e)) {
+        } else if (p->speaks && is_new(e)) {
             send.kind = DIALOG_COMMENT;
             send.text = trim(plain(p, e->text));
             say(p, out, e, &send);
@@ -464,10 +465,12 @@ static void to_say(struct planning *p, struct dialog_plan *out)
     }
 }
 
-enum status dialog_plan(struct arena *a, const json_t *job, struct str file,
+enum status dialog_plan(struct arena *a, const json_t *job, struct str file, bool speaks,
                         struct dialog_plan *out, struct err *err)
 {
-    struct planning p = { .a = a, .job = job, .id = js_str(job, "id"), .err = err };
+    struct planning p = {
+        .a = a, .job = job, .id = js_str(job, "id"), .speaks = speaks, .err = err
+    };
     *out = (struct dialog_plan){ .text = file, .notes = nothing, .wrong = nothing };
     buf_init(&p.notes, TEXT_MAX);
     buf_init(&p.wrong, TEXT_MAX);

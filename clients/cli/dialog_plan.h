@@ -40,9 +40,10 @@ struct dialog_plan {
     struct str wrong; /* lines about what cannot be said */
 };
 
-/* ERR_DATA: the file does not follow the grammar of questions.h; err says the line. ERR_LIMIT. All
+/* `speaks`: new entries of the user are ours to say (others watch this file, too). ERR_DATA: the file
+ * does not follow the grammar of questions.h; err says the line. ERR_LIMIT. All
  * that is given lives in the arena, or in `file` and `job`. */
-enum status dialog_plan(struct arena *a, const json_t *job, struct str file,
+enum status dialog_plan(struct arena *a, const json_t *job, struct str file, bool speaks,
                         struct dialog_plan *out, struct err *err) MUST_USE;
 
 /* "user (mcp)", "default": whose an answer of a job is. */

@@ -254,6 +254,23 @@ class Dialog(Case):
         self.assertEqual("answered", entry["state"])
         self.assertRegex(entry["answer"], r"^run 2, round 1: (kept|discarded)")
 
+    def test_two_watches_say_a_comment_once(self):
+        job = self.waiting()
+        first, path = self.watch(job), self.file(job)
+        self.appears(path)
+        second = self.watch(job, "second")
+        second.wait_text("question q1")
+        for n in range(1, 4):
+            save(path, path.read_text() + f"\n## Question mine-{n}\n\n- from: user\n- state: open\n\nSay it {n} times.\n")
+            until(lambda n=n: entries(path)[f"mine-{n}"].get("ref") == f"{job}/c{n}", "taken")
+            if n == 1:
+                first.kill_one(signal.SIGKILL)  # the other one takes over
+        self.assertEqual([f"Say it {n} times." for n in range(1, 4)], [c["text"] for c in self.rig.show(job)["comments"]])
+        self.assertIn("mine-3: taken from questions.md as comment c3", second.text())
+        answer_below(path, "q1", "only Gruenau")
+        second.wait()
+        self.assertTrue(all(e["state"] == "answered" for e in entries(path).values()), entries(path))
+
     def test_answered_through_mcp_while_the_file_is_watched(self):
         job = self.waiting()
         watch, path = self.watch(job), self.file(job)

@@ -65,7 +65,7 @@ static void to_the_end(const json_t *job, struct str file)
         struct arena a;
         struct err err = { 0 };
         arena_init(&a, 1 << 28);
-        enum status st = dialog_plan(&a, job, text, &plan, &err);
+        enum status st = dialog_plan(&a, job, text, true, &plan, &err);
         assert(st == OK || err.text[0]);
         assert(st != OK || questions_read(&a, plan.text, &q, &err) == OK);
         bool over = st != OK || !plan.changed;

@@ -510,6 +510,18 @@ static void questions_wait_and_the_first_answer_wins(void **s)
     assert_true(has_doc(&h, "answers"));
 }
 
+/* Its record says which round hears it first. */
+static void heard_in(struct world *w, struct job_id id, int number, char round)
+{
+    char key[64], field[32], wanted[] = "\xa5heard?";
+    snprintf(key, sizeof key, "d:%s", id.text);
+    snprintf(field, sizeof field, "comments#%d", number);
+    wanted[sizeof wanted - 2] = round;
+    const struct buf *item = store_fake_get(&w->fake, key, field);
+    assert_non_null(item);
+    assert_non_null(memmem(item->data, item->len, wanted, sizeof wanted - 1));
+}
+
 static void comments_are_heard_by_the_next_round(void **s)
 {
     struct world *w = *s;
@@ -524,6 +536,7 @@ static void comments_are_heard_by_the_next_round(void **s)
     world_say(w, 99, &m);
     const struct letter *okay = world_read(w, 99, MSG_OKAY);
     assert_true(okay && str_is(okay->m.OKAY.id, "c1"));
+    heard_in(w, id, 1, 2);
     work(w, 1, 950); /* meets the target, but the comment has not been heard */
     assert_int_equal(state(w, id), JOB_RUNNING);
     assert_int_equal(job(w, id)->round, 2);
@@ -535,8 +548,11 @@ static void comments_are_heard_by_the_next_round(void **s)
     assert_int_equal(state(w, id), JOB_ACCEPTED);
     /* on an ended job: the next run, fresh budget, the best as parent */
     world_say(w, 99, &m);
+    heard_in(w, id, 2, 3);
     assert_int_equal(job(w, id)->run, 2);
     assert_int_equal(job(w, id)->tokens_in, 0);
+    world_say(w, 99, &m); /* before anything of the new run has begun */
+    heard_in(w, id, 3, 1);
     work(w, 1, -1);
     work(w, 1, -1);
     assert_true(take(w, 1, &h));

@@ -34,7 +34,7 @@ static void plan(struct planned *p, const char *job, const char *file)
     p->job = js_parse(str_of(job), &p->err);
     if (!p->job)
         fail_msg("%s: %s", p->err.text, job);
-    p->st = dialog_plan(&p->arena, p->job, str_of(file), &p->plan, &p->err);
+    p->st = dialog_plan(&p->arena, p->job, str_of(file), true, &p->plan, &p->err);
 }
 
 static void planned_free(struct planned *p)
@@ -203,6 +203,12 @@ static void entries_of_the_user_become_comments(void **state)
     becomes(job, MINE "\nNo.\n", MINE "- ref: 4k2m/c1\n\nNo.\n"); /* was said already */
     nothing_happens(job, "## Question mine\n- from: user\n- state: withdrawn\n\nYes.\n");
     nothing_happens(job, MINE "\nYes.\n### Answer\nI know.\n");
+    becomes(
+        "{\"id\":\"4k2m\",\"comments\":[{\"id\":\"c1\",\"text\":\"No.\",\"run\":1,"
+        "\"round\":2,\"heard\":2}],\"ledger\":[{\"run\":1,\"round\":1},{\"run\":1,\"round\":2}]}",
+        MINE "- ref: 4k2m/c1\n\nNo.\n",
+        "## Question mine\n- from: user\n- state: answered\n- ref: 4k2m/c1\n- by: round 2\n\n"
+        "No.\n\n### Answer\n\nround 2: discarded\n");
     becomes(
         "{\"id\":\"4k2m\",\"run\":2,\"comments\":[{\"id\":\"c1\",\"text\":\"No.\",\"run\":1,"
         "\"round\":2}],\"ledger\":[{\"run\":1,\"round\":2},{\"run\":2,\"round\":1,\"kept\":true,"
