@@ -304,7 +304,7 @@ static enum status put(struct dialog *d, bool there, struct str was, const struc
         d->claimed = 0;
         d->ours = d->seen_text = hash64(plan->text);
         watch_folders(d);
-        dialog_file_stat(d->how.root, d->name, &d->seen);
+        d->seen = (struct dialog_seen){ .folder = true }; /* it may be another one already: look */
         say_lines(d, true, plan->notes);
     } else if (wrote == DIALOG_WAIT && ++d->claimed >= CLAIM_MOST) {
         d->claimed = 0;

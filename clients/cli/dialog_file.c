@@ -151,40 +151,51 @@ static int make(int folder, struct str text)
     return why;
 }
 
-static bool holds(int folder, const char *file, const char *change, struct str text)
+/* A file system that knows plain rename only: what is saved in the moment between is lost. */
+static enum status replace(int folder, const char *change, struct str was, enum dialog_wrote *wrote,
+                           struct err *err)
 {
-    struct buf b;
-    struct err none;
-    buf_init(&b, 2 * QUESTIONS_BYTES_MAX);
-    bool same = read_at(folder, file, change, &b, &none) == OK && str_eq(buf_get(&b), text);
-    buf_fini(&b);
-    return same;
+    struct buf now;
+    buf_init(&now, 2 * QUESTIONS_BYTES_MAX);
+    bool same = read_at(folder, name, change, &now, err) == OK && str_eq(buf_get(&now), was);
+    buf_fini(&now);
+    if (!same)
+        return OK;
+    *wrote = DIALOG_WROTE;
+    return renameat(folder, made, folder, name) == 0 ? OK : failed(err, change, name, errno);
 }
 
-/* The two change places, so that what was there is still at hand: saved meanwhile, it goes back. */
+/* The two files change places, so that what was there is still at hand. Not what it is to have been: it
+ * was saved meanwhile and goes back; and so does what was saved while that went back. */
 static enum status swap(int folder, const char *change, struct str was, struct str text,
                         enum dialog_wrote *wrote, struct err *err)
 {
-    if (renameat2(folder, made, folder, name, RENAME_EXCHANGE) != 0) {
-        bool unable = errno == EINVAL || errno == ENOSYS; /* the file system knows rename only */
-        if (errno == ENOENT)
-            return OK; /* removed meanwhile */
-        if (!unable)
-            return failed(err, change, name, errno);
-        if (!holds(folder, name, change, was))
-            return OK;
-        *wrote = DIALOG_WROTE;
-        return renameat(folder, made, folder, name) == 0 ? OK : failed(err, change, name, errno);
+    struct buf out[3]; /* what came out last, before that, and comes out now */
+    struct str expected = was;
+    enum status st = OK;
+    bool done = false;
+    for (size_t i = 0; i < COUNT(out); i++)
+        buf_init(&out[i], 2 * QUESTIONS_BYTES_MAX);
+    for (int i = 0; st == OK && !done; i++) {
+        struct buf *now = &out[i % 3];
+        if (renameat2(folder, made, folder, name, RENAME_EXCHANGE) != 0) {
+            done = true;
+            if (errno == EINVAL || errno == ENOSYS)
+                st = replace(folder, change, was, wrote, err);
+            else if (errno != ENOENT) /* it was removed */
+                st = failed(err, change, name, errno);
+            break;
+        }
+        buf_clear(now);
+        st = read_at(folder, made, change, now, err);
+        done = st == OK && str_eq(buf_get(now), expected);
+        if (done && i == 0)
+            *wrote = DIALOG_WROTE;
+        expected = i == 0 ? text : buf_get(&out[(i + 2) % 3]);
     }
-    if (holds(folder, made, change, was)) {
-        *wrote = DIALOG_WROTE;
-        return OK;
-    }
-    if (renameat2(folder, made, folder, name, RENAME_EXCHANGE) != 0)
-        return failed(err, change, name, errno);
-    if (!holds(folder, made, change, text) && renameat(folder, made, folder, name) != 0)
-        return failed(err, change, name, errno); /* saved once more between the two */
-    return OK;
+    for (size_t i = 0; i < COUNT(out); i++)
+        buf_fini(&out[i]);
+    return st;
 }
 
 static enum status put_in(int folder, const char *change, bool there, struct str was,

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define HEAD "- from: system\n- state: open\n- ref: 4k2m/q1\n"
@@ -284,6 +285,70 @@ static void the_file_is_replaced_only_as_it_was(void **state)
     nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+enum { SAVES = 3000 };
+
+static long number_of(const char *text)
+{
+    return strtol(text, NULL, 10);
+}
+
+/* Numbers, each saved as editors do. */
+static void save_all(const char *path)
+{
+    char new[PATH_MAX + 2];
+    snprintf(new, sizeof new, "%s~", path);
+    for (int n = 1; n <= SAVES; n++) {
+        FILE *f = fopen(new, "we");
+        if (!f || fprintf(f, "%d\n", n) < 0 || fclose(f) != 0 || rename(new, path) != 0)
+            _exit(1);
+    }
+    _exit(0);
+}
+
+static void what_is_saved_meanwhile_stays(void **state)
+{
+    char root[64] = "/tmp/pawl-dialog-XXXXXX", path[PATH_MAX];
+    int ended = 0, wrote_n = 0, moved_n = 0, last = 0, status = 1;
+    (void)state;
+    assert_non_null(mkdtemp(root));
+    snprintf(path, sizeof path, "%s/openspec", root);
+    assert_int_equal(mkdir(path, 0755), 0);
+    put(root, false, "", "0\n", DIALOG_WROTE);
+    snprintf(path, sizeof path, "%s/openspec/changes/x/questions.md", root);
+    pid_t child = fork();
+    if (child == 0)
+        save_all(path);
+    while (!ended) { /* once more after the child's end */
+        struct buf was, text;
+        struct err err = { 0 };
+        enum dialog_wrote wrote;
+        ended = waitpid(child, &status, WNOHANG) == child;
+        buf_init(&was, 1 << 22);
+        buf_init(&text, 1 << 22);
+        assert_int_equal(dialog_file_read(root, "x", &was, &err), OK);
+        int n = (int)number_of(buf_z(&was));
+        assert_true(n >= last); /* an older one never comes back */
+        last = n;
+        buf_printf(&text, "%d\n%s", n, strchr(buf_z(&was), '+') ? "" : "+\n");
+        if (dialog_file_put(root, "x", true, buf_get(&was), buf_get(&text), &wrote, &err) != OK)
+            fail_msg("%s", err.text);
+        wrote_n += wrote == DIALOG_WROTE;
+        moved_n += wrote == DIALOG_MOVED;
+        buf_fini(&was);
+        buf_fini(&text);
+    }
+    assert_int_equal(status, 0);
+    assert_true(wrote_n > 0);
+    print_message("%d written, %d times saved meanwhile\n", wrote_n, moved_n);
+    struct buf b;
+    struct err err = { 0 };
+    buf_init(&b, 1 << 22);
+    assert_int_equal(dialog_file_read(root, "x", &b, &err), OK);
+    assert_int_equal((int)number_of(buf_z(&b)), SAVES);
+    buf_fini(&b);
+    nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +359,7 @@ int main(void)
         cmocka_unit_test(the_same_id_again_is_another_question),
         cmocka_unit_test(entries_of_the_user_become_comments),
         cmocka_unit_test(the_file_is_replaced_only_as_it_was),
+        cmocka_unit_test(what_is_saved_meanwhile_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
