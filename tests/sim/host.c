@@ -210,10 +210,20 @@ void host_free(struct host *h)
     free(h);
 }
 
+/* It goes on: before it has read anything, nobody was silent for it. */
+static void go_on(struct world *w, void *ctx, uint64_t stopped_ms)
+{
+    struct host *h = ctx;
+    if (h->b && h->stopped_us == w->now_us)
+        oracle_stalled(w->oracle, h->b->epoch.incarnation, (int64_t)stopped_ms, w->now_us / 1000);
+}
+
 void host_stop(struct host *h, int64_t ms)
 {
-    if (h->b)
-        h->stopped_us = h->w->now_us + ms * 1000;
+    if (!h->b || h->stopped_us > h->w->now_us)
+        return;
+    h->stopped_us = h->w->now_us + ms * 1000;
+    world_at(h->w, h->stopped_us, go_on, h, (uint64_t)(h->w->now_us / 1000));
 }
 
 void host_check(const struct host *h)

@@ -16,6 +16,7 @@ enum {
     DEPOSED = 16,
     LEADER_LEASE_MS = 3000 + 1, /* times are truncated */
     SILENCE_MS = 15000,
+    STALL_MS = 5000,
     NEAR_MS = 1500, /* what is this close to a deadline is not judged */
     ATTEMPTS_LEAST = 3,
     CRASHES = 3,
@@ -1224,6 +1225,20 @@ static bool living(struct oracle *o, const struct lease *l, int64_t at_ms)
     int64_t heard = (int64_t)*slot(&o->heard, l->peer);
     return !l->over && at_ms - heard < SILENCE_MS - NEAR_MS &&
            at_ms - l->beat_ms < SILENCE_MS - NEAR_MS && at_ms - l->since_ms < l->total_ms - NEAR_MS;
+}
+
+void oracle_stalled(struct oracle *o, uint64_t incarnation, int64_t from_ms, int64_t to_ms)
+{
+    for (size_t i = 0; i < o->leases_n && o->leader == incarnation; i++) {
+        struct lease *l = &o->leases[i];
+        uint64_t *heard = slot(&o->heard, l->peer);
+        if (to_ms - from_ms < STALL_MS || !living(o, l, from_ms))
+            continue;
+        if (l->beat_ms + SILENCE_MS <= to_ms || (int64_t)*heard + SILENCE_MS <= to_ms) {
+            l->beat_ms = to_ms;
+            *heard = (uint64_t)to_ms;
+        }
+    }
 }
 
 static void said_task_docs(struct oracle *o, const struct msg_TASK *m, const struct job *j,

@@ -49,6 +49,8 @@ void oracle_heard(struct oracle *o, uint64_t peer, const struct msg *m, const st
                   uint32_t n, int64_t at_ms);
 void oracle_peer_lost(struct oracle *o, uint64_t peer); /* its connection broke */
 void oracle_restart(struct oracle *o);                  /* a broker's memory is gone */
+/* This broker was suspended in between: what reached it meanwhile it reads from now on. */
+void oracle_stalled(struct oracle *o, uint64_t incarnation, int64_t from_ms, int64_t to_ms);
 /* A worker has really made this call. */
 void oracle_executed(struct oracle *o, struct str task, uint64_t tokens_in, uint64_t tokens_out);
 /* What this worker was given is what its result is made of: see oracle_digest(). */
