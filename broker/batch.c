@@ -14,11 +14,13 @@ void batch_init(struct batch *b, const struct epoch *epoch, uint64_t *event_no, 
         .now_ms = now_ms, .events_max = events_max, .epoch = *epoch, .event_no = event_no
     };
     buf_init(&b->ops, BATCH_MAX);
+    buf_init(&b->events, BATCH_MAX);
 }
 
 void batch_fini(struct batch *b)
 {
     buf_fini(&b->ops);
+    buf_fini(&b->events);
 }
 
 void version_text(uint64_t version, char out[VERSION_DIGITS + 1])
@@ -53,11 +55,12 @@ static void put_record(struct batch *b, const struct fx *fx)
     char expect[VERSION_DIGITS + 1], version[VERSION_DIGITS + 1];
     version_text(fx->expect, expect);
     version_text(fx->version, version);
-    begin(b, "j", 8);
+    begin(b, "j", 7);
     put_id(b, fx->job);
     mp_z(&b->ops, expect);
-    mp_z(&b->ops, version);
-    mp_str(&b->ops, fx->bytes);
+    mp_str_head(&b->ops, strlen(version) + fx->bytes.n);
+    buf_str(&b->ops, version);
+    buf_view(&b->ops, fx->bytes);
     mp_array(&b->ops, 2 * bits(fx->add));
     for (int i = 0; i < INDEX_COUNT; i++) {
         if (!(fx->add >> i & 1))
@@ -96,19 +99,40 @@ void event_encode(const struct fx *fx, struct buf *e)
     buf_view(e, fx->bytes);
 }
 
+static void event_id(const struct batch *b, uint64_t number, char id[EVENT_ID_MAX])
+{
+    snprintf(id, EVENT_ID_MAX, "%" PRIu64 "-%" PRIu64, b->epoch.generation, number);
+}
+
+/* The events that were gathered become one operation. */
+static void put_events(struct batch *b)
+{
+    char id[EVENT_ID_MAX];
+    if (b->events_n == 0)
+        return;
+    event_id(b, b->events_last, id);
+    begin(b, "e", 4);
+    mp_z(&b->ops, id);
+    mp_array(&b->ops, b->events_n);
+    buf_view(&b->ops, buf_get(&b->events));
+    mp_uint(&b->ops, b->events_max);
+    buf_clear(&b->events);
+    b->events_n = 0;
+}
+
 static void put_event(struct batch *b, const struct fx *fx, char *id)
 {
-    char text[EVENT_ID_MAX];
     struct buf e;
-    snprintf(text, sizeof text, "%" PRIu64 "-%" PRIu64, b->epoch.generation, ++*b->event_no);
+    uint64_t number = ++*b->event_no;
+    if (b->events_n == EVENTS_OP_MAX || (b->events_n && number != b->events_last + 1))
+        put_events(b);
     event_encode(fx, &e);
-    begin(b, "e", 4);
-    mp_z(&b->ops, text);
-    mp_str(&b->ops, buf_get(&e));
-    mp_uint(&b->ops, b->events_max);
+    mp_str(&b->events, buf_get(&e));
     buf_fini(&e);
+    b->events_n++;
+    b->events_last = number;
     if (id)
-        memcpy(id, text, sizeof text);
+        event_id(b, number, id);
 }
 
 void batch_add(struct batch *b, const struct fx *fx, char id[EVENT_ID_MAX])
@@ -157,8 +181,11 @@ void batch_pipeline(struct batch *b, uint64_t id, struct str bytes)
     mp_str(&b->ops, bytes);
 }
 
-enum status batch_encode(const struct batch *b, struct buf *out)
+enum status batch_encode(struct batch *b, struct buf *out)
 {
+    if (b->events.status != OK)
+        return b->events.status;
+    put_events(b);
     if (b->ops.status != OK)
         return b->ops.status;
     mp_array(out, b->n);

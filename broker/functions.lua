@@ -8,7 +8,9 @@
 --   j:<id>    record: version as ten hex digits, then msgpack
 --   d:<id>    hash: documents, list items and steps of a job
 --   b:<hash>  blob; w:<hash> set of the jobs that need it; blobs: zset of blobs by the time they came
---   x:<index> zsets of jobs;  pipelines: hash;  e: stream of events
+--   x:<index> zsets of jobs;  pipelines: hash
+--   e         stream of events: an entry holds some that follow each other, a field `e` for each, and
+--             has the id of the last of them
 -- Lua has no roll-back: everything is checked before anything is written.
 
 local function keys_of(lead)
@@ -60,11 +62,11 @@ local check, write = {}, {}
 
 -- What follows the letter of an operation: s bytes, n a whole number, l a list of bytes, i a list of
 -- bytes and whole numbers in turn.
-local shapes = { j = 'ssssils', d = 'sss', x = 'ssn', b = 'ssn', e = 'ssn', p = 'ss', r = 'sls', s = 'n' }
+local shapes = { j = 'sssils', d = 'sss', x = 'ssn', b = 'ssn', e = 'sln', p = 'ss', r = 'sls', s = 'n' }
 
 -- The commands of an operation: a user who may not say one of them must not be noticed half-way.
 local commands = {
-  j = { { 'SET', 'j:', '' }, { 'ZADD', 'x:', '0', '' }, { 'ZREM', 'x:', '' }, { 'SADD', 'w:', '' } },
+  j = { { 'MSET', 'j:', '' }, { 'ZADD', 'x:', '0', '' }, { 'ZREM', 'x:', '' }, { 'SADD', 'w:', '' } },
   d = { { 'HSET', 'd:', '', '' } },
   x = { { 'HDEL', 'd:', '' } },
   b = { { 'SETNX', 'b:', '' }, { 'ZADD', 'blobs', '0', '' } },
@@ -113,7 +115,7 @@ local function fits(op, shape)
 end
 
 local function permitted(p, kind, seen)
-  if seen['may:' .. kind] then
+  if seen.may[kind] then
     return true
   end
   for _, c in ipairs(commands[kind]) do
@@ -121,20 +123,20 @@ local function permitted(p, kind, seen)
       return false
     end
   end
-  seen['may:' .. kind] = true
+  seen.may[kind] = true
   return true
 end
 
 -- Is the key of the type that its name says, or not there? Otherwise its write would fail.
 local function typed(p, key, want, seen)
-  if seen['t:' .. key] then
+  if seen.type[key] then
     return nil
   end
   local is = redis.call('TYPE', p .. key).ok
   if is ~= want and is ~= 'none' then
     return 'TYPE ' .. key .. ' is a ' .. is
   end
-  seen['t:' .. key] = true
+  seen.type[key] = true
 end
 
 local function typed_indexes(p, list, step, seen)
@@ -146,37 +148,25 @@ local function typed_indexes(p, list, step, seen)
   end
 end
 
--- {'j', id, expected version, new version, record, indexes to add {name, score...}, to leave {name...}, blob}
+-- {'j', id, expected version, new version and record, indexes to add {name, score...}, to leave {name...}, blob}
 function check.j(p, op, seen)
-  local have = seen['v:' .. op[2]]
+  local id, blob = op[2], op[7]
+  local have = seen.version[id]
   if not have then
-    have = redis.pcall('GETRANGE', p .. 'j:' .. op[2], 0, 9)
+    have = redis.pcall('GETRANGE', p .. 'j:' .. id, 0, 9)
     if type(have) == 'table' then
-      return 'TYPE j:' .. op[2] .. ' is no string'
+      return 'TYPE j:' .. id .. ' is no string'
     end
   end
   if have ~= op[3] then
-    return 'CONFLICT job ' .. op[2] .. ' has version ' .. have .. ', not ' .. op[3]
+    return 'CONFLICT job ' .. id .. ' has version ' .. have .. ', not ' .. op[3]
   end
-  seen['v:' .. op[2]] = op[4]
-  if op[8] ~= '' and not seen['b:' .. op[8]] and redis.call('EXISTS', p .. 'b:' .. op[8]) == 0 then
-    return 'MISSING blob ' .. op[8]
+  seen.version[id] = string.sub(op[4], 1, 10)
+  if blob ~= '' and not seen.blob[blob] and redis.call('EXISTS', p .. 'b:' .. blob) == 0 then
+    return 'MISSING blob ' .. blob
   end
-  return typed_indexes(p, op[6], 2, seen) or typed_indexes(p, op[7], 1, seen)
-    or (op[8] ~= '' and typed(p, 'w:' .. op[8], 'set', seen)) or nil
-end
-
-function write.j(p, op)
-  redis.call('SET', p .. 'j:' .. op[2], op[4] .. op[5])
-  for k = 1, #op[6], 2 do
-    redis.call('ZADD', p .. 'x:' .. op[6][k], op[6][k + 1], op[2])
-  end
-  for k = 1, #op[7] do
-    redis.call('ZREM', p .. 'x:' .. op[7][k], op[2])
-  end
-  if op[8] ~= '' then
-    redis.call('SADD', p .. 'w:' .. op[8], op[2])
-  end
+  return typed_indexes(p, op[5], 2, seen) or typed_indexes(p, op[6], 1, seen)
+    or (blob ~= '' and typed(p, 'w:' .. blob, 'set', seen)) or nil
 end
 
 -- {'d', id, field, bytes}
@@ -184,24 +174,101 @@ function check.d(p, op, seen)
   return typed(p, 'd:' .. op[2], 'hash', seen)
 end
 
-function write.d(p, op)
-  redis.call('HSET', p .. 'd:' .. op[2], op[3], op[4])
-end
-
 -- {'x', id, prefix, count}: the fields prefix1 ... prefix<count>
 function check.x(p, op, seen)
   return typed(p, 'd:' .. op[2], 'hash', seen)
 end
 
-function write.x(p, op)
+-- What is written at the end of the batch, one command for many: records, members to add to and to
+-- take from each index, fields of each job's documents. An operation on a job that is in here already
+-- and that would not give the same in another order writes all of it first.
+local function gather()
+  return { records = {}, add = {}, del = {}, fields = {}, score = {}, has = {} }
+end
+
+-- One command for all of list, which has `step` items for a thing; few enough for unpack().
+local function say(command, key, list, step)
+  local most = step * 1500
+  for from = 1, #list, most do
+    local to = math.min(from + most - 1, #list)
+    if key then
+      redis.call(command, key, unpack(list, from, to))
+    else
+      redis.call(command, unpack(list, from, to))
+    end
+  end
+end
+
+local function say_all(p, g)
+  say('MSET', nil, g.records, 2)
+  for name, members in pairs(g.add) do
+    say('ZADD', p .. 'x:' .. name, members, 2)
+  end
+  for name, members in pairs(g.del) do
+    say('ZREM', p .. 'x:' .. name, members, 1)
+  end
+  for id, fields in pairs(g.fields) do
+    say('HSET', p .. 'd:' .. id, fields, 2)
+  end
+  g.records, g.add, g.del, g.fields, g.has = {}, {}, {}, {}, {}
+end
+
+local function put(lists, name, a, b)
+  local list = lists[name]
+  if not list then
+    lists[name] = { a, b }
+    return
+  end
+  local n = #list
+  list[n + 1], list[n + 2] = a, b
+end
+
+function write.j(p, op, g)
+  local id, add, del = op[2], op[5], op[6]
+  if g.has[id] then
+    say_all(p, g)
+  end
+  g.has[id] = true
+  local n = #g.records
+  g.records[n + 1], g.records[n + 2] = p .. 'j:' .. id, op[4]
+  for k = 1, #add, 2 do
+    local score = g.score[add[k + 1]]
+    if not score then -- Redis would print each number with all the digits it could have
+      score = string.format('%.0f', add[k + 1])
+      g.score[add[k + 1]] = score
+    end
+    put(g.add, add[k], score, id)
+  end
+  for k = 1, #del do
+    put(g.del, del[k], id)
+  end
+  if op[7] ~= '' then
+    redis.call('SADD', p .. 'w:' .. op[7], id)
+  end
+end
+
+function write.d(_, op, g)
+  put(g.fields, op[2], op[3], op[4])
+end
+
+function write.x(p, op, g)
+  local key, names = p .. 'd:' .. op[2], {}
+  if g.fields[op[2]] then
+    say('HSET', key, g.fields[op[2]], 2)
+    g.fields[op[2]] = nil
+  end
   for k = 1, op[4] do
-    redis.call('HDEL', p .. 'd:' .. op[2], op[3] .. k)
+    names[#names + 1] = op[3] .. k
+    if #names == 1000 or k == op[4] then
+      redis.call('HDEL', key, unpack(names))
+      names = {}
+    end
   end
 end
 
 -- {'b', hash, bytes, now in ms}
 function check.b(p, op, seen)
-  seen['b:' .. op[2]] = true
+  seen.blob[op[2]] = true
   return typed(p, 'blobs', 'zset', seen)
 end
 
@@ -227,27 +294,39 @@ local function last_event(p)
   end
 end
 
--- {'e', id, bytes, most}
+-- {'e', id of the last one, {bytes...}, most}: events whose numbers follow each other
 function check.e(p, op, seen)
   local why = typed(p, 'e', 'stream', seen)
   if why then
     return why
   end
   local a, b = string.match(op[2], '^([1-9]%d*)-(%d+)$')
-  if not a or #a > 19 or #b > 19 or (#b > 1 and string.byte(b) == 48) then
+  if not a or #a > 19 or #b > 15 or (#b > 1 and string.byte(b) == 48) or #op[3] == 0 or #op[3] > 1000 then
     return 'MALFORMED event id'
   end
   if not seen.e1 then
     seen.e1, seen.e2 = last_event(p)
   end
-  if not (after(a, seen.e1) or (a == seen.e1 and after(b, seen.e2))) then
+  local first = tonumber(b) - #op[3] + 1
+  if not (after(a, seen.e1) and first >= 0 or (a == seen.e1 and first > tonumber(seen.e2))) then
     return 'ORDER event ' .. op[2] .. ' after ' .. seen.e1 .. '-' .. seen.e2
   end
   seen.e1, seen.e2 = a, b
 end
 
+-- Kept are the newest `most`. Where this generation has not had so many, those of the ones before it
+-- stay, as many entries.
 function write.e(p, op)
-  redis.call('XADD', p .. 'e', 'MAXLEN', '~', op[4], op[2], 'e', op[3])
+  local a, b = string.match(op[2], '^(%d+)-(%d+)$')
+  local list, dropped = {}, tonumber(b) - op[4]
+  for k = 1, #op[3] do
+    list[2 * k - 1], list[2 * k] = 'e', op[3][k]
+  end
+  if dropped > 0 then
+    redis.call('XADD', p .. 'e', 'MINID', '~', a .. '-' .. string.format('%.0f', dropped), op[2], unpack(list))
+  else
+    redis.call('XADD', p .. 'e', 'MAXLEN', '~', string.format('%.0f', op[4]), op[2], unpack(list))
+  end
 end
 
 -- {'p', id, bytes}
@@ -261,7 +340,7 @@ end
 
 -- {'r', id, indexes {name...}, blob}: remove a job and what only it needs
 function check.r(p, op, seen)
-  seen['v:' .. op[2]] = ''
+  seen.version[op[2]] = ''
   local why = typed_indexes(p, op[3], 1, seen)
   if why or op[4] == '' then
     return why
@@ -269,7 +348,10 @@ function check.r(p, op, seen)
   return typed(p, 'w:' .. op[4], 'set', seen) or typed(p, 'blobs', 'zset', seen)
 end
 
-function write.r(p, op)
+function write.r(p, op, g)
+  if g.has[op[2]] or g.fields[op[2]] then
+    say_all(p, g)
+  end
   redis.call('UNLINK', p .. 'j:' .. op[2], p .. 'd:' .. op[2])
   for k = 1, #op[3] do
     redis.call('ZREM', p .. 'x:' .. op[3][k], op[2])
@@ -326,10 +408,11 @@ local function commit(keys, args)
   if turn ~= last + 1 then
     return fail('GAP turn ' .. args[3] .. ' after ' .. have[3])
   end
-  local ops, seen = cmsgpack.unpack(args[5]), {}
+  local ops = cmsgpack.unpack(args[5])
   if type(ops) ~= 'table' then
     return fail('MALFORMED batch')
   end
+  local seen, g = { version = {}, blob = {}, type = {}, may = {} }, gather()
   for k = 1, #ops do
     why = objection(p, ops[k], seen)
     if why then
@@ -337,8 +420,9 @@ local function commit(keys, args)
     end
   end
   for k = 1, #ops do
-    write[ops[k][1]](p, ops[k])
+    write[ops[k][1]](p, ops[k], g)
   end
+  say_all(p, g)
   redis.call('HSET', keys[1], 't', args[3], 'd', args[4])
   return redis.status_reply('OK')
 end

@@ -84,8 +84,11 @@ struct batch {
     uint32_t events_max;
     struct epoch epoch;
     uint64_t *event_no; /* counter of the epoch's events */
+    struct buf events;  /* that follow each other, not yet an operation */
+    uint32_t events_n;
+    uint64_t events_last; /* number of the newest */
 };
-enum { BATCH_MAX = 1 << 30, EVENT_ID_MAX = 48 };
+enum { BATCH_MAX = 1 << 30, EVENT_ID_MAX = 48, EVENTS_OP_MAX = 64 };
 void batch_init(struct batch *b, const struct epoch *epoch, uint64_t *event_no, int64_t now_ms,
                 uint32_t events_max);
 void batch_fini(struct batch *b);
@@ -96,7 +99,7 @@ void batch_blob(struct batch *b, struct str hex, struct str bytes);
 void batch_sweep(struct batch *b, int64_t before_ms);
 void batch_pipeline(struct batch *b, uint64_t id, struct str bytes);
 /* The whole list, head and operations, into out. */
-enum status batch_encode(const struct batch *b, struct buf *out) MUST_USE;
+enum status batch_encode(struct batch *b, struct buf *out) MUST_USE;
 /* Sixteen hex digits of the bytes: tells an identical batch from another. */
 void batch_digest(struct str bytes, char out[17]);
 void version_text(uint64_t version, char out[VERSION_DIGITS + 1]); /* "" for 0 */

@@ -272,8 +272,8 @@ static const char *shape_of(char kind)
     static const struct {
         char kind;
         const char *shape;
-    } shapes[] = { { 'j', "ssssils" }, { 'd', "sss" }, { 'x', "ssn" }, { 'b', "ssn" },
-                   { 'e', "ssn" },     { 'p', "ss" },  { 'r', "sls" }, { 's', "n" } };
+    } shapes[] = { { 'j', "sssils" }, { 'd', "sss" }, { 'x', "ssn" }, { 'b', "ssn" },
+                   { 'e', "sln" },    { 'p', "ss" },  { 'r', "sls" }, { 's', "n" } };
     for (size_t i = 0; i < COUNT(shapes); i++) {
         if (shapes[i].kind == kind)
             return shapes[i].shape;
@@ -346,11 +346,11 @@ static enum status check_record(const struct store_fake *f, struct op *op, struc
     if (earlier)
         copy(have, sizeof have, str_of(earlier));
     struct str expect = str_next(&op->in), version = str_next(&op->in);
+    version.n = version.n < VERSION_DIGITS ? version.n : VERSION_DIGITS;
     if (!str_is(expect, have))
         return err_set(err, ERR_UNAVAILABLE, "CONFLICT job %s has version %s, not %.*s", op->id,
                        have, STR_ARG(expect));
     note(seen, mine, version);
-    str_next(&op->in);
     struct mp indexes = op->in;
     struct str skipped;
     if (mp_skip(&op->in, &skipped) != OK || mp_skip(&op->in, &skipped) != OK)
@@ -366,22 +366,34 @@ static enum status check_record(const struct store_fake *f, struct op *op, struc
     return st == OK && blob.n ? typed(f, "w:", blob, err) : st;
 }
 
+/* The id of another event of the same generation. */
+static void event_number(const char *id, uint64_t number, char out[KEY_SIZE])
+{
+    snprintf(out, KEY_SIZE, "%.*s-%" PRIu64, (int)strcspn(id, "-"), id, number);
+}
+
 static enum status check_event(const struct store_fake *f, struct op *op, struct seen *seen,
                                struct err *err)
 {
     static const struct fake_key ids = { .events = true };
+    char first[KEY_SIZE];
+    uint32_t n = list_next(&op->in);
     const struct fake_key *k = look(f, "e");
     const char *last = known(seen, "last event"), *dash = strchr(op->id, '-');
     if (typed(f, "e", str_of(""), err) != OK)
         return err->status;
     size_t a = dash ? strspn(op->id, "0123456789") : 0,
            b = dash ? strspn(dash + 1, "0123456789") : 0;
-    if (!dash || a == 0 || a > 19 || b == 0 || b > 19 || op->id + a != dash || dash[1 + b] ||
-        op->id[0] == '0' || (b > 1 && dash[1] == '0'))
+    if (!dash || a == 0 || a > 19 || b == 0 || b > 15 || op->id + a != dash || dash[1 + b] ||
+        op->id[0] == '0' || (b > 1 && dash[1] == '0') || n == 0 || n > 1000)
         return refuse(err, "MALFORMED", "event id");
     if (!last)
         last = k && k->n ? k->cells[k->n - 1].field : "0-0";
-    if (field_compare(&ids, op->id, last) <= 0)
+    uint64_t newest = strtoull(dash + 1, NULL, 10);
+    if (newest + 1 < n)
+        return refuse(err, "ORDER", op->id);
+    event_number(op->id, newest + 1 - n, first);
+    if (field_compare(&ids, first, last) <= 0)
         return refuse(err, "ORDER", op->id);
     note(seen, "last event", str_of(op->id));
     return OK;
@@ -457,15 +469,9 @@ static void set_number(struct store_fake *f, const char *key, const char *field,
 static void write_record(struct store_fake *f, struct op *op)
 {
     char key[KEY_SIZE];
-    struct buf value;
     str_next(&op->in);
-    struct str version = str_next(&op->in), record = str_next(&op->in);
-    buf_init(&value, BATCH_MAX);
-    buf_view(&value, version);
-    buf_view(&value, record);
     snprintf(key, sizeof key, "j:%s", op->id);
-    set(f, key, "", buf_get(&value));
-    buf_fini(&value);
+    set(f, key, "", str_next(&op->in));
     for (uint32_t n = list_next(&op->in); n >= 2; n -= 2) {
         struct str index = str_next(&op->in);
         snprintf(key, sizeof key, "x:%.*s", STR_ARG(index));
@@ -558,6 +564,17 @@ static void write_fields(struct store_fake *f, struct op *op)
     }
 }
 
+static void write_events(struct store_fake *f, struct op *op)
+{
+    char id[KEY_SIZE];
+    uint32_t n = list_next(&op->in);
+    uint64_t first = strtoull(strchr(op->id, '-') + 1, NULL, 10) + 1 - n;
+    for (uint32_t i = 0; i < n; i++) {
+        event_number(op->id, first + i, id);
+        set(f, "e", id, str_next(&op->in));
+    }
+}
+
 static void write_one(struct store_fake *f, struct op *op)
 {
     char key[KEY_SIZE];
@@ -575,8 +592,10 @@ static void write_one(struct store_fake *f, struct op *op)
         if (!store_fake_get(f, key, ""))
             set(f, key, "", bytes);
         set_number(f, "blobs", op->id, int_next(&op->in));
+    } else if (op->kind == 'e') {
+        write_events(f, op);
     } else {
-        set(f, op->kind == 'e' ? "e" : "pipelines", op->id, str_next(&op->in));
+        set(f, "pipelines", op->id, str_next(&op->in));
     }
 }
 

@@ -5,6 +5,7 @@
 #include "common/failpoint.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +15,11 @@ struct get {
     void *ctx;
     enum get_kind kind;
     struct store_redis *s;
+    uint32_t limit; /* EVENTS */
+    char after[EVENT_ID_MAX];
 };
 
-enum { VALUES_MAX = 4096, FIELDS_MAX = 1000 };
+enum { VALUES_MAX = 4096, FIELDS_MAX = 1000, ENTRY_EVENTS = 8 };
 
 static struct str value_of(const redisReply *r)
 {
@@ -31,16 +34,33 @@ static void cut_version(struct str *v)
         *v = (struct str){ v->p + VERSION_DIGITS, v->n - VERSION_DIGITS };
 }
 
-/* Stream entries are [id, [field, value]]. */
-static uint32_t event_values(const redisReply *r, struct str *v)
+/* An entry of the stream is [id, [field, value, ...]]: events that follow each other, up to this id.
+ * Those after g->after, at most as many as asked for. */
+static uint32_t entry_values(const struct get *g, const redisReply *e, struct str *v, char *ids)
 {
-    uint32_t n = 0;
-    for (size_t i = 0; i < r->elements && n + 2 <= VALUES_MAX; i++) {
-        const redisReply *e = r->element[i];
-        if (e->elements != 2 || e->element[1]->elements < 2)
+    const redisReply *fields = e->elements == 2 ? e->element[1] : NULL;
+    const char *dash = fields && e->element[0]->str ? strchr(e->element[0]->str, '-') : NULL;
+    uint32_t n = 0, count = dash ? (uint32_t)fields->elements / 2 : 0;
+    uint64_t newest = dash ? strtoull(dash + 1, NULL, 10) : 0;
+    for (uint32_t i = 0; i < count && n < 2 * g->limit; i++) {
+        char *id = ids + (size_t)n / 2 * EVENT_ID_MAX;
+        snprintf(id, EVENT_ID_MAX, "%.*s-%" PRIu64, (int)(dash - e->element[0]->str),
+                 e->element[0]->str, newest + 1 + i - count);
+        if (g->after[0] && event_id_compare(str_of(id), str_of(g->after)) <= 0)
             continue;
-        v[n++] = value_of(e->element[0]);
-        v[n++] = value_of(e->element[1]->element[1]);
+        v[n++] = str_of(id);
+        v[n++] = value_of(fields->element[2 * i + 1]);
+    }
+    return n;
+}
+
+static uint32_t event_values(struct get *g, const redisReply *r, struct str *v, char *ids)
+{
+    uint32_t n = 0, most = g->limit;
+    for (size_t i = 0; i < r->elements && g->limit > 0; i++) {
+        uint32_t more = entry_values(g, r->element[i], v + n, ids + (size_t)n / 2 * EVENT_ID_MAX);
+        n += more;
+        g->limit = most - n / 2;
     }
     return n;
 }
@@ -66,8 +86,6 @@ static uint32_t info_values(const redisReply *r, struct str *v)
 static uint32_t values_of(enum get_kind kind, const redisReply *r, struct str *v, char *digit)
 {
     uint32_t n = 0;
-    if (kind == GET_EVENTS || kind == GET_OLDEST)
-        return event_values(r, v);
     if (kind == GET_INFO)
         return info_values(r, v);
     if (kind == GET_HAS) {
@@ -95,15 +113,21 @@ static void on_got(void *ctx, const redisReply *r)
     struct get *g = ctx;
     failpoint(AT_store_get_answered);
     struct str *v = r ? calloc(VALUES_MAX, sizeof *v) : NULL;
+    char *ids = NULL;
     if (!v || r->type == REDIS_REPLY_ERROR) {
         bool cursor = r && r->type == REDIS_REPLY_ERROR && strstr(r->str, "CURSOR");
         g->fn(g->ctx, cursor ? ERR_DATA : ERR_UNAVAILABLE, NULL, 0);
     } else {
         char digit;
-        uint32_t n = values_of(g->kind, r, v, &digit);
-        g->fn(g->ctx, OK, v, n);
+        bool events = g->kind == GET_EVENTS || g->kind == GET_OLDEST;
+        ids = events ? calloc(g->limit + 1, EVENT_ID_MAX) : NULL;
+        uint32_t n = !events ? values_of(g->kind, r, v, &digit)
+                     : ids   ? event_values(g, r, v, ids)
+                             : 0;
+        g->fn(g->ctx, events && !ids ? ERR_NOMEM : OK, v, n);
     }
     failpoint(AT_store_get_taken);
+    free(ids);
     free(v);
     free(g);
 }
@@ -146,7 +170,8 @@ static void make_events(const struct store_redis *s, struct command *c, const st
     arg_z(c, c->from);
     arg_z(c, "+");
     arg_z(c, "COUNT");
-    u64_text(c->number, g->kind == GET_OLDEST ? 1 : g->limit);
+    /* an entry holds many: at least one after the place, or there is none */
+    u64_text(c->number, g->kind == GET_OLDEST ? 1 : g->limit / ENTRY_EVENTS + 1);
     arg_z(c, c->number);
 }
 
@@ -189,6 +214,15 @@ static void make(const struct store_redis *s, struct command *c, const struct st
     }
 }
 
+static void keep_place(struct get *g, const struct store_get *what)
+{
+    g->limit = what->kind == GET_OLDEST ? 1 : what->limit;
+    if (g->limit > VALUES_MAX / 2)
+        g->limit = VALUES_MAX / 2;
+    if (what->kind == GET_EVENTS && what->names_n)
+        snprintf(g->after, sizeof g->after, "%.*s", STR_ARG(what->names[0]));
+}
+
 enum status store_redis_get(void *self, const struct store_get *what, store_get_fn *fn, void *ctx)
 {
     struct store_redis *s = self;
@@ -200,7 +234,8 @@ enum status store_redis_get(void *self, const struct store_get *what, store_get_
     struct command *c = calloc(1, sizeof *c);
     enum status st = g && c ? OK : ERR_NOMEM;
     if (st == OK) {
-        *g = (struct get){ fn, ctx, what->kind, s };
+        *g = (struct get){ .fn = fn, .ctx = ctx, .kind = what->kind, .s = s };
+        keep_place(g, what);
         make(s, c, what);
         failpoint(AT_store_get_before);
         /* What must be seen is a commit that was answered, on the other connection: it is. But

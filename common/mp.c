@@ -81,13 +81,13 @@ static enum status real(struct mp_value *out, uint64_t bits, size_t size)
 static enum status wide(struct mp *r, unsigned char tag, struct mp_value *out)
 {
     static const unsigned char sizes[] = {
-        [0xc4 - 0xc4] = 1, [0xc5 - 0xc4] = 2, [0xc6 - 0xc4] = 4, /* bin */
-        [0xca - 0xc4] = 4, [0xcb - 0xc4] = 8,                    /* float */
+        [0xc4 - 0xc4] = 1, [0xc5 - 0xc4] = 2, [0xc6 - 0xc4] = 4,                    /* bin */
+        [0xca - 0xc4] = 4, [0xcb - 0xc4] = 8,                                       /* float */
         [0xcc - 0xc4] = 1, [0xcd - 0xc4] = 2, [0xce - 0xc4] = 4, [0xcf - 0xc4] = 8, /* uint */
         [0xd0 - 0xc4] = 1, [0xd1 - 0xc4] = 2, [0xd2 - 0xc4] = 4, [0xd3 - 0xc4] = 8, /* int */
-        [0xd9 - 0xc4] = 1, [0xda - 0xc4] = 2, [0xdb - 0xc4] = 4, /* str */
-        [0xdc - 0xc4] = 2, [0xdd - 0xc4] = 4,                    /* array */
-        [0xde - 0xc4] = 2, [0xdf - 0xc4] = 4,                    /* map */
+        [0xd9 - 0xc4] = 1, [0xda - 0xc4] = 2, [0xdb - 0xc4] = 4,                    /* str */
+        [0xdc - 0xc4] = 2, [0xdd - 0xc4] = 4,                                       /* array */
+        [0xde - 0xc4] = 2, [0xdf - 0xc4] = 4,                                       /* map */
     };
     size_t size = tag >= 0xc4 && tag <= 0xdf ? sizes[tag - 0xc4] : 0;
     uint64_t v;
@@ -238,10 +238,15 @@ enum status mp_real(struct buf *out, double v)
     return put(out, 0xcb, bits, 8);
 }
 
+enum status mp_str_head(struct buf *out, size_t n)
+{
+    return n < 32 ? put(out, (unsigned char)(0xa0 | n), 0, 0)
+                  : put_length(out, (const unsigned char[]){ 0xd9, 0xda, 0xdb }, n);
+}
+
 enum status mp_str(struct buf *out, struct str v)
 {
-    enum status st = v.n < 32 ? put(out, (unsigned char)(0xa0 | v.n), 0, 0)
-                              : put_length(out, (const unsigned char[]){ 0xd9, 0xda, 0xdb }, v.n);
+    enum status st = mp_str_head(out, v.n);
     return st == OK ? buf_append(out, v.p, v.n) : st;
 }
 

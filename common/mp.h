@@ -43,6 +43,7 @@ enum status mp_int(struct buf *out, int64_t v); /* shortest form */
 enum status mp_uint(struct buf *out, uint64_t v);
 enum status mp_real(struct buf *out, double v);
 enum status mp_str(struct buf *out, struct str v);
+enum status mp_str_head(struct buf *out, size_t n); /* n bytes are to follow */
 enum status mp_bin(struct buf *out, struct str v);
 enum status mp_array(struct buf *out, size_t n);
 enum status mp_map(struct buf *out, size_t pairs);

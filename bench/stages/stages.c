@@ -7,8 +7,7 @@
  * A transition is a stage's completion made durable, with its successor dispatched. The limit is a
  * bare loop that says the same commits, byte for byte, to an equal Redis, each after the reply to the
  * one before. Both are measured in turns; medians are printed, as Markdown. */
-#include "bench/stages/stages.h"
-#include "rig.h"
+#include "bench/stages/client.h"
 
 #include "common/clock.h"
 
@@ -23,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { RUNS_MAX = 15, WORKERS_MAX = 16, WINDOW = 256, ALONE = 200, DOC_BYTES = 1024 };
+enum { RUNS_MAX = 15, WORKERS_MAX = 16, ALONE = 200 };
 
 struct options {
     unsigned jobs, runs, workers, slots;
@@ -33,93 +32,6 @@ struct options {
 struct figures {
     double submits_s, transitions_s, bare_s, p50_ms, ops_per_commit;
 };
-
-static const char pipeline[] = "pipeline:\n"
-                               "  - {stage: s1, each: round, reads: [problem], writes: [d1]}\n"
-                               "  - {stage: s2, each: round, reads: [d1], writes: [d2]}\n"
-                               "  - {stage: s3, each: round, reads: [d2], writes: [d3]}\n"
-                               "  - {stage: s4, each: round, reads: [d3], writes: [d4]}\n";
-
-static _Noreturn void die(const char *what)
-{
-    fprintf(stderr, "bench-stages: %s\n", what);
-    exit(1);
-}
-
-static void write_settings(const struct rig *r)
-{
-    char path[128];
-    snprintf(path, sizeof path, "%s/pawl.yaml", r->dir);
-    FILE *f = fopen(path, "we");
-    if (!f || fputs(pipeline, f) == EOF || fclose(f) != 0)
-        die("pawl.yaml cannot be written");
-}
-
-/* ---- the client ------------------------------------------------------------------------------ */
-
-struct client {
-    struct party party;
-    struct buf doc, budget;
-    uint64_t sent, durable;
-};
-
-static void client_open(struct client *c, struct rig *r)
-{
-    char text[DOC_BYTES + 1];
-    memset(text, 'p', DOC_BYTES);
-    text[DOC_BYTES] = '\0';
-    *c = (struct client){ 0 };
-    party_open(&c->party, r, "client", "bench", "");
-    buf_init(&c->doc, 2 * DOC_BYTES);
-    doc_text(&c->doc, text);
-    buf_init(&c->budget, 64);
-    mp_map(&c->budget, 1);
-    mp_z(&c->budget, "rounds");
-    mp_int(&c->budget, 1);
-}
-
-static void client_close(struct client *c)
-{
-    party_close(&c->party);
-    buf_fini(&c->doc);
-    buf_fini(&c->budget);
-}
-
-static void submit_one(struct client *c)
-{
-    char key[32], project[8];
-    struct msg m = { .type = MSG_SUBMIT };
-    struct str frame = buf_get(&c->doc);
-    snprintf(key, sizeof key, "k%llu", (unsigned long long)c->sent);
-    snprintf(project, sizeof project, "p%llu", (unsigned long long)c->sent % 3);
-    m.SUBMIT = (struct msg_SUBMIT){ .req = ++c->sent,
-                                    .key = str_of(key),
-                                    .project = str_of(project),
-                                    .budget = buf_get(&c->budget) };
-    m.SUBMIT.docs.v[m.SUBMIT.docs.n++] = str_of("problem");
-    party_say(&c->party, &m, &frame, 1);
-}
-
-static void hear(struct client *c, int64_t ms)
-{
-    if (!party_poll(&c->party, ms))
-        return;
-    if (c->party.m.type == MSG_REFUSED)
-        die("a submission was refused");
-    c->durable += c->party.m.type == MSG_SUBMITTED;
-}
-
-static double submit_all(struct client *c, unsigned n)
-{
-    int64_t began = mono_now_us();
-    uint64_t goal = c->sent + n;
-    while (c->durable < goal) {
-        while (c->sent < goal && c->sent - c->durable < WINDOW)
-            submit_one(c);
-        hear(c, 10000);
-    }
-    return n / ((double)(mono_now_us() - began) / 1e6);
-}
 
 /* ---- one run --------------------------------------------------------------------------------- */
 
@@ -135,17 +47,6 @@ static void wait_for(struct client *c, struct tally *t, uint64_t jobs)
             die("nothing moves for 20 s");
         hear(c, 1);
     }
-}
-
-static pid_t worker_start(const char *endpoint, unsigned i, unsigned slots, struct tally *t)
-{
-    pid_t pid = fork();
-    if (pid < 0)
-        die("fork");
-    if (pid > 0)
-        return pid;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    noop_run(endpoint, i, slots, t);
 }
 
 static int by_value(const void *a, const void *b)
@@ -189,7 +90,7 @@ static void run_open(struct run *r, const char *fsync, struct tally *tally, bool
     rig_open(&r->rig);
     r->rig.appendfsync = fsync;
     rig_redis_start(&r->rig);
-    write_settings(&r->rig);
+    write_settings(&r->rig, "");
     if (recorded) {
         snprintf(from, sizeof from, "%s/recorded.sock", r->rig.dir);
         snprintf(to, sizeof to, "%s/redis.sock", r->rig.dir);

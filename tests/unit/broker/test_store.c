@@ -194,6 +194,19 @@ static redisReply *ask(struct redis_conn *c, const char *a, const char *key, con
     return r;
 }
 
+/* Events that follow each other, under the id of the last. */
+static void dump_entry(const redisReply *r, const char *shown, struct lines *l)
+{
+    const char *last = r->element[0]->str, *dash = strchr(last, '-');
+    const redisReply *fields = r->element[1];
+    uint64_t n = fields->elements / 2, first = strtoull(dash + 1, NULL, 10) + 1 - n;
+    for (uint64_t i = 0; i < n; i++) {
+        char id[EVENT_ID_MAX];
+        snprintf(id, sizeof id, "%.*s-%" PRIu64, (int)(dash - last), last, first + i);
+        add_line(l, shown, id, reply_str(fields->element[2 * i + 1]));
+    }
+}
+
 static void dump_key(struct redis_conn *c, const char *key, struct lines *l)
 {
     const char *shown = key + strlen(prefix);
@@ -216,8 +229,7 @@ static void dump_key(struct redis_conn *c, const char *key, struct lines *l)
     } else {
         r = ask(c, "XRANGE", key, "-", "+");
         for (size_t i = 0; i < r->elements; i++)
-            add_line(l, shown, r->element[i]->element[0]->str,
-                     reply_str(r->element[i]->element[1]->element[1]));
+            dump_entry(r->element[i], shown, l);
     }
     freeReplyObject(r);
     freeReplyObject(type);
@@ -428,16 +440,22 @@ static void plant_malformed(struct both *b, struct batch *batch)
         "x\xa1"
         "1\xa1"
         "f\xff", /* minus one field */
-        "\x98\xa1"
+        "\x97\xa1"
         "j\xa1"
         "1\xa0\xa1"
-        "1\xa1"
         "r\x91\xa1"
         "x\x90\xa0", /* an index without score */
         "\x94\xa1"
         "e\xa3"
-        "1-x\xa1"
+        "1-x\x91\xa1"
         "e\x01", /* an event's id */
+        "\x94\xa1"
+        "e\xa3"
+        "9-9\x90\x01", /* no events */
+        "\x94\xa1"
+        "e\xa3"
+        "9-9\xa1"
+        "e\x01", /* an event for a list of events */
     };
     const char *one = bad[chance(b, COUNT(bad))];
     buf_append(&batch->ops, one, strlen(one));
