@@ -265,54 +265,6 @@ static enum status refuse(struct err *err, const char *code, const char *what)
     return err_set(err, ERR_UNAVAILABLE, "%s %s", code, what);
 }
 
-/* What follows the letter of an operation, as in functions.lua: s bytes, n a whole number, l a list
- * of bytes, i a list of bytes and whole numbers in turn. */
-static const char *shape_of(char kind)
-{
-    static const struct {
-        char kind;
-        const char *shape;
-    } shapes[] = { { 'j', "sssils" }, { 'd', "sss" }, { 'x', "ssn" }, { 'b', "ssn" },
-                   { 'e', "sln" },    { 'p', "ss" },  { 'r', "sls" }, { 's', "n" } };
-    for (size_t i = 0; i < COUNT(shapes); i++) {
-        if (shapes[i].kind == kind)
-            return shapes[i].shape;
-    }
-    return NULL;
-}
-
-static bool fits_value(struct mp *in, char want)
-{
-    struct mp_value v;
-    if (mp_next(in, &v) != OK)
-        return false;
-    if (want == 's')
-        return v.type == MP_STR;
-    if (want == 'n')
-        return v.type == MP_INT && v.i >= 0 && v.i < 1000000000000000;
-    if (v.type != MP_ARRAY || (want == 'i' && v.n % 2))
-        return false;
-    for (uint32_t i = 0; i < v.n; i++) {
-        struct mp_value item;
-        bool number = want == 'i' && i % 2;
-        if (mp_next(in, &item) != OK || item.type != (number ? MP_INT : MP_STR))
-            return false;
-    }
-    return true;
-}
-
-static bool fits(struct str raw, const char *shape)
-{
-    struct mp in;
-    struct mp_value v;
-    mp_init(&in, raw);
-    if (mp_next(&in, &v) != OK || v.n <= strlen(shape) || mp_next(&in, &v) != OK)
-        return false;
-    while (*shape && fits_value(&in, *shape))
-        shape++;
-    return *shape == '\0';
-}
-
 static enum status typed(const struct store_fake *f, const char *what, struct str name,
                          struct err *err)
 {
@@ -440,10 +392,10 @@ static enum status check_all(const struct store_fake *f, struct mp all, uint32_t
         const unsigned char *from = all.p + all.at;
         size_t at = all.at;
         bool whole = next_op(&all, &op);
-        const char *shape = whole ? shape_of(op.kind) : NULL;
+        const char *shape = whole ? op_shape(op.kind) : NULL;
         if (!shape)
             st = refuse(err, "UNKNOWN", "operation");
-        else if (!fits((struct str){ (const char *)from, all.at - at }, shape))
+        else if (!op_fits((struct str){ (const char *)from, all.at - at }, shape))
             st = refuse(err, "MALFORMED", "operation");
         else if (strchr(f->denied, op.kind))
             st = refuse(err, "NOPERM", "operation");

@@ -61,4 +61,8 @@ void store_fake_each(const struct store_fake *f, store_fake_fn *fn, void *ctx);
 void store_fake_copy(struct store_fake *to, const struct store_fake *from);
 /* A value, NULL when absent. */
 const struct buf *store_fake_get(const struct store_fake *f, const char *key, const char *field);
+
+/* store_shape.c: the shape of an operation (NULL: there is none of this letter); has it that shape? */
+const char *op_shape(char kind);
+bool op_fits(struct str raw, const char *shape);
 #endif

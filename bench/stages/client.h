@@ -3,7 +3,7 @@
 #define BENCH_STAGES_CLIENT_H
 /* client: a broker with the pipeline of four stages, someone who submits, workers that do nothing. */
 #include "bench/stages/stages.h"
-#include "rig.h"
+#include "tests/unit/broker/rig.h"
 
 struct client {
     struct party party;
