@@ -252,6 +252,8 @@ static void on_refused(struct link *l, const struct msg_REFUSED *r)
     struct question *q = r->req ? take(l, r->req) : NULL;
     struct err err = { 0 };
     bool unknown = str_is(r->code, "protocol") && l->welcomed && (!q || ++q->refused < 4);
+    if (q && q->again && endpoints_several(&l->ends) && str_is(r->code, "unavailable"))
+        unknown = ++q->refused < 4; /* it has lost its store: another one may have it */
     if (unknown && q && q->again) { /* it does not know us (any more): greet, then ask again */
         q->sent = false;
         q->next = l->questions;

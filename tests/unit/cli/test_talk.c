@@ -506,6 +506,70 @@ static void a_restart_in_the_middle_of_submitting(void **state)
     assert_int_equal(ended(s), 0);
 }
 
+/* ---- several brokers ------------------------------------------------------------------------- */
+
+/* The program knows two; the first one leads so far. */
+static void know_two(struct stage *s)
+{
+    size_t n = strlen(s->endpoint);
+    snprintf(s->endpoint + n, sizeof s->endpoint - n, ",ipc://%s/other", s->dir);
+}
+
+static struct peer *lead_elsewhere(struct stage *s)
+{
+    struct peer *old = s->broker;
+    char other[96];
+    snprintf(other, sizeof other, "ipc://%s/other", s->dir);
+    s->broker = peer_bind(other, NULL, NULL, NULL);
+    assert_non_null(s->broker);
+    s->epoch = 8;
+    return old;
+}
+
+/* It is connected and says nothing, as a process that was stopped. */
+static void watching_leaves_a_silent_broker(void **state)
+{
+    struct stage *s = *state;
+    know_two(s);
+    start(s, WORDS("watch", JOB_ID));
+    hear(s, MSG_WATCH);
+    uint64_t req = s->m.WATCH.req;
+    hear(s, MSG_SHOW);
+    answer_map(s, MSG_JOB, RUNNING);
+    event(s, req, "5-1", "job.state", "{'to':'running','run':1,'round':1,'stage':'generate'}");
+    struct peer *old = lead_elsewhere(s);
+    hear(s, MSG_HELLO);
+    welcome(s);
+    hear(s, MSG_WATCH);
+    assert_true(str_is(s->m.WATCH.since, "5-1"));
+    event(s, s->m.WATCH.req, "6-0", "job.state",
+          "{'to':'accepted','run':1,'round':2,'stage':'','reason':'target met'}");
+    hear(s, MSG_SHOW);
+    answer_map(s, MSG_JOB, ACCEPTED);
+    assert_int_equal(ended(s), 0);
+    peer_close(old);
+}
+
+static void a_question_is_asked_where_the_store_is(void **state)
+{
+    struct stage *s = *state;
+    char key[PAWL_KEY_MAX + 1];
+    know_two(s);
+    start(s, WORDS("submit", "Users wait too long.", "-q"));
+    hear(s, MSG_SUBMIT);
+    snprintf(key, sizeof key, "%.*s", STR_ARG(s->m.SUBMIT.key));
+    refuse(s, s->m.SUBMIT.req, "unavailable", "Redis is away", 1000);
+    struct peer *old = lead_elsewhere(s);
+    hear(s, MSG_SUBMIT);
+    assert_true(str_is(s->m.SUBMIT.key, key));
+    struct msg done = { .type = MSG_SUBMITTED };
+    done.SUBMITTED.req = s->m.SUBMIT.req;
+    done.SUBMITTED.job = str_of(JOB_ID);
+    say(s, &done, NULL);
+    assert_int_equal(ended(s), 0);
+    peer_close(old);
+}
+
 /* ---- refusals -------------------------------------------------------------------------------- */
 
 static void being_refused_is_an_exit_code(void **state)
@@ -688,6 +752,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(submitting_waits_and_brings_what_is_needed, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_restart_in_the_middle_of_submitting, setup, teardown),
+        cmocka_unit_test_setup_teardown(watching_leaves_a_silent_broker, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_question_is_asked_where_the_store_is, setup, teardown),
         cmocka_unit_test_setup_teardown(being_refused_is_an_exit_code, setup, teardown),
         cmocka_unit_test_setup_teardown(what_may_not_be_said_twice_is_not, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unknown_job_is_not_found, setup, teardown),

@@ -121,8 +121,8 @@ static const struct stage_ops ops = { "test", stages, 3, stage_open, begin, canc
 /* ---- the broker ------------------------------------------------------------------------------ */
 
 struct rig {
-    char dir[64], endpoint[128];
-    struct peer *router;
+    char dir[64], endpoint[128], other[128];
+    struct peer *router, *silent;
     pid_t worker;
     char from[ROUTING_ID_MAX];
     size_t from_n;
@@ -130,19 +130,22 @@ struct rig {
     struct msg m;
 };
 
-static int rig_start(void **state)
+static int start_with(void **state, bool two)
 {
     struct rig *r = calloc(1, sizeof *r);
+    char all[300];
     snprintf(r->dir, sizeof r->dir, "/tmp/pawl-harness-XXXXXX");
     assert_non_null(mkdtemp(r->dir));
     snprintf(r->endpoint, sizeof r->endpoint, "ipc://%s/broker", r->dir);
+    snprintf(r->other, sizeof r->other, "ipc://%s/other", r->dir);
+    snprintf(all, sizeof all, "%s%s%s", r->endpoint, two ? "," : "", two ? r->other : "");
     r->worker = fork();
     if (r->worker == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         assert_int_equal(chdir(r->dir), 0);
         char name[] = "pawl-test", broker[] = "--broker", set[] = "--set",
              drain[] = "worker.drain=50ms", level[] = "log.level=error";
-        char *argv[] = { name, broker, r->endpoint, set, drain, set, level, NULL };
+        char *argv[] = { name, broker, all, set, drain, set, level, NULL };
         exit(worker_main(7, argv,
                          &ops)); /* exit, not _exit: a leak in the worker fails it under ASan */
     }
@@ -150,6 +153,16 @@ static int rig_start(void **state)
     assert_non_null(r->router);
     *state = r;
     return 0;
+}
+
+static int rig_start(void **state)
+{
+    return start_with(state, false);
+}
+
+static int rig_start_two(void **state)
+{
+    return start_with(state, true);
 }
 
 static int rig_stop(void **state)
@@ -162,6 +175,7 @@ static int rig_stop(void **state)
         waitpid(r->worker, NULL, 0);
     }
     peer_close(r->router);
+    peer_close(r->silent);
     snprintf(cmd, sizeof cmd, "rm -rf '%s'", r->dir);
     free(r);
     return system(cmd);
@@ -291,6 +305,84 @@ static void a_result_is_said_until_it_is_taken_also_to_a_new_broker(void **state
     while (m->READY.credit != 3);
     m = expect(r, MSG_BEAT);
     assert_int_equal(m->BEAT.holds.n, 0);
+}
+
+static void lead_elsewhere(struct rig *r)
+{
+    r->silent = r->router;
+    r->router = peer_bind(r->other, NULL, NULL, NULL);
+    assert_non_null(r->router);
+}
+
+/* It is connected and says nothing, as a process that was stopped. */
+static void a_silent_broker_is_left_with_all_that_is_held(void **state)
+{
+    struct rig *r = *state;
+    bool done = false, step = false;
+    char from[ROUTING_ID_MAX];
+    greet(r, EPOCH);
+    expect(r, MSG_READY);
+    give(r, 1, "echo", "problem", problem("why"));
+    expect(r, MSG_DONE);
+    give(r, 2, "step", NULL, NULL);
+    expect(r, MSG_STEP);
+    give(r, 3, "slow", NULL, NULL);
+    expect(r, MSG_PING); /* nothing was heard for a while: it asks */
+    size_t from_n = r->from_n;
+    memcpy(from, r->from, from_n);
+    lead_elsewhere(r);
+    const struct msg *m = expect(r, MSG_HELLO);
+    assert_int_equal(m->HELLO.holds.n, 3);
+    say(r, (struct msg){ .type = MSG_WELCOME, .epoch = 99, .WELCOME = { .heartbeat_ms = 100 } },
+        NULL, 0);
+    for (int i = 0; i < 50 && !(done && step); i++) {
+        zmq_pollitem_t item = { .socket = peer_socket(r->router), .events = ZMQ_POLLIN };
+        peer_in_free(&r->in);
+        if (zmq_poll(&item, 1, 100) <= 0 || peer_recv(r->router, &r->in) != OK)
+            continue;
+        assert_int_equal(msg_decode(peer_frame(&r->in, 0), &r->m, NULL), OK);
+        done = done || (r->m.type == MSG_DONE && r->m.DONE.fence.counter == 1);
+        step = step || (r->m.type == MSG_STEP && r->m.STEP.fence.counter == 2);
+    }
+    assert_true(done && step); /* what the old one never acknowledged */
+    struct msg drop = { .type = MSG_DROP, .epoch = EPOCH };
+    assert_int_equal(peer_send(r->silent, (struct str){ from, from_n }, &drop, NULL, 0),
+                     ERR_NOT_FOUND); /* nobody is there to hear it */
+}
+
+static void a_broker_that_is_gone_is_left(void **state)
+{
+    struct rig *r = *state;
+    greet(r, EPOCH);
+    give(r, 1, "slow", NULL, NULL);
+    while (expect(r, MSG_READY)->READY.credit != 2)
+        ;
+    lead_elsewhere(r);
+    peer_close(r->silent);
+    r->silent = NULL;
+    assert_int_equal(expect(r, MSG_HELLO)->HELLO.holds.n, 1);
+}
+
+/* It is there and has lost its store: another one may have it. */
+static void a_broker_without_a_store_is_left(void **state)
+{
+    struct rig *r = *state;
+    char from[ROUTING_ID_MAX];
+    greet(r, EPOCH);
+    expect(r, MSG_PING);
+    size_t from_n = r->from_n;
+    memcpy(from, r->from, from_n);
+    lead_elsewhere(r);
+    struct msg away = { .type = MSG_REFUSED, .epoch = EPOCH };
+    away.REFUSED.code = str_of("unavailable");
+    for (int64_t until = mono_now().ms + PATIENCE_MS; mono_now().ms < until;) {
+        zmq_pollitem_t item = { .socket = peer_socket(r->router), .events = ZMQ_POLLIN };
+        if (zmq_poll(&item, 1, 100) > 0)
+            break;
+        if (peer_send(r->silent, (struct str){ from, from_n }, &away, NULL, 0) != OK)
+            continue; /* it has gone */
+    }
+    expect(r, MSG_HELLO);
 }
 
 static void an_old_broker_is_not_heard(void **state)
@@ -509,10 +601,14 @@ static void term_gives_back_what_does_not_finish_and_leaves(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_start, rig_stop)
+#define T2(f) cmocka_unit_test_setup_teardown(f, rig_start_two, rig_stop)
     const struct CMUnitTest tests[] = {
         T(it_says_who_it_is_and_what_it_takes),
         T(a_result_is_said_until_it_is_taken_also_to_a_new_broker),
         T(an_old_broker_is_not_heard),
+        T2(a_silent_broker_is_left_with_all_that_is_held),
+        T2(a_broker_that_is_gone_is_left),
+        T2(a_broker_without_a_store_is_left),
         T(a_finished_call_is_recorded_before_it_is_used),
         T(a_tool_call_goes_through_the_broker),
         T(a_call_that_fails_is_the_stages_to_judge),
