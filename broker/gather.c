@@ -172,7 +172,7 @@ static void take_while_down(struct broker *b, struct conn *c, const struct msg *
 {
     if (m->type == MSG_STATUS)
         serve_status(b, c, m->STATUS.req);
-    else if (m->type >= MSG_SUBMIT || m->type == MSG_PING)
+    else if (m->type >= MSG_SUBMIT || m->type == MSG_PING || m->type == MSG_HELLO)
         loop_refuse(b, c->id, request_number(m), ERR_UNAVAILABLE, b->state.reason, b->state.fix);
 }
 

@@ -431,6 +431,9 @@ static enum status redis_confirm(void *self, struct err *err)
     struct redis_conn *c = redis_conn_open(&s->url, err); /* the others have answers under way */
     enum status st = c ? renew_now(s, c, err) : err->status;
     redis_conn_close(c);
+    if (c && st == ERR_UNAVAILABLE)
+        err_set(err, st, "Redis at %s does not answer, and the lease may have run out",
+                s->url.shown);
     return st;
 }
 

@@ -118,6 +118,12 @@ void endpoints_heard(struct endpoints *e, int64_t now_ms)
         e->until_ms = now_ms + ENDPOINT_SILENCE_MS;
 }
 
+void endpoints_away(struct endpoints *e, int64_t now_ms)
+{
+    if (e->is != ENDPOINT_IN_SESSION)
+        e->until_ms = now_ms;
+}
+
 void endpoints_welcome(struct endpoints *e, int64_t now_ms)
 {
     e->is = ENDPOINT_IN_SESSION;

@@ -52,6 +52,8 @@ void endpoints_unsent(struct endpoints *e, int64_t now_ms);
 void endpoints_welcome(struct endpoints *e, int64_t now_ms);
 /* Anything was heard of a broker that has its store. */
 void endpoints_heard(struct endpoints *e, int64_t now_ms);
+/* It said that it has no store: none of its words count while another one may have it. */
+void endpoints_away(struct endpoints *e, int64_t now_ms);
 /* The session ended, its connection did not: a WELCOME is waited for again. */
 void endpoints_greet(struct endpoints *e, int64_t now_ms);
 /* Look, several times a second. True: close the connection and begin with endpoints_now(), which

@@ -307,8 +307,9 @@ static void on_refused(struct worker *w, const struct msg_REFUSED *r)
         mux_stop(w->mux);
         return;
     }
-    log_line(&w->log, w->welcomed ? LOG_DEBUG : LOG_WARN, "refused", "why", text, NULL);
-    if (w->welcomed && !str_is(r->code, "unavailable"))
+    bool away = str_is(r->code, "unavailable"); /* HELLO is said again anyway */
+    log_line(&w->log, w->welcomed || away ? LOG_DEBUG : LOG_WARN, "refused", "why", text, NULL);
+    if (w->welcomed && !away)
         say_hello(w); /* it does not know us (any more) */
 }
 
@@ -317,7 +318,9 @@ static void handle(struct worker *w, const struct msg *m, struct peer_in *in)
     struct task *t;
     bool away = m->type == MSG_REFUSED && str_is(m->REFUSED.code, "unavailable");
     w->heard_ms = mono_now().ms;
-    if (!away) /* a broker without its store is none, if there are others */
+    if (away)
+        endpoints_away(&w->ends, w->heard_ms);
+    else
         endpoints_heard(&w->ends, w->heard_ms);
     if (m->type == MSG_WELCOME) {
         on_welcome(w, m);

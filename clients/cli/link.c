@@ -254,6 +254,8 @@ static void on_refused(struct link *l, const struct msg_REFUSED *r)
     bool unknown = str_is(r->code, "protocol") && l->welcomed && (!q || ++q->refused < 4);
     if (q && q->again && endpoints_several(&l->ends) && str_is(r->code, "unavailable"))
         unknown = ++q->refused < 4; /* it has lost its store: another one may have it */
+    if (!r->req && !l->welcomed && endpoints_several(&l->ends) && str_is(r->code, "unavailable"))
+        snprintf(l->trouble, sizeof l->trouble, "%.*s", STR_ARG(r->text));
     if (unknown && q && q->again) { /* it does not know us (any more): greet, then ask again */
         q->sent = false;
         q->next = l->questions;
@@ -308,7 +310,9 @@ static void handle(struct link *l, const struct msg *m, struct peer_in *in)
     bool away = m->type == MSG_REFUSED && m->REFUSED.req == 0 &&
                 str_is(m->REFUSED.code, "unavailable");
     l->heard = mono_now();
-    if (!away) /* a broker without its store is none, if there are others */
+    if (away)
+        endpoints_away(&l->ends, l->heard.ms);
+    else
         endpoints_heard(&l->ends, l->heard.ms);
     if (m->type == MSG_ANSWERED && !l->welcomed && m->ANSWERED.req == l->status_req) {
         on_status(l, peer_frame(in, 1));

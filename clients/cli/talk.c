@@ -67,7 +67,7 @@ void talk_absent(const struct link *l, const struct conf *conf, struct err *err)
         err_fix(err, "start Redis again: jobs go on by themselves when it is back");
     } else {
         unreachable(endpoint,
-                    nobody_there(endpoint) ? "no broker runs there" : "the broker does not answer",
+                    nobody_anywhere(endpoint) ? "no broker runs there" : "the broker does not answer",
                     err);
     }
 }
@@ -77,7 +77,8 @@ enum status talk_open(struct talk *t, const struct conf *conf, int64_t timeout_m
 {
     const char *endpoint = conf_endpoint(conf);
     /* One of several may be about to lead. */
-    const int64_t most_ms = strchr(endpoint, ',') ? MOVING_MS : GREETING_MS;
+    const bool several = strchr(endpoint, ',');
+    const int64_t most_ms = several ? MOVING_MS : GREETING_MS;
     *t = (struct talk){ .timeout_ms = timeout_ms };
     if (nobody_anywhere(endpoint))
         return unreachable(endpoint, "no broker runs there", err);
@@ -92,19 +93,14 @@ enum status talk_open(struct talk *t, const struct conf *conf, int64_t timeout_m
     int64_t until = mono_now().ms + (timeout_ms && timeout_ms < most_ms ? timeout_ms : most_ms);
     while (st == OK && !link_up(t->link)) {
         int64_t left = until - mono_now().ms;
-        if (link_refusal(t->link)) {
-            *err = *link_refusal(t->link);
-            st = err->status;
-        } else if (*link_trouble(t->link)) {
-            err_set(err, ERR_UNAVAILABLE, "%s: the broker is there, but %s", endpoint,
-                    link_trouble(t->link));
-            err_fix(err, "start Redis again: jobs go on by themselves when it is back");
-            t->store_away = true;
-            st = ERR_UNAVAILABLE;
-        } else if (left <= 0) {
-            st = unreachable(endpoint, "the broker does not answer", err);
-        } else
+        bool refused = link_refusal(t->link), away = *link_trouble(t->link);
+        if (left > 0 && !refused && (!away || several)) {
             st = talk_turn(t, left, err);
+        } else {
+            t->store_away = away && !refused;
+            talk_absent(t->link, conf, err);
+            st = err->status;
+        }
     }
     if (st != OK)
         talk_close(t);

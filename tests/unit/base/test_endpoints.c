@@ -141,6 +141,24 @@ static void silence_ends_a_session(void **state)
     assert_string_equal(endpoints_now(&e), "tcp://a:1");
 }
 
+static void a_broker_without_a_store_is_no_broker(void **state)
+{
+    struct endpoints e = of("tcp://a:1,tcp://b:1");
+    int64_t now = 0;
+    (void)state;
+    endpoints_begin(&e, now);
+    endpoints_sent(&e, now);
+    endpoints_away(&e, now);
+    assert_true(endpoints_due(&e, now)); /* at once: it was greeted and said so */
+    endpoints_begin(&e, now);
+    endpoints_welcome(&e, now);
+    for (int i = 0; i < 10; i++)
+        endpoints_away(&e, now); /* a moment without a store ends no session … */
+    assert_false(endpoints_due(&e, now + ENDPOINT_SILENCE_MS / 2));
+    assert_in_range(moves_after(&e, &now, 10000), ENDPOINT_SILENCE_MS,
+                    ENDPOINT_SILENCE_MS + STEP_MS);
+}
+
 static void a_broken_connection_ends_it_sooner(void **state)
 {
     struct endpoints e = of("tcp://a:1,tcp://b:1");
@@ -192,6 +210,7 @@ int main(void)
         cmocka_unit_test(all_are_tried_in_turn_and_ever_more_slowly),
         cmocka_unit_test(a_connection_alone_is_not_enough),
         cmocka_unit_test(silence_ends_a_session),
+        cmocka_unit_test(a_broker_without_a_store_is_no_broker),
         cmocka_unit_test(a_broken_connection_ends_it_sooner),
         cmocka_unit_test(a_peer_that_was_away_gives_time),
         cmocka_unit_test(a_session_that_must_be_greeted_again_ends),
