@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { TEXTS_MAX = 256 * 1024 }; /* .openspec.yaml must stay readable */
+enum { TEXTS_MAX = 64 * 1024 }; /* .openspec.yaml must stay readable */
 
 static void fingerprint(const struct spec_requirement *r, char out[HASH_HEX + 1])
 {

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static json_t *load_vectors(void)
+static json_t *load_vectors(const char *path)
 {
     json_error_t e;
-    json_t *v = json_load_file("schemas/vectors/messages.json", 0, &e);
+    json_t *v = json_load_file(path, 0, &e);
     assert_non_null(v);
     return v;
 }
@@ -29,7 +29,7 @@ static size_t unhex(const char *hex, char *out)
 static void every_vector_decodes_and_encodes_to_the_same_bytes(void **state)
 {
     (void)state;
-    json_t *vectors = load_vectors();
+    json_t *vectors = load_vectors("schemas/vectors/messages.json");
     assert_true(json_array_size(vectors) >= 90);
     for (size_t i = 0; i < json_array_size(vectors); i++) {
         const json_t *v = json_array_get(vectors, i);
@@ -47,6 +47,45 @@ static void every_vector_decodes_and_encodes_to_the_same_bytes(void **state)
         for (size_t n = 0; n < frame.n; n++) /* cut anywhere: refused, never read past the end */
             assert_int_not_equal(msg_decode((struct str){ bytes, n }, &m, &err), OK);
     }
+    json_decref(vectors);
+}
+
+/* The fields of a header, behind the head of its list. */
+static struct str inside(struct str header)
+{
+    struct mp in;
+    struct mp_value list;
+    mp_init(&in, header);
+    assert_int_equal(mp_want(&in, MP_ARRAY, &list), OK);
+    return (struct str){ header.p + in.at, header.n - in.at };
+}
+
+/* Revisions of a version talk to each other: what an earlier one says is understood, and what this
+ * one says begins with the fields that the earlier one knows, in its order. */
+static void earlier_revisions_understand_and_are_understood(void **state)
+{
+    (void)state;
+    json_t *vectors = load_vectors("schemas/vectors/earlier/2026-11-23-first.json");
+    size_t longer = 0;
+    assert_true(json_array_size(vectors) >= 90);
+    for (size_t i = 0; i < json_array_size(vectors); i++) {
+        const json_t *v = json_array_get(vectors, i);
+        char bytes[8192];
+        struct str frame = { bytes, unhex(js_str(v, "hex"), bytes) };
+        struct msg m;
+        struct err err = { 0 };
+        struct buf now;
+        if (msg_decode(frame, &m, &err) != OK)
+            fail_msg("%s of an earlier revision: %s", js_str(v, "type"), err.text);
+        assert_string_equal(msg_name(m.type), js_str(v, "type"));
+        buf_init(&now, PAWL_HEADER_MAX);
+        assert_int_equal(msg_encode(&m, &now), OK);
+        struct str said = inside(frame), say = inside(buf_get(&now));
+        assert_true(say.n >= said.n && memcmp(say.p, said.p, said.n) == 0);
+        longer += say.n > said.n;
+        buf_fini(&now);
+    }
+    assert_true(longer > 0); /* else these are not vectors of an earlier revision */
     json_decref(vectors);
 }
 
@@ -163,6 +202,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_vector_decodes_and_encodes_to_the_same_bytes),
+        cmocka_unit_test(earlier_revisions_understand_and_are_understood),
         cmocka_unit_test(missing_fields_are_zero_and_extra_ones_ignored),
         cmocka_unit_test(strangers_are_told_what_is_wrong),
         cmocka_unit_test(random_bytes_are_never_a_crash),
