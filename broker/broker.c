@@ -494,6 +494,7 @@ void broker_close(struct broker *b)
 {
     b->broken = true;
     watch_free(b);
+    doc_cache_clear(&b->docs);
     store_redis_free(b->redis);
     core_free(b->core);
     b->core = NULL;

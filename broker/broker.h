@@ -5,6 +5,7 @@
  * of the turn to the store as one batch, and say the turn's messages when the batch is durable.
  * Several turns may be in flight; the core runs ahead, the outside world never does. */
 #include "broker/core.h"
+#include "broker/doc_cache.h"
 #include "broker/idmap.h"
 #include "broker/store_redis.h"
 #include "common/conf.h"
@@ -59,6 +60,7 @@ struct turn {
     struct out *outs, **outs_end;
     struct told *told;
     uint32_t told_n;
+    struct cached_doc *docs; /* small ones, for the stages that follow */
     size_t bytes;
 };
 
@@ -107,6 +109,7 @@ struct broker {
     uint32_t flying_n;
     size_t flying_bytes;
     struct input *inputs;
+    struct doc_cache docs;
     struct batch extra; /* operations of the shell itself: blobs, sweeps */
     struct out *extra_outs;
     struct idmap conns_by_id, conns_by_hash;

@@ -245,6 +245,21 @@ static void name_wants(struct fetch *f)
     }
 }
 
+/* All that is wanted, or nothing: one read costs what many cost. */
+static bool from_cache(struct fetch *f)
+{
+    struct str v;
+    for (uint32_t i = 0; i < f->wants_n; i++) {
+        if (!doc_cache_get(&f->b->docs, f->job, str_of(f->wants[i].field), &v))
+            return false;
+    }
+    for (uint32_t i = 0; i < f->wants_n; i++) {
+        doc_cache_get(&f->b->docs, f->job, str_of(f->wants[i].field), &v);
+        set(&f->wants[i].value, v, PAWL_FRAME_MAX + 1024);
+    }
+    return true;
+}
+
 void fetch_docs(struct broker *b, uint64_t job, const struct need *needs, uint32_t n, fetch_fn *fn,
                 void *ctx)
 {
@@ -270,5 +285,7 @@ void fetch_docs(struct broker *b, uint64_t job, const struct need *needs, uint32
     }
     memcpy(f->needs, needs, n * sizeof *needs); /* names and bytes stay the caller's until fn */
     name_wants(f);
+    if (wants && from_cache(f))
+        f->got = wants;
     next_chunk(f);
 }

@@ -166,6 +166,11 @@ static struct turn *turn_new(struct broker *b)
 
 static void turn_free(struct turn *t)
 {
+    while (t->docs) {
+        struct cached_doc *d = t->docs;
+        t->docs = d->next;
+        free(d);
+    }
     while (t->outs) {
         struct out *o = t->outs;
         t->outs = o->next;
@@ -184,6 +189,37 @@ static void turn_add_out(struct turn *t, struct out *o)
     t->outs_end = &o->next;
 }
 
+/* Steps are many and read again only after a failure: not worth their place. */
+static void turn_add_doc(struct broker *b, struct turn *t, const struct fx *f)
+{
+    if (f->field.n >= 5 && memcmp(f->field.p, "step/", 5) == 0)
+        return;
+    struct cached_doc *d = cached_doc_new(f->job, f->field, f->bytes);
+    if (!d) {
+        doc_cache_clear(&b->docs); /* it may hold what this one replaces */
+        return;
+    }
+    d->next = t->docs;
+    t->docs = d;
+}
+
+/* From here on it is what the store holds. */
+static void cache_docs(struct broker *b, struct turn *t)
+{
+    struct cached_doc *in_order = NULL;
+    while (t->docs) {
+        struct cached_doc *d = t->docs;
+        t->docs = d->next;
+        d->next = in_order;
+        in_order = d;
+    }
+    while (in_order) {
+        struct cached_doc *d = in_order;
+        in_order = d->next;
+        doc_cache_put(&b->docs, d);
+    }
+}
+
 static void fill_turn(struct broker *b, struct turn *t, struct batch *batch)
 {
     char id[EVENT_ID_MAX];
@@ -192,6 +228,8 @@ static void fill_turn(struct broker *b, struct turn *t, struct batch *batch)
         batch_add(batch, f, id);
         if (f->kind == FX_EVENT)
             add_told(t, id, f);
+        if (f->kind == FX_DOC)
+            turn_add_doc(b, t, f);
         if ((f->kind == FX_SEND && f->guarded) || f->kind == FX_TASK)
             turn_add_out(t, out_new(f));
         if (f->kind == FX_TASK)
@@ -349,6 +387,7 @@ static void release_task(struct broker *b, struct out *o)
 
 static void release(struct broker *b, struct turn *t)
 {
+    cache_docs(b, t);
     while (t->outs) {
         struct out *o = t->outs;
         t->outs = o->next;
@@ -409,5 +448,6 @@ void loop_drop_turns(struct broker *b, const char *why)
         turn_free(t);
     }
     assert(b->flying_n == 0);
+    doc_cache_clear(&b->docs);
     conns_no_tasks(b);
 }

@@ -19,7 +19,7 @@ struct get {
     char after[EVENT_ID_MAX];
 };
 
-enum { VALUES_MAX = 4096, FIELDS_MAX = 1000, ENTRY_EVENTS = 8 };
+enum { VALUES_MAX = 4096, FIELDS_MAX = 1000, ENTRY_EVENTS = 8, INFO_VALUES = 16 };
 
 static struct str value_of(const redisReply *r)
 {
@@ -112,7 +112,8 @@ static void on_got(void *ctx, const redisReply *r)
 {
     struct get *g = ctx;
     failpoint(AT_store_get_answered);
-    struct str *v = r ? calloc(VALUES_MAX, sizeof *v) : NULL;
+    size_t room = !r ? 0 : g->kind == GET_INFO ? INFO_VALUES : 2 * (size_t)g->limit + r->elements;
+    struct str *v = r ? calloc(room + 2, sizeof *v) : NULL;
     char *ids = NULL;
     if (!v || r->type == REDIS_REPLY_ERROR) {
         bool cursor = r && r->type == REDIS_REPLY_ERROR && strstr(r->str, "CURSOR");
