@@ -165,6 +165,21 @@ bool broker_recover(struct broker *b, struct err *err)
     return true;
 }
 
+/* What the acknowledgements of this epoch mean, and what should be better. */
+static void log_durability(struct broker *b)
+{
+    const struct store_report *r = store_redis_report(b->redis);
+    if (r->lacks[0]) {
+        struct err err = { 0 };
+        err_set(&err, ERR_CONFIG, "Redis at %s may lose jobs: %s", store_redis_shown(b->redis),
+                r->lacks);
+        log_line(&b->log, LOG_WARN, err.text, "fix", r->fix, NULL);
+    }
+    if (r->unchecked)
+        log_line(&b->log, LOG_WARN, "appendfsync cannot be checked: CONFIG GET is not permitted",
+                 "fix", "ACL SETUSER … +config|get, or see to it yourself", NULL);
+}
+
 static void log_lead(struct broker *b)
 {
     char jobs[24], epoch[48];
@@ -172,7 +187,8 @@ static void log_lead(struct broker *b)
     snprintf(epoch, sizeof epoch, "%" PRIu64 "-%016" PRIx64, b->epoch.generation,
              b->epoch.incarnation);
     log_line(&b->log, LOG_INFO, "leading", "store", store_redis_shown(b->redis), "epoch", epoch,
-             "jobs", jobs, NULL);
+             "jobs", jobs, "durability", store_redis_report(b->redis)->level, NULL);
+    log_durability(b);
 }
 
 static void on_retry(void *ctx)
@@ -335,6 +351,7 @@ static enum status check_conf(struct broker *b, struct err *err)
         { CONF_RETAIN_AGE, 0, (int64_t)1 << 45 },
         { CONF_RETAIN_EVENTS, 1, 100000000 },
         { CONF_LIMIT_OPEN_JOBS, 1, 100000000 },
+        { CONF_REDIS_REPLICAS, 0, 100 },
     };
     enum status st = OK;
     for (size_t i = 0; st == OK && i < COUNT(limits); i++)
@@ -345,7 +362,9 @@ static enum status check_conf(struct broker *b, struct err *err)
 static enum status open_store(struct broker *b, struct err *err)
 {
     const char *url = conf_str(b->conf, CONF_REDIS_URL);
-    struct store_redis_conf conf = { url, "pawl:{s0}:", conf_endpoint(b->conf) };
+    struct store_redis_conf conf = { url, "pawl:{s0}:", conf_endpoint(b->conf),
+                                     conf_str(b->conf, CONF_REDIS_DURABILITY),
+                                     (int)conf_int(b->conf, CONF_REDIS_REPLICAS) };
     struct store_events events = { b, loop_committed, on_store_lost, broker_renewed };
     if (!url[0]) {
         err_set(err, ERR_CONFIG, "redis.url is not set");

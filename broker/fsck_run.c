@@ -487,7 +487,7 @@ static enum status open_and_check(const struct broker_options *o, const struct c
                                   struct mux *mux, size_t *left, struct err *err)
 {
     const char *url = conf_str(conf, CONF_REDIS_URL);
-    struct store_redis_conf where = { url, "pawl:{s0}:", "pawl fsck" };
+    struct store_redis_conf where = { url, "pawl:{s0}:", "pawl fsck", NULL, 0 };
     struct store_events events = { .committed = ignore_commit, .lost = ignore_loss };
     struct epoch epoch = { .incarnation = random_u64() >> 1 | 1 };
     struct run r = { .o = o };

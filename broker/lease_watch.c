@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lease_watch: who leads, looked up again and again on a connection of its own. It takes nothing. */
+#include "broker/redis_find.h"
 #include "broker/store_redis_in.h"
 
 #include <stdio.h>
@@ -11,6 +12,7 @@ enum { LOOK_MS = 300, ANSWER_MS = 2000 };
 struct lease_watch {
     struct store_redis *store;
     struct redis_conn *conn; /* NULL: Redis is away */
+    bool moved;              /* a cluster named another node; it is in store->url */
     struct mux_timer look;
     lease_fn *fn;
     void *ctx;
@@ -43,6 +45,8 @@ static void on_holder(void *ctx, const redisReply *r)
         w->fn(w->ctx, LEASE_HELD, who);
     } else if (r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_NIL) {
         w->fn(w->ctx, LEASE_FREE, "");
+    } else if (r->type == REDIS_REPLY_ERROR && redis_url_moved(&w->store->url, r->str)) {
+        w->moved = true;
     } else {
         snprintf(who, sizeof who, "Redis: %.200s", r->type == REDIS_REPLY_ERROR ? r->str : "?");
         w->fn(w->ctx, LEASE_UNKNOWN, who);
@@ -53,7 +57,9 @@ static void connect_it(struct lease_watch *w)
 {
     struct redis_conn_events events = { w, on_lost };
     struct err err = { 0 };
-    w->conn = redis_conn_open(&w->store->url, &err);
+    if (w->moved || redis_find(&w->store->asked, &w->store->url, &err) == OK)
+        w->conn = redis_conn_open(&w->store->url, &err);
+    w->moved = false;
     if (!w->conn)
         w->fn(w->ctx, LEASE_UNKNOWN, err.text);
     else if (redis_conn_start(w->conn, w->store->mux, &events) != OK)
@@ -65,6 +71,10 @@ static void look(void *ctx)
     struct lease_watch *w = ctx;
     char key[KEY_SIZE];
     mux_timer_in(w->store->mux, &w->look, LOOK_MS);
+    if (w->moved) {
+        redis_conn_close(w->conn);
+        w->conn = NULL;
+    }
     if (!w->conn)
         connect_it(w);
     if (!w->conn)

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/time.h>
 
-enum { ARGC_MAX = 1100, CONNECT_MS = 1500, ANSWER_MS = 5000, DEFAULT_PORT = 6379 };
+enum { ARGC_MAX = 1100, CONNECT_MS = 1500, ANSWER_MS = 5000 };
 
 struct wait {
     redis_fn *fn;
@@ -29,102 +29,37 @@ struct redis_conn {
     char why[160];
 };
 
-/* ---- the address -------------------------------------------------------------------------- */
+/* ---- commands ----------------------------------------------------------------------------- */
 
-static enum status bad_url(const char *url, struct err *err)
+/* Into the buffer of what is to be sent; hiredis wants pointers and lengths apart. */
+static enum status append(struct redis_conn *c, int argc, const struct str *argv)
 {
-    const char *at = strrchr(url, '@'); /* never show a password */
-    err_set(err, ERR_CONFIG, "redis.url: %s%s: not an address of Redis", at ? "…" : "",
-            at ? at : url);
-    err_fix(err, "use unix:///PATH or redis://[USER:PASSWORD@]HOST[:PORT]");
-    return ERR_CONFIG;
-}
-
-static bool copy_part(char *to, size_t size, const char *from, size_t n)
-{
-    if (n >= size)
-        return false;
-    memcpy(to, from, n);
-    to[n] = '\0';
-    return true;
-}
-
-static bool parse_login(const char *from, size_t n, struct redis_url *out)
-{
-    const char *colon = memchr(from, ':', n);
-    size_t user = colon ? (size_t)(colon - from) : 0;
-    const char *pass = colon ? colon + 1 : from;
-    return copy_part(out->user, sizeof out->user, from, user) &&
-           copy_part(out->password, sizeof out->password, pass, n - (size_t)(pass - from));
-}
-
-static bool parse_host(const char *host, struct redis_url *out)
-{
-    const char *end = host[0] == '[' ? strchr(host, ']') : NULL;
-    const char *colon = end ? strchr(end, ':') : strchr(host, ':');
-    size_t n = colon ? (size_t)(colon - host) : strcspn(host, "/");
-    if (end) {
-        host++;
-        n = (size_t)(end - host);
+    const char *v[ARGC_MAX];
+    size_t n[ARGC_MAX];
+    assert(argc > 0 && argc <= ARGC_MAX);
+    for (int i = 0; i < argc; i++) {
+        v[i] = argv[i].p ? argv[i].p : "";
+        n[i] = argv[i].n;
     }
-    out->port = DEFAULT_PORT;
-    if (colon) {
-        char *stop;
-        long port = strtol(colon + 1, &stop, 10);
-        if (port < 1 || port > 65535 || (*stop != '\0' && strcmp(stop, "/") != 0))
-            return false;
-        out->port = (int)port;
-    }
-    return n > 0 && copy_part(out->host, sizeof out->host, host, n);
-}
-
-enum status redis_url_parse(const char *url, struct redis_url *out, struct err *err)
-{
-    memset(out, 0, sizeof *out);
-    if (strncmp(url, "unix://", 7) == 0 && url[7] == '/') {
-        if (!copy_part(out->path, sizeof out->path, url + 7, strlen(url + 7)))
-            return bad_url(url, err);
-        snprintf(out->shown, sizeof out->shown, "unix://%s", out->path);
-        return OK;
-    }
-    if (strncmp(url, "redis://", 8) != 0)
-        return bad_url(url, err);
-    const char *rest = url + 8, *at = strrchr(rest, '@');
-    if (at && !parse_login(rest, (size_t)(at - rest), out))
-        return bad_url(url, err);
-    if (!parse_host(at ? at + 1 : rest, out))
-        return bad_url(url, err);
-    snprintf(out->shown, sizeof out->shown, "redis://%s:%d", out->host, out->port);
-    return OK;
+    return redisAppendCommandArgv(c->redis, argc, v, n) == REDIS_OK ? OK : ERR_NOMEM;
 }
 
 /* ---- blocking ----------------------------------------------------------------------------- */
 
 redisReply *redis_conn_ask(struct redis_conn *c, int argc, const struct str *argv, struct err *err)
 {
-    const char *v[ARGC_MAX];
-    size_t n[ARGC_MAX];
-    assert(!c->mux && argc > 0 && argc <= ARGC_MAX);
-    for (int i = 0; i < argc; i++) {
-        v[i] = argv[i].p ? argv[i].p : "";
-        n[i] = argv[i].n;
+    assert(!c->mux);
+    if (append(c, argc, argv) != OK) {
+        err_set(err, ERR_NOMEM, "out of memory");
+        return NULL;
     }
-    redisReply *r = redisCommandArgv(c->redis, argc, v, n);
-    if (!r)
-        err_set(err, ERR_UNAVAILABLE, "Redis: %s", c->redis->errstr);
-    return r;
+    return redis_conn_next(c, err);
 }
 
 enum status redis_conn_queue(struct redis_conn *c, int argc, const struct str *argv)
 {
-    const char *v[ARGC_MAX];
-    size_t n[ARGC_MAX];
-    assert(!c->mux && argc > 0 && argc <= ARGC_MAX);
-    for (int i = 0; i < argc; i++) {
-        v[i] = argv[i].p ? argv[i].p : "";
-        n[i] = argv[i].n;
-    }
-    return redisAppendCommandArgv(c->redis, argc, v, n) == REDIS_OK ? OK : ERR_NOMEM;
+    assert(!c->mux);
+    return append(c, argc, argv);
 }
 
 redisReply *redis_conn_next(struct redis_conn *c, struct err *err)
@@ -158,10 +93,11 @@ static enum status login(struct redis_conn *c, const struct redis_url *url, stru
     return st;
 }
 
-struct redis_conn *redis_conn_open(const struct redis_url *url, struct err *err)
+static struct redis_conn *open_within(const struct redis_url *url, int connect_ms, int answer_ms,
+                                      struct err *err)
 {
-    struct timeval connect = { CONNECT_MS / 1000, CONNECT_MS % 1000 * 1000 };
-    struct timeval answer = { ANSWER_MS / 1000, ANSWER_MS % 1000 * 1000 };
+    struct timeval connect = { connect_ms / 1000, connect_ms % 1000 * 1000 };
+    struct timeval answer = { answer_ms / 1000, answer_ms % 1000 * 1000 };
     struct redis_conn *c = calloc(1, sizeof *c);
     if (!c) {
         err_set(err, ERR_NOMEM, "out of memory");
@@ -186,6 +122,16 @@ struct redis_conn *redis_conn_open(const struct redis_url *url, struct err *err)
         return NULL;
     }
     return c;
+}
+
+struct redis_conn *redis_conn_open(const struct redis_url *url, struct err *err)
+{
+    return open_within(url, CONNECT_MS, ANSWER_MS, err);
+}
+
+struct redis_conn *redis_conn_open_within(const struct redis_url *url, int ms, struct err *err)
+{
+    return open_within(url, ms, ms, err);
 }
 
 /* ---- on the loop -------------------------------------------------------------------------- */
@@ -321,16 +267,10 @@ static bool add_wait(struct redis_conn *c, struct wait w)
 enum status redis_conn_send(struct redis_conn *c, int argc, const struct str *argv, redis_fn *fn,
                             void *ctx)
 {
-    const char *v[ARGC_MAX];
-    size_t n[ARGC_MAX];
-    assert(c->mux && argc > 0 && argc <= ARGC_MAX);
+    assert(c->mux);
     if (c->closing)
         return ERR_UNAVAILABLE;
-    for (int i = 0; i < argc; i++) {
-        v[i] = argv[i].p ? argv[i].p : "";
-        n[i] = argv[i].n;
-    }
-    if (redisAppendCommandArgv(c->redis, argc, v, n) != REDIS_OK)
+    if (append(c, argc, argv) != OK)
         return ERR_NOMEM;
     if (!add_wait(c, (struct wait){ fn, ctx, mono_now().ms })) {
         give_up(c, "out of memory");

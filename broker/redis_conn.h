@@ -3,19 +3,11 @@
 #define BROKER_REDIS_CONN_H
 /* redis_conn: one connection to Redis on the loop. Commands are pipelined and answered in order.
  * Blocking calls are for the moments when there is nothing else to do: start and recovery. */
+#include "broker/redis_url.h"
 #include "common/buf.h"
 #include "common/mux.h"
 
 #include <hiredis/hiredis.h>
-
-struct redis_url {
-    char path[256]; /* unix socket; "" for TCP */
-    char host[256];
-    int port;
-    char user[128], password[256];
-    char shown[320]; /* without the password: for logs */
-};
-enum status redis_url_parse(const char *url, struct redis_url *out, struct err *err) MUST_USE;
 
 /* reply NULL: the connection is lost, ctx is forgotten after this. */
 typedef void redis_fn(void *ctx, const redisReply *reply);
@@ -29,6 +21,8 @@ struct redis_conn_events {
 
 /* Connect (at most 1.5 s), authenticate. NULL: err says why, ERR_UNAVAILABLE when it may come. */
 struct redis_conn *redis_conn_open(const struct redis_url *url, struct err *err);
+/* The same where nobody may be kept waiting: ms for connecting, and again for each answer. */
+struct redis_conn *redis_conn_open_within(const struct redis_url *url, int ms, struct err *err);
 void redis_conn_close(
     struct redis_conn *c); /* NULL is fine; pending functions are called with NULL */
 /* Blocking, only before redis_conn_start(). NULL: connection failed (err). The caller frees. */

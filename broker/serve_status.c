@@ -42,11 +42,18 @@ static void put_store(struct broker *b, struct buf *out)
 {
     const struct store_state *s = &b->state;
     mp_z(out, "store");
-    mp_map(out, 9);
+    const struct store_report *r = store_redis_report(b->redis);
+    mp_map(out, 14);
     mp_z(out, "ok");
     mp_bool(out, s->up && !b->broken);
     pair_z(out, "url", store_redis_shown(b->redis));
     pair_z(out, "reason", s->reason);
+    pair_z(out, "durability", r->level ? r->level : "unknown");
+    pair_z(out, "lacks", r->lacks);
+    pair_z(out, "fix", s->reason[0] ? s->fix : r->fix);
+    mp_z(out, "unchecked");
+    mp_bool(out, r->unchecked);
+    pair_uint(out, "replicas", (uint64_t)r->replicas);
     pair_z(out, "version", s->version);
     pair_z(out, "run_id", s->run_id);
     pair_uint(out, "used_bytes", s->used_bytes);

@@ -124,10 +124,14 @@ struct store_redis *store_redis_new(const struct store_redis_conf *conf, struct 
         err_set(err, ERR_NOMEM, "out of memory");
         return NULL;
     }
-    if (redis_url_parse(conf->url, &s->url, err) != OK) {
+    if (redis_url_parse(conf->url, &s->asked, err) != OK) {
         free(s);
         return NULL;
     }
+    s->url = s->asked;
+    s->replicas = conf->replicas;
+    snprintf(s->durability, sizeof s->durability, "%s",
+             conf->durability ? conf->durability : "auto");
     snprintf(s->prefix, sizeof s->prefix, "%s", conf->prefix);
     holder_text(s->holder, conf->name);
     struct hash h = hash_of(str_of(template_text));
@@ -164,6 +168,11 @@ const char *store_redis_shown(const struct store_redis *s)
     return s->url.shown;
 }
 
+const struct store_report *store_redis_report(const struct store_redis *s)
+{
+    return &s->report;
+}
+
 /* ---- errors ------------------------------------------------------------------------------- */
 
 static bool begins(const char *text, const char *with)
@@ -172,7 +181,7 @@ static bool begins(const char *text, const char *with)
 }
 
 /* What an error reply means for us. */
-static enum status reply_status(const struct store_redis *s, const char *text, struct err *err)
+enum status store_reply_status(const struct store_redis *s, const char *text, struct err *err)
 {
     static const struct {
         const char *begin, *fix;
@@ -185,6 +194,12 @@ static enum status reply_status(const struct store_redis *s, const char *text, s
         { "NOAUTH", "put user and password into redis.url" },
         { "MASTERDOWN", "its primary is gone" },
         { "NOREPLICAS", "too few replicas are connected (min-replicas-to-write)" },
+        { "WRONGPASS", "correct user and password in redis.url" },
+        { "MOVED", "the cluster has moved pawl's slot: pawl follows by itself" },
+        { "ASK", "the cluster is moving pawl's slot: wait" },
+        { "TRYAGAIN", "the cluster is moving pawl's slot: wait" },
+        { "CLUSTERDOWN", "look at the cluster: `redis-cli --cluster check`" },
+        { "BUSY", "a script of somebody else runs too long: FUNCTION KILL or SCRIPT KILL" },
     };
     for (size_t i = 0; i < COUNT(known); i++) {
         if (!begins(text, known[i].begin))
@@ -210,27 +225,11 @@ static redisReply *ask(struct store_redis *s, int argc, const struct str *argv, 
 {
     redisReply *r = redis_conn_ask(s->writer, argc, argv, err);
     if (r && r->type == REDIS_REPLY_ERROR) {
-        reply_status(s, r->str, err);
+        store_reply_status(s, r->str, err);
         freeReplyObject(r);
         return NULL;
     }
     return r;
-}
-
-static enum status check_version(struct store_redis *s, struct err *err)
-{
-    struct str argv[] = { str_of("INFO"), str_of("server") };
-    redisReply *r = ask(s, 2, argv, err);
-    if (!r)
-        return err->status;
-    const char *at = r->str ? strstr(r->str, "redis_version:") : NULL;
-    int major = at ? (int)strtol(at + 14, NULL, 10) : 0;
-    freeReplyObject(r);
-    if (major >= 7)
-        return OK;
-    err_set(err, ERR_CONFIG, "Redis at %s is version %d, pawl needs 7.0 or newer (functions)",
-            s->url.shown, major);
-    return ERR_CONFIG;
 }
 
 static void library_text(const struct store_redis *s, struct buf *out)
@@ -274,7 +273,7 @@ static enum status load_library(struct store_redis *s, struct err *err)
         return err->status;
     enum status st = OK;
     if (r->type == REDIS_REPLY_ERROR && !strstr(r->str, "already exists"))
-        st = reply_status(s, r->str, err);
+        st = store_reply_status(s, r->str, err);
     freeReplyObject(r);
     return st;
 }
@@ -318,7 +317,7 @@ static enum status call_lead(struct store_redis *s, struct epoch *epoch, struct 
         if (mine)
             st = held(s, mine + 5, dead, err);
         else if (r->type == REDIS_REPLY_ERROR)
-            st = reply_status(s, r->str, err);
+            st = store_reply_status(s, r->str, err);
         else
             epoch->generation = strtoull(r->str ? r->str : "0", NULL, 10);
         bool granted = !mine && st == OK;
@@ -345,17 +344,21 @@ static enum status redis_lead(void *self, struct epoch *epoch, struct err *err)
     enum status st;
     disconnect(s);
     failpoint(AT_store_connect_before);
-    if (!(s->writer = redis_conn_open(&s->url, err)))
-        return err->status;
+    if ((st = store_reach(s, err)) != OK) {
+        disconnect(s);
+        return st;
+    }
     failpoint(AT_store_connect_after);
-    if ((st = check_version(s, err)) == OK && (st = load_library(s, err)) == OK &&
-        (st = call_lead(s, epoch, err)) == OK && !(s->reader = redis_conn_open(&s->url, err)))
+    if ((st = store_check_settings(s, err)) == OK && (st = store_check_replicas(s, err)) == OK &&
+        (st = load_library(s, err)) == OK && (st = call_lead(s, epoch, err)) == OK &&
+        (st = store_settle(s, err)) == OK && !(s->reader = redis_conn_open(&s->url, err)))
         st = err->status;
     if (st != OK) {
         disconnect(s);
         return st;
     }
     failpoint(AT_store_lead_after);
+    s->has_led = true;
     s->epoch = *epoch;
     s->extended_ms = mono_now().ms;
     return OK;
@@ -419,7 +422,7 @@ static enum status renew_now(struct store_redis *s, struct redis_conn *c, struct
     redisReply *r = redis_conn_ask(c, COUNT(argv), argv, err);
     enum status st = !r ? err->status : OK;
     if (r && r->type == REDIS_REPLY_ERROR)
-        st = reply_status(s, r->str, err);
+        st = store_reply_status(s, r->str, err);
     if (r)
         freeReplyObject(r);
     return st;
@@ -514,9 +517,10 @@ static void on_committed(void *ctx, const redisReply *r)
         return; /* lost: told once, by on_lost */
     enum status st = OK;
     if (r->type == REDIS_REPLY_ERROR)
-        st = reply_status(s, r->str, &err);
+        st = store_reply_status(s, r->str, &err);
     failpoint(AT_store_commit_answered);
-    s->events.committed(s->events.ctx, st, &err);
+    if (store_answered(s, st))
+        s->events.committed(s->events.ctx, st, &err);
     failpoint(AT_store_commit_taken);
 }
 
@@ -537,7 +541,7 @@ static enum status redis_commit(void *self, uint64_t turn, struct str batch)
     failpoint(AT_store_commit_before);
     enum status st = redis_conn_send(s->writer, COUNT(argv), argv, on_committed, s);
     failpoint(AT_store_commit_sent);
-    return st;
+    return st == OK ? store_sent(s) : st;
 }
 
 static void on_renewed(void *ctx, const redisReply *r)
@@ -551,7 +555,8 @@ static void on_renewed(void *ctx, const redisReply *r)
         s->events.renewed(s->events.ctx, sent_ms);
     if (!r || r->type != REDIS_REPLY_ERROR)
         return;
-    if (reply_status(s, r->str, &err) == ERR_DENIED && s->events.committed)
+    /* A lease that is not kept is a lead that ends; nothing may be in flight that would tell. */
+    if (store_reply_status(s, r->str, &err) != OK && s->events.committed)
         s->events.lost(s->events.ctx, &err);
 }
 

@@ -8,9 +8,20 @@
 struct store_redis;
 
 struct store_redis_conf {
-    const char *url;    /* redis.url */
-    const char *prefix; /* "pawl:{s0}:" */
-    const char *name;   /* of this broker, for people: its endpoint */
+    const char *url;        /* redis.url */
+    const char *prefix;     /* "pawl:{s0}:" */
+    const char *name;       /* of this broker, for people: its endpoint */
+    const char *durability; /* redis.durability; NULL: no demand */
+    int replicas;           /* redis.replicas: how many must hold a commit before it is told */
+};
+
+/* What the server keeps, as it was when the lead was taken. */
+struct store_report {
+    const char *level; /* always, everysec, weak, none, unknown; NULL: never led */
+    char lacks[256];   /* settings that lose jobs, or less than demanded; "" */
+    char fix[256];     /* the command for it */
+    bool unchecked;    /* CONFIG GET is not permitted: appendfsync is not known */
+    int replicas;      /* connected, as last seen */
 };
 
 /* Nothing is connected yet. NULL: the address is malformed (err). Waits with timers of the mux. */
@@ -18,6 +29,7 @@ struct store_redis *store_redis_new(const struct store_redis_conf *conf, struct 
                                     const struct store_events *events, struct err *err);
 void store_redis_free(struct store_redis *s); /* NULL is fine; no callback comes any more */
 struct store store_redis_ops(struct store_redis *s);
+const struct store_report *store_redis_report(const struct store_redis *s);
 const char *store_redis_shown(const struct store_redis *s); /* the address without its password */
 
 /* Who leads, without taking part: fn is called after each look, several times a second, on the

@@ -126,6 +126,8 @@ static void on_got(void *ctx, const redisReply *r)
                      : ids   ? event_values(g, r, v, ids)
                              : 0;
         g->fn(g->ctx, events && !ids ? ERR_NOMEM : OK, v, n);
+        if (g->kind == GET_INFO && r->str)
+            store_compare_server(g->s, r->str);
     }
     failpoint(AT_store_get_taken);
     free(ids);

@@ -66,7 +66,7 @@ static enum status take_job(void *ctx, struct str bytes, struct err *err)
 static void start(struct bench *b)
 {
     struct err err = { 0 };
-    struct store_redis_conf conf = { b->url, "pawl:{s0}:", "bench" };
+    struct store_redis_conf conf = { b->url, "pawl:{s0}:", "bench", NULL, 0 };
     struct store_events events = { .ctx = b, .committed = on_committed, .lost = on_lost };
     b->epoch = (struct epoch){ .incarnation = random_u64() >> 1 | 1 };
     b->conf.incarnation = b->epoch.incarnation;

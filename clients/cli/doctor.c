@@ -120,13 +120,37 @@ static bool check_config(struct exam *x)
 
 /* ---- broker ---------------------------------------------------------------------------------- */
 
+static void check_durability(struct exam *x, const json_t *store)
+{
+    static const struct {
+        const char *level, *means;
+    } rows[] = {
+        { "always", "an acknowledgement survives a loss of power" },
+        { "everysec", "an acknowledgement survives a kill; a loss of power may cost two seconds" },
+        { "weak", "appendfsync is off at times: a loss of power may cost what was acknowledged" },
+        { "none", "without an append-only file a restart of Redis loses acknowledged jobs" },
+    };
+    const char *level = js_str(store, "durability"), *lacks = js_str(store, "lacks");
+    if (*lacks)
+        notef(x, WARN, "durability", js_str(store, "fix"), "%s: %s", js_str(store, "url"), lacks);
+    if (js_bool(store, "unchecked", false))
+        note(x, WARN, "durability", "appendfsync cannot be checked: CONFIG GET is not permitted",
+             "ACL SETUSER … +config|get, or see to it yourself");
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        if (!*lacks && strcmp(level, rows[i].level) == 0)
+            notef(x, i < 2 ? PASS : WARN, "durability", "", "%s: %s", level, rows[i].means);
+    }
+}
+
 static void check_store(struct exam *x, const json_t *status)
 {
     const json_t *store = js_obj(status, "store");
     int64_t used = js_int(store, "used_bytes", 0), most = js_int(store, "max_bytes", 0);
     if (!js_bool(store, "ok", false))
-        notef(x, FAIL, "redis", "jobs go on by themselves when it is back", "%s: %s",
-              js_str(store, "url"), js_str(store, "reason"));
+        notef(x, FAIL, "redis",
+              *js_str(store, "fix") ? js_str(store, "fix")
+                                    : "jobs go on by themselves when it is back",
+              "%s: %s", js_str(store, "url"), js_str(store, "reason"));
     else if (most > 0 && used > most / 10 * 9)
         notef(x, WARN, "redis", "raise maxmemory, or keep fewer jobs (retain.jobs, retain.age)",
               "%s: %" PRId64 " of %" PRId64 " MiB used; above 90 %% submissions are refused",
@@ -134,6 +158,8 @@ static void check_store(struct exam *x, const json_t *status)
     else
         notef(x, PASS, "redis", "", "%s, version %s", js_str(store, "url"),
               js_str(store, "version"));
+    if (js_bool(store, "ok", false))
+        check_durability(x, store);
 }
 
 static void check_stages(struct exam *x, const json_t *status)

@@ -121,7 +121,7 @@ static void add_settings(struct up *u, struct child *c)
 static enum status add_redis(struct up *u, struct err *err)
 {
     struct supervisor *s = u->sup;
-    bool always = strcmp(conf_str(u->cli->conf, CONF_REDIS_DURABILITY), "always") == 0;
+    bool always = strcmp(conf_str(u->cli->conf, CONF_REDIS_DURABILITY), "everysec") != 0;
     char lock[512], dir[440];
     if (*conf_str(u->cli->conf, CONF_REDIS_URL))
         return OK;

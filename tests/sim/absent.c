@@ -41,6 +41,8 @@ struct store store_redis_ops(struct store_redis *s) ABSENT
 struct lease_watch *lease_watch_new(struct store_redis *s, lease_fn *fn, void *ctx) ABSENT
 void lease_watch_free(struct lease_watch *w) ABSENT
 
+const struct store_report *store_redis_report(const struct store_redis *s) ABSENT
+
 const char *store_redis_shown(const struct store_redis *s)
 {
     return "simulated";

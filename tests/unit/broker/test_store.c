@@ -66,7 +66,7 @@ static enum status ignore(void *ctx, struct str bytes, struct err *err)
 static struct store_redis *open_store(struct both *b, const char *name)
 {
     struct err err = { 0 };
-    struct store_redis_conf conf = { b->rig.redis_url, prefix, name };
+    struct store_redis_conf conf = { b->rig.redis_url, prefix, name, NULL, 0 };
     struct store_events events = { .ctx = b, .committed = on_committed, .lost = on_lost };
     struct store_redis *s = store_redis_new(&conf, b->mux, &events, &err);
     assert_non_null(s);
