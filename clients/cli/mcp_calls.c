@@ -160,6 +160,8 @@ static void ask(struct call *c, struct msg *m, const struct str *frames, uint32_
         return;
     c->asked = false;
     err_set(&err, ERR_LIMIT, "the request is too large");
+    err_fix(&err, "texts of answers, comments, labels and reasons: at most %d bytes each",
+            PAWL_TEXT_MAX);
     fail(c, &err);
 }
 
