@@ -431,8 +431,10 @@ static enum status renew_now(struct store_redis *s, struct redis_conn *c, struct
 static enum status redis_confirm(void *self, struct err *err)
 {
     struct store_redis *s = self;
+    failpoint(AT_store_confirm_before);
     struct redis_conn *c = redis_conn_open(&s->url, err); /* the others have answers under way */
     enum status st = c ? renew_now(s, c, err) : err->status;
+    failpoint(AT_store_confirm_after);
     redis_conn_close(c);
     if (c && st == ERR_UNAVAILABLE)
         err_set(err, st, "Redis at %s does not answer, and the lease may have run out",

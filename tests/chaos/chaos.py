@@ -5,8 +5,8 @@
   chaos.py [--seconds N] [--seed S]… [--save FOLDER] [--keep]
   chaos.py --report FILE FOLDER
 
-A broker, Redis, three hosts with one worker of each stage, and a host of clients: network namespaces in one bridge, CURVE keys
-throughout. The third worker host and the clients reach the broker, and the broker reaches Redis, through toxiproxy. The seed
+Two brokers, one of which stands by, Redis, three hosts with one worker of each stage, and a host of clients: network namespaces in
+one bridge, CURVE keys throughout. The third worker host and the clients reach the brokers, and those reach Redis, through toxiproxy. The seed
 decides which faults come when, and is printed with the schedule: the same seed gives the same schedule. After --seconds all is
 healed, all jobs must come to their end, and checker.py holds the clients' logs against what is there.
 
@@ -41,7 +41,8 @@ PREFIX = pathlib.Path(os.environ.get("PAWL_PREFIX", ROOT / "build/tests/e2e-pref
 BUILD = pathlib.Path(os.environ.get("PAWL_BUILD", ROOT / "build/tests"))
 STAGES = ("parse", "analyze", "generate", "review")
 WORKER_HOSTS = ("w1", "w2", "w3")
-PROXIED = ("store", "w3", "client")  # whose connection goes through toxiproxy
+BROKERS = ("broker", "standby")
+PROXIED = ("w3", "client")  # who reaches both brokers through toxiproxy; each of the brokers reaches Redis so, by a proxy of its own
 CRASH = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehavior|runtime error:|Assertion .* failed|SUMMARY: ")
 HEALED_MOST_S = 240  # until all jobs have ended
 
@@ -52,12 +53,12 @@ HEALED_MOST_S = 240  # until all jobs have ended
 def kinds(net, proxy):
     """[(name, targets, weight)] of what can be done here."""
     workers = [f"{stage}@{host}" for host in WORKER_HOSTS for stage in STAGES]
-    known = [("kill", ["broker"], 3), ("kill", workers, 4), ("kill", ["redis"], 2),
-             ("stop", ["broker"], 2), ("stop", workers, 3), ("stop", ["redis"], 2), ("client-kill", ["redis"], 2)]
+    known = [("kill", list(BROKERS), 4), ("kill", workers, 4), ("kill", ["redis"], 2),
+             ("stop", list(BROKERS), 3), ("stop", workers, 3), ("stop", ["redis"], 2), ("client-kill", ["redis"], 2)]
     if net:
-        known += [("link", list(WORKER_HOSTS), 3), ("link", ["store", "client"], 2), ("link", ["broker"], 1), ("disk-full", ["redis"], 2)]
+        known += [("link", list(WORKER_HOSTS), 3), ("link", ["store", "client"], 2), ("link", list(BROKERS), 2), ("disk-full", ["redis"], 2)]
     if proxy:
-        known += [(kind, list(PROXIED), 1.5) for kind in toxi.TOXICS]
+        known += [(kind, [*PROXIED, *(f"{b}-to-redis" for b in BROKERS)], 1.5) for kind in toxi.TOXICS]
     return known
 
 
@@ -168,7 +169,10 @@ class World:
             net.mount_disk(self.dir / "redis")
         self.socket = self.dir / "redis.sock"
         # Where every port is 127.0.0.1's, they must differ.
-        self.ports = {name: free_port() for name in ("broker", "redis", "to-store", "to-w3", "to-client", "toxi-broker", "toxi-store")}
+        names = ["redis", "toxi-store"]
+        for broker in BROKERS:
+            names += [broker, f"toxi-{broker}", f"{broker}-to-redis", *(f"{host}-to-{broker}" for host in PROXIED)]
+        self.ports = {name: free_port() for name in names}
 
     # ---- configuration
 
@@ -177,7 +181,7 @@ class World:
 
     def keys(self):
         self.public, lines = {}, []
-        roles = {"broker": None, "w1": "worker", "w2": "worker", "w3": "worker", "client": "admin"}
+        roles = {"brokers": None, "w1": "worker", "w2": "worker", "w3": "worker", "client": "admin"}
         for name, role in roles.items():
             said = subprocess.run([PREFIX / "bin/pawl", "keys", "new", name], cwd=self.dir / "keys", env=self.env, check=True,
                                   capture_output=True, text=True, timeout=30)
@@ -188,14 +192,17 @@ class World:
 
     def configure(self):
         proxied = bool(self.proxy_program)
-        redis = self.at("store", "to-store" if proxied else "redis")
-        trees = {"broker": {"broker": {"endpoint": f"tcp://0.0.0.0:{self.ports['broker']}", "allow": str(self.dir / "allow"),
-                                       "secret_file": str(self.dir / "keys/broker.key")},
-                            "redis": {"url": f"redis://{redis}", "durability": "always"},
-                            "retain": {"jobs": 1000000, "age": "1000h", "events": 100000000}}}
+        trees = {}
+        for broker in BROKERS:
+            redis = self.at("store", f"{broker}-to-redis" if proxied else "redis")
+            trees[broker] = {"broker": {"endpoint": f"tcp://0.0.0.0:{self.ports[broker]}", "allow": str(self.dir / "allow"),
+                                        "secret_file": str(self.dir / "keys/brokers.key")},
+                             "redis": {"url": f"redis://{redis}", "durability": "always"},
+                             "retain": {"jobs": 1000000, "age": "1000h", "events": 100000000}}
         for host in (*WORKER_HOSTS, "client"):
-            port = f"to-{host}" if proxied and host in PROXIED else "broker"
-            trees[host] = {"broker": {"endpoint": f"tcp://{self.at('broker', port)}", "public_key": self.public["broker"]},
+            ports = {broker: f"{host}-to-{broker}" if proxied and host in PROXIED else broker for broker in BROKERS}
+            trees[host] = {"broker": {"endpoint": ",".join(f"tcp://{self.at(broker, ports[broker])}" for broker in BROKERS),
+                                      "public_key": self.public["brokers"]},
                            "peer": {"secret_file": str(self.dir / f"keys/{host}.key")}, "worker": {"drain": "1s"},
                            "model": {"url": f"http://127.0.0.1:{self.model_port(host)}/v1"}}
         for host, tree in trees.items():
@@ -222,7 +229,8 @@ class World:
         until(self.socket.exists, "Redis listens", 20)
         if self.proxy_program:
             self.start_proxies()
-        self.add("broker", "broker", [PREFIX / "bin/pawl-broker", "--config", self.dir / "broker.yaml"])
+        for broker in BROKERS:
+            self.add(broker, broker, [PREFIX / "bin/pawl-broker", "--standby", "--config", self.dir / f"{broker}.yaml"])
         for host in WORKER_HOSTS:
             self.add(f"model@{host}", host, [BUILD / "bin/llm-sim", "--port", self.model_port(host), "--slots", "8", "--ttft-ms", "20",
                                              "--tokens-per-s", "600", "--seed", self.seed])
@@ -233,14 +241,19 @@ class World:
         until(lambda: self.served() == len(STAGES) * len(WORKER_HOSTS), "all workers are known to the broker", 40)
 
     def start_proxies(self):
-        for host in ("broker", "store"):
+        for host in (*BROKERS, "store"):
             port = self.ports[f"toxi-{host}"]
             self.add(f"toxiproxy@{host}", host, [self.proxy_program, "-host", "127.0.0.1", "-port", port])
             proxy = self.proxies[host] = toxi.Proxy(self.net, host, port)
             until(lambda: self.answers(proxy), "toxiproxy answers", 20)  # pylint: disable=cell-var-from-loop
-        self.proxies["store"].add("store", f"0.0.0.0:{self.ports['to-store']}", f"127.0.0.1:{self.ports['redis']}")
-        for host in ("w3", "client"):
-            self.proxies["broker"].add(host, f"0.0.0.0:{self.ports[f'to-{host}']}", f"127.0.0.1:{self.ports['broker']}")
+        for broker in BROKERS:
+            name = f"{broker}-to-redis"
+            self.proxies["store"].add(name, f"0.0.0.0:{self.ports[name]}", f"127.0.0.1:{self.ports['redis']}")
+            for host in PROXIED:
+                self.proxies[broker].add(host, f"0.0.0.0:{self.ports[f'{host}-to-{broker}']}", f"127.0.0.1:{self.ports[broker]}")
+
+    def proxies_of(self, target):
+        return [self.proxies["store"]] if target.endswith("-to-redis") else [self.proxies[broker] for broker in BROKERS]
 
     @staticmethod
     def answers(proxy):
@@ -277,7 +290,8 @@ class World:
         elif kind == "client-kill":
             subprocess.run(["redis-cli", "-s", str(self.socket), "CLIENT", "KILL", "TYPE", "normal"], capture_output=True, timeout=20, check=False)
         else:
-            self.proxies["store" if target == "store" else "broker"].begin(target, kind)
+            for proxy in self.proxies_of(target):
+                proxy.begin(target, kind)
 
     def finish(self, kind, target):
         if kind == "kill":
@@ -289,7 +303,8 @@ class World:
         elif kind == "disk-full":
             self.net.fill_disk(False)
         elif kind != "client-kill":
-            self.proxies["store" if target == "store" else "broker"].end(target, kind)
+            for proxy in self.proxies_of(target):
+                proxy.end(target, kind)
 
     def run_plan(self, plan):
         """Returns {kind target: [wall clock ms when it was over]}."""
@@ -319,8 +334,9 @@ class World:
                             "--config", str(self.dir / "client.yaml"), "--redis", str(self.socket)], stdout=out, env=self.env,
                            timeout=600, check=True)
         state = json.loads(path.read_text())
-        if self.processes["broker"].end(20) is None:
-            self.crashes.append("the broker does not end on SIGTERM")
+        for broker in reversed(BROKERS):
+            if self.processes[broker].end(20) is None:
+                self.crashes.append(f"{broker} does not end on SIGTERM")
         done = subprocess.run([str(PREFIX / "bin/pawl"), "fsck", "--set", f"redis.url=unix://{self.socket}", "--config",
                                str(self.dir / "broker.yaml")], capture_output=True, text=True, env=self.env, timeout=300, check=False)
         state["fsck"] = {"code": done.returncode, "text": (done.stdout + done.stderr)[-3000:]}
@@ -453,7 +469,7 @@ def main():
     if no_proxy:
         missing.append(f"{', '.join(toxi.TOXICS)}: no toxiproxy: {no_proxy}")
     for seed in seeds:
-        net, no_net = hosts.make(["store", "broker", *WORKER_HOSTS, "client"])
+        net, no_net = hosts.make(["store", *BROKERS, *WORKER_HOSTS, "client"])
         if no_net and not results:
             missing.append(f"link, disk-full, several hosts: {no_net}")
         for text in missing if not results else []:

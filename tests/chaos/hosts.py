@@ -70,7 +70,8 @@ class Net:
 
     def command(self, name):
         """What to put before a command so that it runs on that host; the process itself, not a child of another."""
-        return ["ip", "netns", "exec", f"{self.base}-{name}"]
+        named = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name]  # a broker tells machines apart by their names
+        return ["ip", "netns", "exec", f"{self.base}-{name}", *named]
 
     def link(self, name, up):
         ip("-n", f"{self.base}-switch", "link", "set", f"p{self.hosts[name]}", "up" if up else "down")

@@ -110,6 +110,7 @@ class Talker(Submitter):
         import zmq  # pylint: disable=import-outside-toplevel
         self.wire, self.zmq, self.epoch, self.req, self.socket, self.files = wire, zmq, None, 0, None, None
         self.conf = json.loads(pathlib.Path(self.given.config).read_text())
+        self.endpoints = self.conf["broker"]["endpoint"].split(",")
 
     def connect(self):
         """Anew: what the old connection still has is not for us."""
@@ -120,9 +121,10 @@ class Talker(Submitter):
         secret = pathlib.Path(self.conf["peer"]["secret_file"]).read_text().split()[-1].encode()
         self.socket.curve_secretkey = secret
         self.socket.curve_publickey = self.zmq.curve_public(secret)
-        self.socket.connect(self.conf["broker"]["endpoint"])
+        self.endpoints = self.endpoints[1:] + self.endpoints[:1]  # the next one: this one may stand by
+        self.socket.connect(self.endpoints[0])
         self.say("HELLO", "client", f"talker-{self.name}", "chaos", [], 0, [], [])
-        self.hear(5, "WELCOME")
+        self.hear(1.5, "WELCOME")
 
     def say(self, name, *fields, frames=()):
         self.socket.send_multipart([self.wire.msgpack.packb([1, self.wire.NUMBER[name], 0, *fields]), *frames])

@@ -15,8 +15,8 @@ Written by `tests/chaos/chaos.py --report`; the figures are those of the runs th
 [guarantees.md](guarantees.md), "How this is held to".
 
 * {date}; {cpus} processors ({machine}), Linux {linux}; pawl {pawl}; Redis {redis} with `appendfsync always`; CURVE on.
-* `tests/chaos/chaos.py --seconds {seconds} --seed S`: six hosts in network namespaces: clients, broker, Redis, and three with one
-  worker of each stage.
+* `tests/chaos/chaos.py --seconds {seconds} --seed S`: seven hosts in network namespaces: clients, Redis, two brokers of which one
+  stands by, and three with one worker of each stage.
 * The models are simulated: this is about what is kept, not about how good a change is.
 * Not tried: {missing}.
 
@@ -42,8 +42,8 @@ Faults overlap, so the time after one contains what the others still do, and the
 says it again.
 
 `kill`: SIGKILL, started again later. `stop`: SIGSTOP, later SIGCONT. `link`: the host's veth is down. `disk-full`: the disk of Redis
-takes no byte more. `client-kill`: `CLIENT KILL` in Redis. By toxiproxy, between broker and Redis (`store`), one of the worker hosts
-(`w3`) or the clients (`client`) and the broker: `delay` (0.05 to 0.55 s), `throttle` (24 kB/s), `half-open` (one direction is silent,
+takes no byte more. `client-kill`: `CLIENT KILL` in Redis. By toxiproxy, between a broker and Redis (`…-to-redis`), one of the
+worker hosts (`w3`) or the clients (`client`) and the brokers: `delay` (0.05 to 0.55 s), `throttle` (24 kB/s), `half-open` (one direction is silent,
 nothing is closed), `reset`, `cut` (closed after 3 kB, in the middle of a message).
 """
 

@@ -284,9 +284,19 @@ class World:
         os.kill(self.target.pid, signal.SIGTERM)
         self.dead_soon(5)
 
+    def do_suspend(self):
+        """For longer than the leader's lease lasts."""
+        self.target.wait_text(r"\bready\b.*endpoint=")
+        os.kill(self.target.pid, signal.SIGSTOP)
+        try:
+            until(lambda: not self.rig.redis_cli("EXISTS", "pawl:{s0}:lock").startswith("1"), "the lease has run out", 20)
+        finally:
+            os.kill(self.target.pid, signal.SIGCONT)
+        self.dead_soon(3)
+
     def stimulus(self, name, message):
         if not message:
-            return self.do_end if name.startswith("store_resign") else self.do_work
+            return {"store_resign": self.do_end, "store_confirm": self.do_suspend}.get(name.rsplit("_", 1)[0], self.do_work)
         table = {self.do_look: "LIST PAGE SHOW JOB REFUSED GET DOC WORKERS STATUS ANSWERED", self.do_watch: "WATCH EVENT UNWATCH PING PONG",
                  self.do_answer: "ANSWER", self.do_comment: "COMMENT OKAY", self.do_ask: "ASK CALL CALLED", self.do_cancel: "CANCEL DROP",
                  self.do_retry: "RETRY", self.do_pause: "PAUSE", self.submit_files: "NEED PUT",
