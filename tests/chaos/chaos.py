@@ -17,6 +17,7 @@ Exit code 0: no promise was broken. Faults for which the privilege or the progra
 """
 import argparse
 import collections
+import functools
 import json
 import os
 import pathlib
@@ -244,13 +245,20 @@ class World:
         for host in (*BROKERS, "store"):
             port = self.ports[f"toxi-{host}"]
             self.add(f"toxiproxy@{host}", host, [self.proxy_program, "-host", "127.0.0.1", "-port", port])
-            proxy = self.proxies[host] = toxi.Proxy(self.net, host, port)
-            until(lambda: self.answers(proxy), "toxiproxy answers", 20)  # pylint: disable=cell-var-from-loop
+            self.proxies[host] = toxi.Proxy(self.net, host, port, functools.partial(self.restart_proxy, host))
+            until(functools.partial(self.answers, self.proxies[host]), "toxiproxy answers", 20)
         for broker in BROKERS:
             name = f"{broker}-to-redis"
             self.proxies["store"].add(name, f"0.0.0.0:{self.ports[name]}", f"127.0.0.1:{self.ports['redis']}")
             for host in PROXIED:
                 self.proxies[broker].add(host, f"0.0.0.0:{self.ports[f'{host}-to-{broker}']}", f"127.0.0.1:{self.ports[broker]}")
+
+    def restart_proxy(self, host):
+        process = self.processes[f"toxiproxy@{host}"]
+        process.kill()
+        until(lambda: not process.child, "toxiproxy is gone", 10)
+        process.wanted = True
+        until(lambda: self.answers(self.proxies[host]), "toxiproxy answers", 20)
 
     def proxies_of(self, target):
         return [self.proxies["store"]] if target.endswith("-to-redis") else [self.proxies[broker] for broker in BROKERS]
@@ -402,6 +410,7 @@ def run(given, seed, net, proxy_program):
         result |= {"seed": seed, "seconds": given.seconds, "faults": collections.Counter(f"{k} {'worker' if '@' in t else t}" for _, _, k, t in plan),
                    "settled_s": round(took, 1), "recovery_s": recovery(world.dir / "clients", ends), "crashes": world.crashes,
                    "load": json.loads((world.dir / "clients/load.json").read_text()),
+                   "proxy_restarts": sum(proxy.restarts for proxy in world.proxies.values()),
                    "starts": sum(p.starts - 1 for p in world.processes.values())}
         for entry in result["found"]:
             print(f"BROKEN: {entry['kind']}: {entry['text']}")

@@ -17,8 +17,10 @@ TOXICS = {
 class Proxy:
     """One toxiproxy on one host."""
 
-    def __init__(self, net, host, port):
-        self.net, self.host, self.url = net, host, f"http://127.0.0.1:{port}"
+    def __init__(self, net, host, port, restart):
+        """restart(): ends the program; it is started again. An old one can hang when a toxic is taken away under a full pipe."""
+        self.net, self.host, self.url, self.restart = net, host, f"http://127.0.0.1:{port}", restart
+        self.proxies, self.active, self.restarts = [], set(), 0
 
     def ask(self, method, path, body=None):
         def call():
@@ -29,14 +31,35 @@ class Proxy:
         return self.net.call(self.host, call)
 
     def add(self, name, listen, upstream):
-        self.ask("POST", "/proxies", {"name": name, "listen": listen, "upstream": upstream, "enabled": True})
+        self.proxies.append({"name": name, "listen": listen, "upstream": upstream, "enabled": True})
+        self.ask("POST", "/proxies", self.proxies[-1])
 
     def begin(self, name, fault):
+        self.active.add((name, fault))
+        self.or_restart(self.put, name, fault)
+
+    def end(self, name, fault):
+        self.active.discard((name, fault))
+        self.or_restart(self.take, name, fault)
+
+    def or_restart(self, function, name, fault):
+        """All its connections break then, which is a fault like any other."""
+        try:
+            function(name, fault)
+        except OSError:
+            self.restarts += 1
+            self.restart()
+            for proxy in self.proxies:
+                self.ask("POST", "/proxies", proxy)
+            for what in sorted(self.active):
+                self.put(*what)
+
+    def put(self, name, fault):
         for kind, ways, attributes in TOXICS[fault]:
             for way in ways:
                 self.ask("POST", f"/proxies/{name}/toxics", {"name": f"{fault}-{way}", "type": kind, "stream": way, "attributes": attributes})
 
-    def end(self, name, fault):
+    def take(self, name, fault):
         for _, ways, _ in TOXICS[fault]:
             for way in ways:
                 self.ask("DELETE", f"/proxies/{name}/toxics/{fault}-{way}")
