@@ -27,7 +27,8 @@ Written by `tests/chaos/chaos.py --report`; the figures are those of the runs th
 WORDS = """
 Of {jobs} jobs {accepted} were accepted, {exhausted} exhausted, {cancelled} cancelled and {failed} failed (a task that outlived three
 workers is set aside, as promised). {cancels} cancels and {comments} comments were acknowledged; {seen} ends had been shown to a client
-and were the same at the end. Processes were started again {starts} times; {killed} clients were killed while they submitted.
+and were the same at the end. Processes were started again {starts} times, toxiproxy among them
+{proxies} times because it hung; {killed} clients were killed while they submitted.
 
 **Lost**: acknowledged, and not there (a job, a cancel, a comment). **Duplicated**: two jobs of one key, two results of one task, a
 finished call recorded twice, a round or a comment twice. **Unexpected**: there, and nobody said it. **Recovered**: said, not
@@ -71,6 +72,7 @@ def write(path, results, prefix):
         lines.append(f"| {' | '.join(map(str, cells))} |\n")
     lines.append(WORDS.format(**{name: sums[name] for name in ("jobs", "accepted", "exhausted", "cancelled", "failed", "cancels", "comments")},
                               seen=sums["seen ended"], starts=sum(r["starts"] for r in results),
+                              proxies=sum(r.get("proxy_restarts", 0) for r in results),
                               killed=sum(r["load"]["killed"] for r in results)))
     for kind, times in sorted(faults.items()):
         values = recovered.get(kind)
