@@ -2,16 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Redis comes and goes, says no in every way it knows, fails over: pawl refuses, holds, and resumes alone. Real servers."""
 import os
+import pathlib
 import re
 import signal
+import statistics
 import subprocess
+import sys
 import threading
 import time
 
 import msgpack
 
 from rig import PATIENCE_S, Case, free_port, main, until
-from wire import Client, Worker
+from wire import Client, Worker, pack
+
+SANITIZED = float(os.environ.get("PAWL_E2E_PATIENCE", "60")) > 60  # a heap of red zones; see CMakeLists.txt
 
 
 class Servers:
@@ -461,6 +466,134 @@ class Failover(RedisCase):
         broker = self.rig.broker("--wait-store", "0", name="others", ready=False)
         self.assertEqual(69, broker.wait())
         self.assertIn("No such master", broker.text())
+
+
+class Window:
+    """A client with many submissions on their way at once."""
+
+    def __init__(self, case, size):
+        self.client, self.size, self.n, self.open = case.client(), size, 0, 0
+
+    def submit(self, count):
+        """Seconds until all of them are acknowledged."""
+        began, left = time.monotonic(), count
+        while left or self.open:
+            while left and self.open < self.size:
+                self.n += 1
+                self.client.say("SUBMIT", self.n, f"w-{self.n}", "", "", 0, {}, b"", ["problem"],
+                                frames=[pack({"text": "The book drop is emptied at 10."})])
+                left -= 1
+                self.open += 1
+            name, fields, _ = self.client.expect("SUBMITTED", "REFUSED")
+            if name == "REFUSED":
+                raise AssertionError(fields)
+            self.open -= 1
+        return time.monotonic() - began
+
+
+DELAY = """
+import asyncio, os, sys
+port, delay, path = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+
+async def pump(reader, writer, delay):
+    queue = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    async def say():
+        while True:
+            due, piece = await queue.get()
+            if due > loop.time():
+                await asyncio.sleep(due - loop.time())
+            if not piece:
+                writer.close()
+                return
+            writer.write(piece)
+            await writer.drain()
+    task = asyncio.create_task(say())
+    while piece := await reader.read(1 << 18):
+        queue.put_nowait((loop.time() + delay, piece))
+    queue.put_nowait((0, b""))
+    await task
+
+async def serve(reader, writer):
+    up, down = await asyncio.open_connection("127.0.0.1", port)
+    await asyncio.gather(pump(reader, down, 0), pump(up, writer, delay), return_exceptions=True)
+
+async def run():
+    server = await asyncio.start_unix_server(serve, path)
+    async with server:
+        await server.serve_forever()
+
+asyncio.run(run())
+"""
+
+
+class Figures(RedisCase):
+    JOBS = 10000
+
+    def rate(self, delay_ms):
+        """Submissions a second behind a proxy that gives each answer of Redis late, and the most turns seen in flight."""
+        self.servers.say("one", "flushall", "sync")
+        self.runs = getattr(self, "runs", 0) + 1
+        path = self.rig.dir / f"late-{self.runs}.sock"
+        self.rig.start(f"late-{self.runs}", [sys.executable, "-c", DELAY, self.servers.ports["one"], delay_ms / 1000, path])
+        until(path.exists, "the proxy listens")
+        self.rig.configure({"redis.url": f"unix://{path}"})
+        broker = self.rig.broker(name=f"broker-{self.runs}")
+        window, watcher, seconds = Window(self, 500), self.client(), []
+        thread = threading.Thread(target=lambda: seconds.append(window.submit(4000)), daemon=True)
+        thread.start()
+        turns = 0
+        while thread.is_alive():
+            turns = max(turns, self.store(watcher)["turns_in_flight"])
+        broker.stop()
+        return 4000 / seconds[0], turns
+
+    def test_a_reply_5_ms_late_costs_less_than_half_of_the_rate(self):
+        self.servers.start("one")
+        plain, late = [], []
+        for _ in range(3):  # in turn: other work on this machine comes and goes
+            plain.append(self.rate(0))
+            late.append(self.rate(5))
+        fast, slow = statistics.median(r for r, _ in plain), statistics.median(r for r, _ in late)
+        turns = max(n for _, n in late)
+        print(f"submissions/s {fast:.0f}, each answer 5 ms late {slow:.0f}: {slow / fast:.0%}; {turns} turns in flight",
+              file=sys.stderr)
+        self.assertGreater(slow, fast / 2)
+        self.assertGreaterEqual(turns, 2, "a turn does not wait for the one before it")
+
+    def test_a_queued_job_is_small(self):
+        self.servers.start("one")
+        self.rig.configure({"redis.url": self.servers.url("one"), "retain.events": 1000})
+        broker = self.rig.broker()
+        window = Window(self, 500)
+        window.submit(self.JOBS // 2)
+        begin = self.resident(broker)
+        window.submit(self.JOBS)
+        grown = (self.resident(broker) - begin) / self.JOBS
+        n = self.JOBS // 2 * 3
+        words = self.servers.say("one", "eval", """
+            local sums, cursor = {}, '0'
+            repeat
+              local r = redis.call('SCAN', cursor, 'COUNT', 1000)
+              cursor = r[1]
+              for _, key in ipairs(r[2]) do
+                local kind = string.match(key, '^pawl:{s0}:(%a+)') or key
+                sums[kind] = (sums[kind] or 0) + redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0)
+              end
+            until cursor == '0'
+            local out = {}
+            for kind, bytes in pairs(sums) do out[#out + 1] = kind; out[#out + 1] = tostring(bytes) end
+            return out""", 0).split()
+        sums = dict(zip(words[::2], words[1::2]))
+        kept = {kind: int(bytes) / n for kind, bytes in sums.items()}
+        beside = sum(size for kind, size in kept.items() if kind not in ("d", "b", "w", "e"))
+        print(f"bytes a queued job: Redis {beside:.0f} beside its documents ({kept}), broker {grown:.0f}", file=sys.stderr)
+        self.assertLessEqual(beside, 650)
+        if not SANITIZED:
+            self.assertLessEqual(grown, 250)
+
+    def resident(self, process):
+        return int(re.search(r"^VmRSS:\s+(\d+) kB", pathlib.Path(f"/proc/{process.pid}/status").read_text(), re.M).group(1)) << 10
 
 
 if __name__ == "__main__":
