@@ -418,6 +418,12 @@ class Failover(RedisCase):
         for one in load:
             one.more(100)
         before = load[0].client.epoch
+        # The replica stays behind: what the primary takes from now on, it never gets.
+        self.servers.say("two", "config", "set", "masteruser", "nobody", "masterauth", "nothing")
+        self.servers.say("one", "client", "kill", "type", "replica")
+        told = sum(len(one.acknowledged) for one in load)
+        until(lambda: "of 1 replicas" in broker.text() or sum(len(one.acknowledged) for one in load) > told + 20,
+              "the primary is alone")
         self.failover()
         self.assertIn("pawl_", self.servers.say("two", "function", "list"))
         # Alone it may not acknowledge; the old primary comes back as its replica.
