@@ -182,7 +182,7 @@ class Answers(RedisCase):
 
     def test_loading(self):
         """Killed and started again with a load that takes a while: LOADING is a reason to wait."""
-        self.begin("--appendfsync", "always")
+        self.begin("--appendfsync", "always", "--enable-debug-command", "yes")
 
         def begin():
             self.servers.say("one", "debug", "populate", "20000")
@@ -195,8 +195,6 @@ class Answers(RedisCase):
             self.servers.start("one", "--appendfsync", "always", "--enable-debug-command", "yes", "--key-load-delay", "500",
                                "--loading-process-events-interval-bytes", "1024")
 
-        self.servers.processes["one"].kill()
-        self.servers.start("one", "--appendfsync", "always", "--enable-debug-command", "yes")
         self.check(begin, lambda: self.servers.say("one", "config", "set", "key-load-delay", "0"), "LOADING", "it is loading its data")
 
     def test_flushed_functions_come_back(self):
