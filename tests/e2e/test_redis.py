@@ -80,6 +80,14 @@ class RedisCase(Case):
         self.assertEqual("ANSWERED", name)
         return msgpack.unpackb(frames[0])["store"]
 
+    def standby_takes_over(self, leader):
+        """Another broker finds the same primary by itself, sees who leads, and leads when that one is killed."""
+        other = self.rig.broker("--standby", "--endpoint", f"ipc://{self.rig.dir}/other.sock", name="standby", ready=False)
+        other.wait_text(r'standing by".*leader=')
+        leader.kill()
+        other.wait_text("msg=leading")
+        return other
+
     def submit(self, client, key):
         """The job's id; says it again until it is taken."""
         def once():
@@ -219,6 +227,9 @@ class Answers(RedisCase):
         client = self.client()
         job = self.submit(client, "a")
         self.assertEqual(self.servers.url("two"), self.store(client)["url"])
+        self.standby_takes_over(broker).kill()
+        broker = self.rig.the_broker = self.rig.broker(name="again")
+        client = self.client()
         # The slot moves back: its keys first, then the word.
         ids = {name: self.servers.say(name, "cluster", "myid").strip() for name in ("one", "two")}
         self.servers.say("two", "cluster", "setslot", slot, "migrating", ids["one"])
@@ -460,6 +471,7 @@ class Failover(RedisCase):
         until(lambda: self.servers.info("one", "role") == "master", "one is promoted")
         self.submit(client, "after")
         until(lambda: self.store(client)["url"] == self.servers.url("one"), "the broker is on the new primary")
+        self.standby_takes_over(broker)
 
     def test_no_sentinel_at_start(self):
         self.rig.configure({"redis.url": f"redis+sentinel://127.0.0.1:{free_port()}/jobs"})
