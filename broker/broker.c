@@ -68,7 +68,9 @@ void broker_lost(struct broker *b, enum status st, const struct err *err)
     }
     /* A store that is read but refuses what is written would have us reload without a pause. */
     bool again = b->led_ms && b->now_ms - b->led_ms < STEADY_MS;
-    b->retry_ms = !again ? RETRY_FIRST_MS : b->retry_ms * 2 < RETRY_MOST_MS ? b->retry_ms * 2 : RETRY_MOST_MS;
+    b->retry_ms = !again                            ? RETRY_FIRST_MS
+                  : b->retry_ms * 2 < RETRY_MOST_MS ? b->retry_ms * 2
+                                                    : RETRY_MOST_MS;
     mux_timer_in(b->mux, &b->retry, again ? b->retry_ms : 0);
 }
 
@@ -476,6 +478,7 @@ static enum status broker_open(struct broker *b, const struct broker_options *o,
         (st = sched_from_conf(b->conf, &b->sched, err)) != OK)
         return st;
     fill_core_conf(b);
+    conns_room(b);
     if (!(b->mux = mux_new(err)))
         return err->status;
     /* Before ZeroMQ starts its thread, so that the thread inherits the mask. */

@@ -14,6 +14,7 @@
 #include "common/peer.h"
 
 enum { GATHER_MAX = 256, TURNS_MAX = 512, CONNS_MAX = 65536, TICK_MS = 1000, PROBE_MS = 2500 };
+enum { FILES_GOOD = 4096 };
 
 /* A connection: its number in the core, how to reach it. */
 struct conn {
@@ -195,6 +196,7 @@ void edge_fini(struct edge *e);
 enum status frame_plain(struct str frame, size_t max, struct buf *plain, struct str *out) MUST_USE;
 
 /* conns.c */
+void conns_room(struct broker *b); /* as many open files as are allowed; a warning: few */
 struct conn *conn_of(struct broker *b,
                      const struct peer_in *in); /* made on first use; NULL: full */
 struct conn *conn_find(const struct broker *b, uint64_t id);

@@ -1,8 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "broker/broker.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+
+void conns_room(struct broker *b)
+{
+    struct rlimit files;
+    char allowed[32];
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_max >= FILES_GOOD)
+        return;
+    snprintf(allowed, sizeof allowed, "%llu", (unsigned long long)files.rlim_max);
+    log_line(&b->log, LOG_WARN, "few open files are allowed: each connection needs one", "files",
+             allowed, "fix", "raise the limit (LimitNOFILE= of systemd, ulimit -Hn)", NULL);
+}
 
 struct conn *conn_find(const struct broker *b, uint64_t id)
 {

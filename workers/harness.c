@@ -14,6 +14,7 @@ enum {
     HELLO_AGAIN_MS = 50, /* while there is no connection */
     LOOK_MS = 250,
     RESEND_MS = 200,
+    BEAT_AGAIN_MS = 200,
     NOTE_MS = 150,
     TEXT_MS = 100,
     RELEASE_WAIT_MS = 2000
@@ -180,11 +181,11 @@ static void beat(void *ctx)
     }
     m.BEAT.holds = holds_of(w, &raw);
     m.BEAT.notes = buf_get(&notes);
-    if (w->welcomed)
-        worker_say(w, &m);
+    /* Without a connection: soon again, so that a broker that was started anew hears us at once. */
+    enum status st = w->welcomed ? send_now(w, &m, NULL, 0) : OK;
     buf_fini(&raw);
     buf_fini(&notes);
-    mux_timer_in(w->mux, &w->beat, w->heartbeat_ms);
+    mux_timer_in(w->mux, &w->beat, st == ERR_BUSY ? BEAT_AGAIN_MS : w->heartbeat_ms);
 }
 
 /* Everything that is not acknowledged and not on its way. */

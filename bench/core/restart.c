@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { TURN = 256, FLYING = 4 };
+enum { TURN = 256, FLYING = 4, TENTHS = 10 };
 
 struct bench {
     struct mux *mux;
@@ -136,8 +136,17 @@ static void tell(struct bench *b, uint64_t peer, struct msg *m, const struct str
     core_step(b->core, &ev, &b->fx);
 }
 
+static double seconds(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 static void submit_all(struct bench *b, uint32_t jobs, size_t document)
 {
+    double from[TENTHS + 1] = { seconds(CLOCK_MONOTONIC) };
+    uint32_t tenth = jobs / TENTHS + 1;
     static char frame[2048] = "\0\x81\xa4text\xda";
     struct msg hello = { .type = MSG_HELLO,
                          .HELLO = { .role = str_of("client"), .name = str_of("c") } };
@@ -158,9 +167,16 @@ static void submit_all(struct bench *b, uint32_t jobs, size_t document)
         tell(b, 2, &m, &doc);
         if (i % TURN == TURN - 1)
             seal(b);
+        if ((i + 1) % tenth == 0)
+            from[(i + 1) / tenth] = seconds(CLOCK_MONOTONIC);
     }
     seal(b);
     wait_flying(b, 0);
+    from[TENTHS] = seconds(CLOCK_MONOTONIC);
+    double first = from[1] - from[0], last = from[TENTHS] - from[TENTHS - 1];
+    uint32_t rest = jobs - (TENTHS - 1) * tenth;
+    printf("submissions/s: first tenth %.0f, last tenth %.0f (%.0f %%)\n", tenth / first,
+           rest / last, 100 * (rest / last) / (tenth / first));
 }
 
 /* One command; the number in its reply, or after `find` in its text. With text: its first string. */
@@ -195,13 +211,6 @@ static long long memory_of(struct bench *b, const char *what, const char *id)
     snprintf(key, sizeof key, "pawl:{s0}:%s%s", what, id);
     struct str argv[] = { str_of("MEMORY"), str_of("USAGE"), str_of(key) };
     return ask(b, 3, argv, NULL, NULL);
-}
-
-static double seconds(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static bool first_task(struct bench *b)
