@@ -723,9 +723,40 @@ static void addresses(void **s)
     assert_int_equal(redis_url_parse("redis://:secret@[::1]", &u, &err), OK);
     assert_string_equal(u.host, "::1");
     assert_int_equal(u.port, 6379);
-    static const char *const bad[] = {
-        "", "redis://", "http://x", "redis://h:0", "redis://h:99999", "redis://h:6379/5", "unix://x"
-    };
+    assert_int_equal(redis_url_parse("redis+sentinel://u:p/@ss@a,b:1,[::1]:2/jobs"
+                                     "?sentinel_password=s@?/x",
+                                     &u, &err),
+                     OK);
+    assert_int_equal(u.sentinels_n, 3);
+    assert_string_equal(u.sentinels[0].host, "a");
+    assert_int_equal(u.sentinels[0].port, 26379);
+    assert_int_equal(u.sentinels[1].port, 1);
+    assert_string_equal(u.sentinels[2].host, "::1");
+    assert_string_equal(u.master, "jobs");
+    assert_string_equal(u.password, "p/@ss");
+    assert_string_equal(u.sentinel_password, "s@?/x");
+    assert_null(strstr(u.shown, "ss@"));
+    assert_null(strstr(u.shown, "s@?"));
+    assert_int_equal(redis_url_parse("redis://h:1", &u, &err), OK);
+    assert_true(redis_url_moved(&u, "MOVED 11097 10.0.0.2:7001"));
+    assert_string_equal(u.shown, "redis://10.0.0.2:7001");
+    assert_true(redis_url_moved(&u, "MOVED 11097 :7002")); /* the same host */
+    assert_string_equal(u.shown, "redis://10.0.0.2:7002");
+    assert_false(redis_url_moved(&u, "MOVED 11097 nowhere"));
+    assert_false(redis_url_moved(&u, "ERR MOVED 1 h:1"));
+    static const char *const bad[] = { "",
+                                       "redis://",
+                                       "http://x",
+                                       "redis://h:0",
+                                       "redis://h:99999",
+                                       "redis://h:6379/5",
+                                       "unix://x",
+                                       "redis+sentinel://h",
+                                       "redis+sentinel://h/",
+                                       "redis+sentinel://h,/jobs",
+                                       "redis+sentinel://h/jobs/5",
+                                       "redis+sentinel://1,2,3,4,5,6,7,8,9/jobs",
+                                       "rediss://h" };
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_int_equal(redis_url_parse(bad[i], &u, &err), ERR_CONFIG);
 }
