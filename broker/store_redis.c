@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LOAD_PAGE = 500, GIVE_UP_MS = 8000 };
@@ -24,11 +25,12 @@ static const char template_text[] = {
 /* ---- texts -------------------------------------------------------------------------------- */
 
 /* Who leads, so that the next broker can tell whether it still lives:
- * "host boot-id pid start-time name". */
+ * "host boot-id.pid-namespace pid start-time name". In another namespace a pid is another process. */
 static void holder_text(char out[HOLDER_MAX], const char *name)
 {
-    char host[128] = "?", boot[64] = "?", line[1024] = "";
+    char host[128] = "?", boot[40] = "?", line[1024] = "";
     unsigned long long start = 0;
+    struct stat space = { 0 };
     gethostname(host, sizeof host - 1);
     FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
     if (f && !fgets(boot, sizeof boot, f))
@@ -48,7 +50,10 @@ static void holder_text(char out[HOLDER_MAX], const char *name)
     }
     if (f)
         fclose(f);
-    snprintf(out, HOLDER_MAX, "%s %s %ld %llu %s", host, boot, (long)getpid(), start, name);
+    if (stat("/proc/self/ns/pid", &space) != 0)
+        space.st_ino = 0;
+    snprintf(out, HOLDER_MAX, "%s %s.%llu %ld %llu %s", host, boot,
+             (unsigned long long)space.st_ino, (long)getpid(), start, name);
 }
 
 /* Is it that process, and not a zombie (killed, not yet waited for) or another with its number? */

@@ -61,7 +61,8 @@ enum status endpoint_one(const char *list, struct err *err)
     if (!strchr(list, ','))
         return OK;
     err_set(err, ERR_CONFIG, "broker.endpoint: %.200s: a broker listens on one endpoint", list);
-    err_fix(err, "give each broker its own with --endpoint; the list is for workers and clients");
+    err_fix(err, "give each broker its own (pawl-broker --endpoint, pawl up --broker); the list is for "
+                 "workers and clients");
     return ERR_CONFIG;
 }
 

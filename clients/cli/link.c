@@ -360,13 +360,10 @@ static void on_socket(void *ctx, void *socket)
 
 void link_endpoint(const struct conf *conf, char *out, size_t size)
 {
-    static const char *const wild[] = { "tcp://*:", "tcp://0.0.0.0:", "tcp://[::]:" };
-    const char *endpoint = conf_endpoint(conf);
-    snprintf(out, size, "%s", endpoint);
-    for (size_t i = 0; i < COUNT(wild); i++) {
-        if (strncmp(endpoint, wild[i], strlen(wild[i])) == 0)
-            snprintf(out, size, "tcp://127.0.0.1:%s", endpoint + strlen(wild[i]));
-    }
+    struct endpoints ends;
+    struct err err = { 0 };
+    bool good = endpoints_parse(&ends, conf_endpoint(conf), 0, &err) == OK;
+    snprintf(out, size, "%s", good ? endpoints_now(&ends) : conf_endpoint(conf));
 }
 
 enum status link_new(struct link **out, struct mux *mux, const struct conf *conf, struct err *err)

@@ -6,6 +6,8 @@
 #include "clients/cli/spawn.h"
 #include "clients/cli/supervise.h"
 
+#include "common/endpoints.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -303,7 +305,9 @@ static enum status prepare(struct up *u, struct err *err)
 {
     const struct conf *conf = u->cli->conf;
     const char *endpoint = conf_endpoint(conf);
-    enum status st;
+    enum status st = endpoint_one(endpoint, err);
+    if (st != OK)
+        return st;
     if ((size_t)snprintf(u->state, sizeof u->state, "%s", conf_state_dir(conf)) >= sizeof u->state)
         return err_set(err, ERR_CONFIG, "state_dir: too long");
     snprintf(u->logs, sizeof u->logs, "%s/logs", u->state);
