@@ -62,10 +62,12 @@ static void say_reset(struct sub *s, struct str since)
 
 static void read_on(struct sub *s);
 
-/* One event of the history or of now. False: no credit for it. */
+/* One event of the history or of now. False: no credit for it, or nothing may be said. */
 static bool pass(struct sub *s, struct str id, struct str bytes)
 {
     struct kept_event e;
+    if (s->b->broken || !broker_sure(s->b))
+        return false; /* it would not be said: watch_restart() begins here */
     if (event_decode(bytes, &e) && matches(s, e.job, e.project)) {
         if (s->credit == 0)
             return false;
