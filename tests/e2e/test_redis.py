@@ -544,7 +544,7 @@ asyncio.run(run())
 
 
 class Figures(RedisCase):
-    JOBS = 10000
+    JOBS = 60000
 
     def rate(self, delay_ms):
         """Submissions a second behind a proxy that gives each answer of Redis late, and the most turns seen in flight."""
@@ -582,11 +582,11 @@ class Figures(RedisCase):
         self.rig.configure({"redis.url": self.servers.url("one"), "retain.events": 1000})
         broker = self.rig.broker()
         window = Window(self, 500)
-        window.submit(self.JOBS // 2)
+        window.submit(60000)  # caches and buffers have their size
         begin = self.resident(broker)
         window.submit(self.JOBS)
         grown = (self.resident(broker) - begin) / self.JOBS
-        n = self.JOBS // 2 * 3
+        n = self.JOBS + 60000
         words = self.servers.say("one", "eval", """
             local sums, cursor = {}, '0'
             repeat
