@@ -79,6 +79,7 @@ struct job {
     uint64_t executed_in;  /* also in an earlier life under the same key */
     enum state told;       /* by its newest event */
     uint64_t told_commit;
+    uint64_t gap_commit; /* an event before that one is missing, unless the job is a new one */
     uint64_t dry;   /* rounds of its run since its best became better … */
     bool dry_known; /* … unless some of them were not seen */
     /* of the task at its position */
@@ -597,6 +598,7 @@ static void cell_record(struct oracle *o, uint64_t id, struct str bytes)
         if (kinds[j->r.state] != ENDED)
             broken(o, "job %s was removed before it had ended", text);
         j->exists = j->submitted = false;
+        j->gap_commit = j->told_commit = 0; /* what has its key next begins anew */
         forget_steps(o, id);
         j->r = (struct record){ 0 };
         return;
@@ -695,7 +697,6 @@ static enum state state_named(struct str name)
 static void cell_event(struct oracle *o, struct str bytes)
 {
     struct reader r = { .bad = false };
-    char id[16];
     mp_init(&r.in, bytes);
     pass(&r, 1);
     struct str kind = value(&r).str;
@@ -709,7 +710,7 @@ static void cell_event(struct oracle *o, struct str bytes)
     if (r.bad || from == S_COUNT || to == S_COUNT || !j)
         broken(o, "an event of a state cannot be read");
     if (j->exists && j->told_commit && from != j->told)
-        broken(o, "job %s: an event before this one is missing", name_of(j, id));
+        j->gap_commit = o->commits + 1;
     j->told = to;
     j->told_commit = o->commits + 1;
 }
@@ -900,6 +901,8 @@ static void judge_told(const struct oracle *o, const struct job *j)
 {
     char id[16];
     bool changed = !j->before.version || j->before.state != j->r.state;
+    if (j->gap_commit == o->commits)
+        broken(o, "job %s: an event before this one is missing", name_of(j, id));
     if (j->exists && changed && (j->told_commit != o->commits || j->told != j->r.state))
         broken(o, "job %s changed its state and no event says so", name_of(j, id));
 }
