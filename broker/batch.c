@@ -25,10 +25,10 @@ void batch_fini(struct batch *b)
 
 void version_text(uint64_t version, char out[VERSION_DIGITS + 1])
 {
-    if (version == 0)
-        out[0] = '\0';
-    else
-        snprintf(out, VERSION_DIGITS + 1, "%010" PRIx64, version & 0xffffffffffu);
+    size_t n = version == 0 ? 0 : VERSION_DIGITS;
+    for (size_t i = n; i > 0; i--, version >>= 4)
+        out[i - 1] = "0123456789abcdef"[version & 0xf];
+    out[n] = '\0';
 }
 
 static void begin(struct batch *b, const char *op, size_t n)
@@ -86,11 +86,14 @@ static void put_forget(struct batch *b, const struct fx *fx)
     mp_str(&b->ops, fx->workspace);
 }
 
+enum { EVENT_HEAD_BYTES = 64 };
+
 void event_encode(const struct fx *fx, struct buf *e)
 {
     char job[ID_CHARS + 1];
     id_text(fx->job, job);
     buf_init(e, 1 << 20);
+    buf_room(e, fx->bytes.n + fx->project.n + EVENT_HEAD_BYTES); /* at once: there are many */
     mp_array(e, 5);
     mp_z(e, fx->name);
     mp_z(e, job);
@@ -99,9 +102,23 @@ void event_encode(const struct fx *fx, struct buf *e)
     buf_view(e, fx->bytes);
 }
 
+static char *decimal(char *at, uint64_t v)
+{
+    char digits[20];
+    size_t n = 0;
+    do
+        digits[n++] = (char)('0' + v % 10);
+    while ((v /= 10) != 0);
+    while (n > 0)
+        *at++ = digits[--n];
+    return at;
+}
+
 static void event_id(const struct batch *b, uint64_t number, char id[EVENT_ID_MAX])
 {
-    snprintf(id, EVENT_ID_MAX, "%" PRIu64 "-%" PRIu64, b->epoch.generation, number);
+    char *at = decimal(id, b->epoch.generation);
+    *at++ = '-';
+    *decimal(at, number) = '\0';
 }
 
 /* The events that were gathered become one operation. */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { DOUBLED_MAX = 4096 }; /* above, it grows by half */
+
 struct str str_of(const char *z)
 {
     return (struct str){ z, z ? strlen(z) : 0 };
@@ -62,7 +64,7 @@ char *buf_room(struct buf *b, size_t n)
     if (need > b->cap) {
         size_t cap = b->cap < 64 ? 64 : b->cap;
         while (cap < need)
-            cap += cap / 2 + 1;
+            cap += cap < DOUBLED_MAX ? cap : cap / 2 + 1;
         if (cap > b->max + 1)
             cap = b->max + 1;
         char *data = realloc(b->data, cap);
@@ -83,7 +85,7 @@ void buf_grown(struct buf *b, size_t n)
     b->data[b->len] = '\0';
 }
 
-enum status buf_append(struct buf *b, const void *data, size_t n)
+enum status buf_append_slow(struct buf *b, const void *data, size_t n)
 {
     char *room = buf_room(b, n);
     if (!room)
@@ -97,16 +99,6 @@ enum status buf_append(struct buf *b, const void *data, size_t n)
 enum status buf_str(struct buf *b, const char *z)
 {
     return buf_append(b, z, strlen(z));
-}
-
-enum status buf_view(struct buf *b, struct str s)
-{
-    return buf_append(b, s.p, s.n);
-}
-
-enum status buf_char(struct buf *b, char c)
-{
-    return buf_append(b, &c, 1);
 }
 
 enum status buf_printf(struct buf *b, const char *fmt, ...)

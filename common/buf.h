@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Bytes owned by somebody else; not NUL-terminated in general. p may be NULL when n is 0. */
 struct str {
@@ -35,10 +36,26 @@ void buf_init(struct buf *b, size_t max);
 void buf_fini(struct buf *b);  /* frees; the buf may be initialised again */
 void buf_clear(struct buf *b); /* empty, keeps the memory; also clears the failure */
 
-enum status buf_append(struct buf *b, const void *data, size_t n);
+enum status buf_append_slow(struct buf *b, const void *data, size_t n); /* there is no room yet */
+static inline enum status buf_append(struct buf *b, const void *data, size_t n)
+{
+    if (n >= b->cap - b->len) /* of a buf that failed, too */
+        return buf_append_slow(b, data, n);
+    if (n > 0)
+        memcpy(b->data + b->len, data, n);
+    b->len += n;
+    b->data[b->len] = '\0';
+    return OK;
+}
 enum status buf_str(struct buf *b, const char *z);
-enum status buf_view(struct buf *b, struct str s);
-enum status buf_char(struct buf *b, char c);
+static inline enum status buf_view(struct buf *b, struct str s)
+{
+    return buf_append(b, s.p, s.n);
+}
+static inline enum status buf_char(struct buf *b, char c)
+{
+    return buf_append(b, &c, 1);
+}
 enum status buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Drop the first n bytes (n <= len). */
 void buf_consume(struct buf *b, size_t n);
