@@ -374,7 +374,7 @@ static void take_via(struct question *q, struct str via)
         if (via.p[i] <= ' ' || via.p[i] >= 0x7f)
             return;
     }
-    if (via.n < sizeof q->via) {
+    if (via.n > 0 && via.n < sizeof q->via) {
         memcpy(q->via, via.p, via.n);
         q->via[via.n] = '\0';
     }
