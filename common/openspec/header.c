@@ -3,6 +3,8 @@
  * original, matched by hand; the comments give the expression. */
 #include "common/openspec/text.h"
 
+#include <string.h>
+
 int line_level(struct str line)
 {
     size_t n = 0, len;
@@ -71,7 +73,7 @@ struct str name_normal(struct str name)
 
 bool line_requirement(struct str line, bool spaced, struct str *name)
 {
-    if (!text_starts(line, "###"))
+    if (line.n < 3 || memcmp(line.p, "###", 3) != 0)
         return false;
     struct str s = text_from(line, 3);
     size_t spaces = text_spaces(s);

@@ -68,8 +68,18 @@ static struct str requirements_body(struct merge *m)
 }
 
 /* Runs of empty lines become one, but not inside fences. */
+/* Two lines without a byte beside each other. */
+static bool has_blank_run(struct str s)
+{
+    bool first = s.n > 0 && s.p[0] == '\n' && (s.n == 1 || s.p[1] == '\n');
+    bool last = s.n > 1 && s.p[s.n - 1] == '\n' && s.p[s.n - 2] == '\n';
+    return first || last || (s.n > 2 && memmem(s.p, s.n, "\n\n\n", 3));
+}
+
 static struct str collapse(struct pool *p, struct str text)
 {
+    if (!has_blank_run(text))
+        return text;
     struct lines l = lines_of(p, text);
     struct buf out;
     buf_init(&out, SIZE_MAX / 2);
@@ -103,6 +113,9 @@ struct str merge_recompose(struct merge *m)
 struct str merge_match_ends(struct pool *p, struct str text, struct str like)
 {
     size_t crlf = 0, lf = 0;
+    if (like.n == 0 || text.n == 0 ||
+        (!memchr(like.p, '\r', like.n) && !memchr(text.p, '\r', text.n)))
+        return text; /* mostly */
     for (size_t i = 0; i < like.n; i++) {
         if (like.p[i] != '\n')
             continue;

@@ -174,8 +174,14 @@ struct str text_from(struct str s, size_t i)
 size_t text_spaces(struct str s)
 {
     size_t i = 0, len;
-    while (i < s.n && cp_space(text_cp(s, i, &len)))
+    while (i < s.n) {
+        unsigned char c = (unsigned char)s.p[i]; /* the most are ASCII */
+        if (c > ' ' && c < 0x80)
+            break;
+        if (!cp_space(text_cp(s, i, &len)))
+            break;
         i += len;
+    }
     return i;
 }
 
@@ -254,8 +260,11 @@ bool text_is_ci(struct str s, const char *z)
 
 bool text_has_line_break(struct str s)
 {
-    for (size_t i = 0, len; i < s.n; i += len) {
-        if (cp_line_break(text_cp(s, i, &len)))
+    for (size_t i = 0, len = 1; i < s.n; i += len) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c > '\r' && c < 0x80)
+            len = 1;
+        else if (cp_line_break(text_cp(s, i, &len)))
             return true;
     }
     return false;
