@@ -226,7 +226,7 @@ enum status store_reply_status(const struct store_redis *s, const char *text, st
 
 /* ---- taking the lead ---------------------------------------------------------------------- */
 
-static redisReply *ask(struct store_redis *s, int argc, const struct str *argv, struct err *err)
+redisReply *store_ask(struct store_redis *s, int argc, const struct str *argv, struct err *err)
 {
     redisReply *r = redis_conn_ask(s->writer, argc, argv, err);
     if (r && r->type == REDIS_REPLY_ERROR) {
@@ -377,7 +377,7 @@ static enum status load_pipelines(struct store_redis *s, store_load_fn *fn, void
     char key[KEY_SIZE];
     store_key(s, key, "pipelines", "");
     struct str argv[] = { str_of("HVALS"), str_of(key) };
-    redisReply *r = ask(s, 2, argv, err);
+    redisReply *r = store_ask(s, 2, argv, err);
     enum status st = r ? OK : err->status;
     for (size_t i = 0; st == OK && i < r->elements; i++)
         st = fn(ctx, (struct str){ r->element[i]->str, r->element[i]->len }, err);
@@ -397,7 +397,7 @@ static enum status load_records(struct store_redis *s, const redisReply *ids, st
         store_key(s, keys[i], "j:", ids->element[i]->str);
         argv[i + 1] = str_of(keys[i]);
     }
-    redisReply *r = st == OK ? ask(s, (int)ids->elements + 1, argv, err) : NULL;
+    redisReply *r = st == OK ? store_ask(s, (int)ids->elements + 1, argv, err) : NULL;
     free(keys);
     if (!r)
         return st == OK ? err->status : st;
@@ -466,7 +466,7 @@ static enum status load_jobs(struct store_redis *s, store_load_fn *fn, void *ctx
         u64_text(from, at);
         u64_text(to, at + LOAD_PAGE - 1);
         struct str argv[] = { str_of("ZRANGE"), str_of(key), str_of(from), str_of(to) };
-        redisReply *ids = ask(s, 4, argv, err);
+        redisReply *ids = store_ask(s, 4, argv, err);
         if (!ids)
             return err->status;
         size_t n = ids->elements;

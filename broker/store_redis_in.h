@@ -69,4 +69,6 @@ enum status store_sent(struct store_redis *s);
 bool store_answered(struct store_redis *s, enum status st);
 /* INFO, every now and then: another server, another history or a replica is a loss. */
 void store_compare_server(struct store_redis *s, const char *info);
+/* Ask the writer, blocking. NULL: not answered, or with an error (err). The caller frees. */
+redisReply *store_ask(struct store_redis *s, int argc, const struct str *argv, struct err *err);
 #endif

@@ -62,21 +62,10 @@ static void take_info(struct redis_server *v, const char *info)
     v->replicas = replicas_online(info);
 }
 
-static redisReply *ask(struct store_redis *s, int argc, const struct str *argv, struct err *err)
-{
-    redisReply *r = redis_conn_ask(s->writer, argc, argv, err);
-    if (r && r->type == REDIS_REPLY_ERROR) {
-        store_reply_status(s, r->str, err);
-        freeReplyObject(r);
-        return NULL;
-    }
-    return r;
-}
-
 static enum status read_info(struct store_redis *s, struct err *err)
 {
     struct str argv[] = { str_of("INFO") };
-    redisReply *r = ask(s, 1, argv, err);
+    redisReply *r = store_ask(s, 1, argv, err);
     if (!r)
         return err->status;
     take_info(&s->server, r->str ? r->str : "");
@@ -259,7 +248,7 @@ enum status store_settle(struct store_redis *s, struct err *err)
     if (s->replicas == 0)
         return OK;
     make_wait(s, WAIT_FIRST_MS, &w);
-    redisReply *r = ask(s, COUNT(w.argv), w.argv, err);
+    redisReply *r = store_ask(s, COUNT(w.argv), w.argv, err);
     if (!r)
         return err->status;
     enum status st = r->integer < s->replicas ? too_few(s, r->integer, "hold the write", err) : OK;

@@ -36,22 +36,6 @@ struct soak {
     size_t samples_n;
 };
 
-static double rss_kib(pid_t pid)
-{
-    char path[64], line[256];
-    long kib = 0;
-    snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
-    FILE *f = fopen(path, "re");
-    while (f && fgets(line, sizeof line, f)) {
-        if (strncmp(line, "VmRSS:", 6) == 0)
-            kib = strtol(line + 6, NULL, 10);
-    }
-    if (!f || kib == 0)
-        die("the broker has gone");
-    fclose(f);
-    return (double)kib;
-}
-
 static double told(redisContext *c, const char *section, const char *name)
 {
     redisReply *r = redisCommand(c, "INFO %s", section);
@@ -67,7 +51,7 @@ static double told(redisContext *c, const char *section, const char *name)
 static void sample(struct soak *s, int64_t began_ms)
 {
     struct sample *now = &s->samples[s->samples_n++];
-    *now = (struct sample){ .broker_kib = rss_kib(s->rig.broker),
+    *now = (struct sample){ .broker_kib = (double)rig_rss_kib(s->rig.broker),
                             .redis_kib = told(s->redis, "memory", "used_memory:") / 1024,
                             .redis_rss_kib = told(s->redis, "memory", "used_memory_rss:") / 1024,
                             .keys = told(s->redis, "keyspace", "keys="),

@@ -167,22 +167,6 @@ static void beats(struct bench *b, int64_t ms)
         turn(b);
 }
 
-static long rss_kib(pid_t pid)
-{
-    char path[64], line[256];
-    long kib = 0;
-    snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
-    FILE *f = fopen(path, "re");
-    while (f && fgets(line, sizeof line, f)) {
-        if (strncmp(line, "VmRSS:", 6) == 0)
-            kib = strtol(line + 6, NULL, 10);
-    }
-    if (!f || kib == 0)
-        die("the broker has gone");
-    fclose(f);
-    return kib;
-}
-
 static void open_all(struct bench *b, unsigned n)
 {
     struct rlimit files;
@@ -209,14 +193,14 @@ int main(int argc, char **argv)
     if (n == 0 || n > MOST)
         die("usage: bench-workers [N]");
     open_all(&b, (unsigned)n);
-    long alone = rss_kib(b.rig.broker);
+    long alone = rig_rss_kib(b.rig.broker);
     int64_t began = mono_now().ms;
     for (unsigned i = 0; i < b.n; i++)
         connect_one(&b, i);
     register_all(&b, 0);
     int64_t first = mono_now().ms - began;
     beats(&b, 3 * BEAT_MS);
-    long with = rss_kib(b.rig.broker);
+    long with = rig_rss_kib(b.rig.broker);
     int64_t down = mono_now().ms;
     uint64_t old = b.epoch;
     rig_broker_stop(&b.rig, SIGKILL);

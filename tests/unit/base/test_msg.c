@@ -26,6 +26,12 @@ static size_t unhex(const char *hex, char *out)
     return n;
 }
 
+/* The bytes of a vector, in out. */
+static struct str vector_frame(const json_t *v, char out[8192])
+{
+    return (struct str){ out, unhex(js_str(v, "hex"), out) };
+}
+
 static void every_vector_decodes_and_encodes_to_the_same_bytes(void **state)
 {
     (void)state;
@@ -34,7 +40,7 @@ static void every_vector_decodes_and_encodes_to_the_same_bytes(void **state)
     for (size_t i = 0; i < json_array_size(vectors); i++) {
         const json_t *v = json_array_get(vectors, i);
         char bytes[8192];
-        struct str frame = { bytes, unhex(js_str(v, "hex"), bytes) };
+        struct str frame = vector_frame(v, bytes);
         struct msg m;
         struct err err = { 0 };
         struct buf again;
@@ -71,7 +77,7 @@ static void earlier_revisions_understand_and_are_understood(void **state)
     for (size_t i = 0; i < json_array_size(vectors); i++) {
         const json_t *v = json_array_get(vectors, i);
         char bytes[8192];
-        struct str frame = { bytes, unhex(js_str(v, "hex"), bytes) };
+        struct str frame = vector_frame(v, bytes);
         struct msg m;
         struct err err = { 0 };
         struct buf now;

@@ -100,6 +100,23 @@ static int reap(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+long rig_rss_kib(pid_t pid)
+{
+    char path[64], line[256];
+    long kib = 0;
+    snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
+    FILE *f = fopen(path, "re");
+    while (f && fgets(line, sizeof line, f)) {
+        if (strncmp(line, "VmRSS:", 6) == 0)
+            kib = strtol(line + 6, NULL, 10);
+    }
+    if (f)
+        fclose(f);
+    if (kib == 0)
+        FAIL("process %ld has gone", (long)pid);
+    return kib;
+}
+
 void rig_redis_stop(struct rig *r, int signo)
 {
     if (!r->redis)

@@ -29,6 +29,7 @@ void rig_broker_start(struct rig *r, const char *const *args);
 int rig_broker_run(struct rig *r, const char *const *args);
 void rig_broker_stop(struct rig *r, int signo);
 void rig_wait_log(struct rig *r, const char *text);
+long rig_rss_kib(pid_t pid); /* resident memory of a process, KiB; fails when it is gone */
 void rig_close(struct rig *r); /* stops what runs, removes the directory */
 
 struct party {
