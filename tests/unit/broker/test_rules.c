@@ -4,31 +4,9 @@
 #include "world.h"
 
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
-
-static const char all_stages[] = "parse analyze generate review call ask";
-
-static int setup(void **s)
-{
-    struct world *w = calloc(1, sizeof *w);
-    world_open(w);
-    *s = w;
-    return 0;
-}
-
-static int teardown(void **s)
-{
-    world_close(*s);
-    free(*s);
-    return 0;
-}
 
 static enum status commit_doc(struct world *w, const struct epoch *epoch, uint64_t turn,
                               const char *field)
@@ -570,18 +548,17 @@ static void nothing_is_lost_or_done_twice(void **s)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(rule1_turns_are_a_chain),
-        TEST(rule2_validate_all_then_write),
-        TEST(rule3_numbers_do_not_come_back),
-        TEST(rule4_only_the_leader_speaks),
-        TEST(rule5_deadlines_live_in_memory),
-        TEST(rule5_workers_announce_what_they_hold),
-        TEST(rule6_answer_twice_commit_once),
-        TEST(rule6_a_step_is_paid_for_once),
-        TEST(rule7_existence_is_checked_where_it_matters),
-        TEST(rule8_records_carry_a_version),
+        WORLD_TEST(rule1_turns_are_a_chain),
+        WORLD_TEST(rule2_validate_all_then_write),
+        WORLD_TEST(rule3_numbers_do_not_come_back),
+        WORLD_TEST(rule4_only_the_leader_speaks),
+        WORLD_TEST(rule5_deadlines_live_in_memory),
+        WORLD_TEST(rule5_workers_announce_what_they_hold),
+        WORLD_TEST(rule6_answer_twice_commit_once),
+        WORLD_TEST(rule6_a_step_is_paid_for_once),
+        WORLD_TEST(rule7_existence_is_checked_where_it_matters),
+        WORLD_TEST(rule8_records_carry_a_version),
         cmocka_unit_test(nothing_is_lost_or_done_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

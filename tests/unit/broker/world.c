@@ -3,14 +3,9 @@
 
 #include "common/mp.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 static enum status load_pipeline(void *ctx, struct str bytes, struct err *err)
 {
@@ -195,7 +190,29 @@ const struct letter *world_read(struct world *w, uint64_t peer, enum msg_type ty
     return NULL;
 }
 
+int world_setup(void **s)
+{
+    struct world *w = calloc(1, sizeof *w);
+    world_open(w);
+    *s = w;
+    return 0;
+}
+
+int world_teardown(void **s)
+{
+    world_close(*s);
+    free(*s);
+    return 0;
+}
+
 /* ---- shorthands --------------------------------------------------------------------------- */
+
+void rules(struct world *w, struct sched_rules r)
+{
+    w->conf.rules = r;
+    w->conf.open_jobs_max = 100000;
+    world_restart(w);
+}
 
 static void words(struct strs *to, const char *text)
 {
@@ -210,15 +227,28 @@ static void words(struct strs *to, const char *text)
     }
 }
 
-void hello(struct world *w, uint64_t peer, const char *name, const char *stages)
+static void worker_named(struct world *w, uint64_t peer, const char *name, const char *stages,
+                         uint64_t slots)
 {
     struct msg m = { .type = MSG_HELLO };
-    m.HELLO = (struct msg_HELLO){ .role = str_of("worker"), .name = str_of(name), .slots = 16 };
+    m.HELLO = (struct msg_HELLO){ .role = str_of("worker"), .name = str_of(name), .slots = slots };
     words(&m.HELLO.stages, stages);
     world_say(w, peer, &m);
     assert_non_null(world_read(w, peer, MSG_WELCOME));
-    struct msg ready = { .type = MSG_READY, .READY = { 16, 0 } };
+    struct msg ready = { .type = MSG_READY, .READY = { slots, 0 } };
     world_say(w, peer, &ready);
+}
+
+void hello(struct world *w, uint64_t peer, const char *name, const char *stages)
+{
+    worker_named(w, peer, name, stages, 16);
+}
+
+void worker(struct world *w, uint64_t peer, const char *stages, uint64_t slots)
+{
+    char name[16];
+    snprintf(name, sizeof name, "w%d", (int)peer);
+    worker_named(w, peer, name, stages, slots);
 }
 
 void client(struct world *w, uint64_t peer)
@@ -229,11 +259,16 @@ void client(struct world *w, uint64_t peer)
     assert_true(w->crashed || world_read(w, peer, MSG_WELCOME));
 }
 
-struct job_id submit(struct world *w, const char *key)
+const struct letter *say_submit(struct world *w, struct wish x)
 {
-    struct job_id id = { .text = "" };
     struct str frame = { "\0\x81\xa4text\xa1x", 9 };
-    struct msg m = { .type = MSG_SUBMIT, .SUBMIT = { .req = ++w->req, .key = str_of(key) } };
+    struct msg m = { .type = MSG_SUBMIT };
+    m.SUBMIT = (struct msg_SUBMIT){ .req = ++w->req,
+                                    .key = str_of(x.key),
+                                    .project = str_of(x.project),
+                                    .priority = x.priority,
+                                    .class = str_of(x.klass),
+                                    .start_ms = x.start_ms };
     m.SUBMIT.docs.v[m.SUBMIT.docs.n++] = str_of("problem");
     struct event ev = { .kind = EV_MSG,
                         .peer = 99,
@@ -244,12 +279,56 @@ struct job_id submit(struct world *w, const char *key)
     if (!core_peer_known(w->core, 99))
         client(w, 99);
     world_step(w, &ev);
-    const struct letter *l = world_read(w, 99, MSG_SUBMITTED);
+    return world_read(w, 99, MSG_SUBMITTED);
+}
+
+struct job_id submit_as(struct world *w, struct wish x)
+{
+    struct job_id id = { .text = "" };
+    const struct letter *l = say_submit(w, x);
     assert_non_null(l);
     assert_true(l->guarded);
     snprintf(id.text, sizeof id.text, "%.*s", STR_ARG(l->m.SUBMITTED.job));
     assert_true(id_parse(l->m.SUBMITTED.job, &id.id));
     return id;
+}
+
+struct job_id submit(struct world *w, const char *key)
+{
+    return submit_as(w, (struct wish){ .key = key });
+}
+
+void submit_many(struct world *w, const char *project, int n)
+{
+    for (int i = 0; i < n; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "batch %d", i);
+        submit_as(w, (struct wish){ .project = project, .key = key });
+    }
+}
+
+bool pause_said(struct world *w, struct msg_PAUSE p, const char *role, const char *access)
+{
+    struct msg m = { .type = MSG_PAUSE, .PAUSE = p };
+    struct event ev = {
+        .kind = EV_MSG, .peer = 99, .msg = &m, .role = str_of(role), .access = str_of(access)
+    };
+    m.PAUSE.req = ++w->req;
+    if (!core_peer_known(w->core, 99))
+        client(w, 99);
+    world_step(w, &ev);
+    return world_read(w, 99, MSG_OKAY) != NULL;
+}
+
+void pause_what(struct world *w, const char *stage, const char *project, bool hold)
+{
+    struct msg_PAUSE p = { .hold = hold, .stage = str_of(stage), .project = str_of(project) };
+    assert_true(pause_said(w, p, "", ""));
+}
+
+void pause_job(struct world *w, struct job_id id, bool hold)
+{
+    pause_said(w, (struct msg_PAUSE){ .job = str_of(id.text), .hold = hold }, "", "");
 }
 
 bool take(struct world *w, uint64_t peer, struct held *h)
@@ -306,9 +385,10 @@ const char *done(struct world *w, uint64_t peer, const struct held *h, struct ou
                         .has_verdict = o.measures >= 0,
                         .asked = o.asked,
                         .asked_n = o.asked_n };
-    ev.verdict = (struct verdict){
-        .gates = !o.gates_fail, .measures = o.measures, .judge = o.judge, .warnings = o.clean ? 0 : 1
-    };
+    ev.verdict = (struct verdict){ .gates = !o.gates_fail,
+                                   .measures = o.measures,
+                                   .judge = o.judge,
+                                   .warnings = o.clean ? 0 : 1 };
     snprintf(ev.verdict.candidate, sizeof ev.verdict.candidate, "%.64s",
              o.candidate ? o.candidate : h->task);
     ev.reply = str_of("because");
@@ -329,21 +409,36 @@ const char *failed(struct world *w, uint64_t peer, const struct held *h, const c
     return taken(w, peer);
 }
 
+void finish(struct world *w, uint64_t peer, const struct held *h, int measures, uint64_t credit)
+{
+    struct outcome o = { .docs = "brief", .measures = -1, .judge = -1 };
+    if (str_is(h->m.stage, "analyze"))
+        o.docs = "insights";
+    if (str_is(h->m.stage, "generate"))
+        o.docs = "draft change";
+    if (str_is(h->m.stage, "review"))
+        o = (struct outcome){ .docs = "review", .measures = measures, .judge = -1 };
+    assert_string_equal(done(w, peer, h, o), "committed");
+    struct msg ready = { .type = MSG_READY, .READY = { credit, h->m.seq } };
+    world_say(w, peer, &ready);
+}
+
 void work(struct world *w, uint64_t peer, int measures)
 {
     struct held h;
-    struct outcome o = { .docs = "brief", .measures = -1, .judge = -1 };
     if (!take(w, peer, &h))
         fail_msg("no task for peer %d", (int)peer);
-    if (str_is(h.m.stage, "analyze"))
-        o.docs = "insights";
-    if (str_is(h.m.stage, "generate"))
-        o.docs = "draft change";
-    if (str_is(h.m.stage, "review"))
-        o = (struct outcome){ .docs = "review", .measures = measures, .judge = -1 };
-    assert_string_equal(done(w, peer, &h, o), "committed");
-    struct msg ready = { .type = MSG_READY, .READY = { 16, h.m.seq } };
-    world_say(w, peer, &ready);
+    finish(w, peer, &h, measures, 16);
+}
+
+char next_project(struct world *w, uint64_t peer)
+{
+    struct held h;
+    if (!take(w, peer, &h))
+        return '-';
+    char p = h.m.project.p[0];
+    finish(w, peer, &h, 100, 1);
+    return p;
 }
 
 const struct job *job(struct world *w, struct job_id id)
