@@ -7,6 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 
+/* An array of 32 bits: room for any number of operations, known when all are there. */
+enum { HEAD_BYTES = 5, KEPT_BYTES = 4 << 20, EVENT_MAX = 1 << 20 };
+
+static void begin_ops(struct batch *b)
+{
+    static const char head[HEAD_BYTES] = { '\xdd' };
+    buf_append(&b->ops, head, HEAD_BYTES);
+}
+
 void batch_init(struct batch *b, const struct epoch *epoch, uint64_t *event_no, int64_t now_ms,
                 uint32_t events_max)
 {
@@ -14,13 +23,26 @@ void batch_init(struct batch *b, const struct epoch *epoch, uint64_t *event_no, 
         .now_ms = now_ms, .events_max = events_max, .epoch = *epoch, .event_no = event_no
     };
     buf_init(&b->ops, BATCH_MAX);
+    buf_init(&b->event, EVENT_MAX);
     buf_init(&b->events, BATCH_MAX);
+    begin_ops(b);
 }
 
 void batch_fini(struct batch *b)
 {
     buf_fini(&b->ops);
+    buf_fini(&b->event);
     buf_fini(&b->events);
+}
+
+void batch_clear(struct batch *b)
+{
+    if (b->ops.cap > KEPT_BYTES)
+        buf_fini(&b->ops);
+    buf_clear(&b->ops);
+    buf_clear(&b->events);
+    b->n = b->events_n = 0;
+    begin_ops(b);
 }
 
 void version_text(uint64_t version, char out[VERSION_DIGITS + 1])
@@ -86,14 +108,11 @@ static void put_forget(struct batch *b, const struct fx *fx)
     mp_str(&b->ops, fx->workspace);
 }
 
-enum { EVENT_HEAD_BYTES = 64 };
-
-void event_encode(const struct fx *fx, struct buf *e)
+static void event_encode(const struct fx *fx, struct buf *e)
 {
     char job[ID_CHARS + 1];
     id_text(fx->job, job);
-    buf_init(e, 1 << 20);
-    buf_room(e, fx->bytes.n + fx->project.n + EVENT_HEAD_BYTES); /* at once: there are many */
+    buf_clear(e);
     mp_array(e, 5);
     mp_z(e, fx->name);
     mp_z(e, job);
@@ -137,29 +156,29 @@ static void put_events(struct batch *b)
     b->events_n = 0;
 }
 
-static void put_event(struct batch *b, const struct fx *fx, char *id)
+static void put_event(struct batch *b, const struct fx *fx, struct told *told)
 {
-    struct buf e;
     uint64_t number = ++*b->event_no;
     if (b->events_n == EVENTS_OP_MAX || (b->events_n && number != b->events_last + 1))
         put_events(b);
-    event_encode(fx, &e);
-    mp_str(&b->events, buf_get(&e));
-    buf_fini(&e);
+    event_encode(fx, &b->event);
+    mp_str(&b->events, buf_get(&b->event));
     b->events_n++;
     b->events_last = number;
-    if (id)
-        event_id(b, number, id);
+    if (told) {
+        event_id(b, number, told->id);
+        told->bytes = buf_get(&b->event);
+    }
 }
 
-void batch_add(struct batch *b, const struct fx *fx, char id[EVENT_ID_MAX])
+void batch_add(struct batch *b, const struct fx *fx, struct told *told)
 {
     if (fx->kind == FX_RECORD) {
         put_record(b, fx);
     } else if (fx->kind == FX_FORGET) {
         put_forget(b, fx);
     } else if (fx->kind == FX_EVENT) {
-        put_event(b, fx, id);
+        put_event(b, fx, told);
     } else if (fx->kind == FX_DOC) {
         begin(b, "d", 4);
         put_id(b, fx->job);
@@ -198,15 +217,17 @@ void batch_pipeline(struct batch *b, uint64_t id, struct str bytes)
     mp_str(&b->ops, bytes);
 }
 
-enum status batch_encode(struct batch *b, struct buf *out)
+enum status batch_encode(struct batch *b, struct str *out)
 {
-    if (b->events.status != OK)
-        return b->events.status;
+    if (b->event.status != OK || b->events.status != OK)
+        return b->event.status != OK ? b->event.status : b->events.status;
     put_events(b);
     if (b->ops.status != OK)
         return b->ops.status;
-    mp_array(out, b->n);
-    return buf_view(out, buf_get(&b->ops));
+    for (int i = 1; i < HEAD_BYTES; i++)
+        b->ops.data[i] = (char)(b->n >> 8 * (HEAD_BYTES - 1 - i));
+    *out = buf_get(&b->ops);
+    return OK;
 }
 
 void batch_digest(struct str bytes, char out[17])

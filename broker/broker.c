@@ -134,7 +134,7 @@ static void store_pipeline(struct broker *b)
 {
     uint64_t id;
     struct str bytes = core_pipeline(b->core, &id);
-    batch_pipeline(&b->extra, id, bytes);
+    batch_pipeline(&b->batch, id, bytes);
 }
 
 /* A new epoch: lead, load everything, greet everybody. False: try again later, err says why. */
@@ -263,7 +263,7 @@ static void every_so_often(struct broker *b)
     }
     if (b->now_ms >= b->next_sweep_ms) {
         b->next_sweep_ms = b->now_ms + SWEEP_MS;
-        batch_sweep(&b->extra, b->wall_ms - BLOB_AGE_MS);
+        batch_sweep(&b->batch, b->wall_ms - BLOB_AGE_MS);
     }
 }
 
@@ -453,7 +453,7 @@ void broker_init(struct broker *b)
     b->renew = MUX_TIMER(on_renew, b);
     effects_init(&b->fx, 0);
     buf_init(&b->pipeline, 256 * 1024);
-    batch_init(&b->extra, &b->epoch, &b->event_no, 0, 0);
+    batch_init(&b->batch, &b->epoch, &b->event_no, 0, 0);
 }
 
 /* The endpoint before the store: two brokers of one machine are told apart at once. */
@@ -527,7 +527,7 @@ void broker_close(struct broker *b)
     peer_close(b->peer);
     mux_free(b->mux);
     effects_fini(&b->fx);
-    batch_fini(&b->extra);
+    batch_fini(&b->batch);
     buf_fini(&b->pipeline);
     sched_conf_free(&b->sched);
 }

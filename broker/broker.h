@@ -35,29 +35,27 @@ struct conn {
 /* A message that waits for its turn to be durable. */
 struct out {
     struct out *next;
+    struct turn *turn; /* it lives in the turn's arena */
     uint64_t peer, req;
-    char *header;
-    size_t header_n;
-    struct buf *frames; /* owned */
+    struct str header;
+    struct str *frames;
     uint32_t frames_n;
     /* TASK */
     bool is_task;
     uint64_t job;
-    struct need *needs; /* names and bytes owned */
+    struct need *needs;
     uint32_t needs_n;
-    char *task;
+    struct str task;
     struct fence fence;
-};
-
-struct told { /* an event of the turn, for those who watch */
-    char id[EVENT_ID_MAX];
-    struct buf bytes; /* as kept */
 };
 
 struct turn {
     struct turn *next;
-    uint64_t number;
+    struct broker *b;
+    uint64_t number, incarnation;
     int64_t sent_us;
+    uint32_t users; /* the chain, and each TASK whose documents are being read */
+    struct arena arena;
     struct out *outs, **outs_end;
     struct told *told;
     uint32_t told_n;
@@ -111,8 +109,7 @@ struct broker {
     size_t flying_bytes;
     struct input *inputs;
     struct doc_cache docs;
-    struct batch extra; /* operations of the shell itself: blobs, sweeps */
-    struct out *extra_outs;
+    struct batch batch; /* of the turn; the shell's own operations (blobs, sweeps) come first */
     struct idmap conns_by_id, conns_by_hash;
     uint64_t conn_no;
     bool some_gone;
@@ -172,13 +169,12 @@ void loop_free_inputs(struct broker *b);
 void loop_seal(void *ctx);
 void loop_committed(void *ctx, enum status st, const struct err *err);
 void loop_drop_turns(struct broker *b, const char *why); /* nothing of them is said */
-enum status loop_send(struct broker *b, uint64_t peer, struct str header, const struct buf *frames,
+enum status loop_send(struct broker *b, uint64_t peer, struct str header, const struct str *frames,
                       uint32_t n);
 void loop_say(struct broker *b, uint64_t peer, struct msg *m, const struct str *frames, uint32_t n);
 void loop_refuse(struct broker *b, uint64_t peer, uint64_t req, enum status code, const char *text,
                  const char *fix);
 void loop_keep_input(struct broker *b, struct peer_in *in); /* takes the frames */
-void out_free(struct out *o);
 
 /* edge.c: bytes become events, once */
 struct edge {
@@ -226,8 +222,8 @@ enum status access_bind(const char *endpoint, const struct peer_keys *keys, cons
                         struct err *err) MUST_USE;
 
 /* fetch.c: documents out of the store */
-typedef void fetch_fn(void *ctx, enum status st, struct buf *frames, uint32_t n);
-/* One frame per need, in order; an absent one is empty (data NULL). frames are fetch's own. */
+typedef void fetch_fn(void *ctx, enum status st, const struct str *frames, uint32_t n);
+/* One frame per need, in order; an absent one is empty (p NULL). Valid during the call of fn. */
 void fetch_docs(struct broker *b, uint64_t job, const struct need *needs, uint32_t n, fetch_fn *fn,
                 void *ctx);
 

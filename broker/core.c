@@ -449,17 +449,15 @@ void core_step(struct core *c, const struct event *ev, struct effects *fx)
 
 static void seal_job(struct core *c, struct job *j, struct effects *fx)
 {
-    struct buf b;
     uint32_t want = index_bits(j);
     uint64_t expect = j->version;
     uint32_t add = want & ~j->indexed, del = j->indexed & ~want;
     j->version++;
     j->indexed = want;
-    buf_init(&b, RECORD_MAX);
-    record_encode(j, &b);
-    struct str bytes = effects_copy(fx, buf_get(&b)), workspace = { 0 };
-    fx->failed = fx->failed || b.status != OK;
-    buf_fini(&b);
+    struct buf *b = effects_scratch(fx, RECORD_MAX);
+    record_encode(j, b);
+    struct str bytes = effects_copy(fx, buf_get(b)), workspace = { 0 };
+    fx->failed = fx->failed || b->status != OK;
     if (!j->known && j->has_workspace) {
         struct hash h;
         char hex[HASH_HEX + 1];

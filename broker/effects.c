@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SCRATCH_KEPT = 64 * 1024 };
+
 static const char *const index_names[INDEX_COUNT] = {
 #define X(id, name) [INDEX_NO_##id] = name,
     INDEXES(X)
@@ -34,6 +36,16 @@ void effects_init(struct effects *fx, uint64_t epoch)
 {
     *fx = (struct effects){ .epoch = epoch };
     arena_init(&fx->arena, EFFECTS_BYTES_MAX);
+    buf_init(&fx->scratch, 0);
+    buf_init(&fx->header, PAWL_HEADER_MAX);
+}
+
+/* A rare large one does not stay. */
+static void keep_small(struct buf *b)
+{
+    if (b->cap > SCRATCH_KEPT)
+        buf_fini(b);
+    buf_clear(b);
 }
 
 void effects_clear(struct effects *fx)
@@ -42,12 +54,16 @@ void effects_clear(struct effects *fx)
     fx->failed = false;
     if (fx->arena.used)
         arena_reset(&fx->arena);
+    keep_small(&fx->scratch);
+    keep_small(&fx->header);
 }
 
 void effects_fini(struct effects *fx)
 {
     free(fx->v);
     arena_fini(&fx->arena);
+    buf_fini(&fx->scratch);
+    buf_fini(&fx->header);
     fx->v = NULL;
     fx->n = fx->cap = 0;
 }
@@ -76,19 +92,26 @@ struct str effects_copy(struct effects *fx, struct str s)
     return (struct str){ p, s.n };
 }
 
+struct buf *effects_scratch(struct effects *fx, size_t max)
+{
+    if (fx->scratch.cap > max)
+        buf_fini(&fx->scratch); /* its room may be used without asking for max */
+    buf_clear(&fx->scratch);
+    fx->scratch.max = max;
+    return &fx->scratch;
+}
+
 struct fx *say(struct effects *fx, uint64_t peer, struct msg *m, bool guarded)
 {
-    struct buf header;
-    buf_init(&header, PAWL_HEADER_MAX);
+    buf_clear(&fx->header);
     m->epoch = fx->epoch;
-    enum status st = msg_encode(m, &header);
+    enum status st = msg_encode(m, &fx->header);
     assert(st == OK); /* what we say is within the limits that we check */
     (void)st;
     struct fx *f = effects_add(fx, FX_SEND);
     f->peer = peer;
     f->guarded = guarded;
-    f->header = effects_copy(fx, buf_get(&header));
-    buf_fini(&header);
+    f->header = effects_copy(fx, buf_get(&fx->header));
     return f;
 }
 

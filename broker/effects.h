@@ -72,7 +72,9 @@ struct effects {
     struct fx *v;
     uint32_t n, cap;
     struct arena arena;
-    uint64_t epoch; /* written into every message */
+    struct buf scratch; /* what is put together before it is copied into the arena … */
+    struct buf header;  /* … and the header of a message */
+    uint64_t epoch;     /* written into every message */
     bool failed;    /* out of memory: the turn cannot be sealed */
 };
 
@@ -83,6 +85,8 @@ void effects_fini(struct effects *fx);
 /* The new effect, zeroed but for its kind; on memory failure a scratch one, and fx->failed. */
 struct fx *effects_add(struct effects *fx, enum fx_kind kind);
 struct str effects_copy(struct effects *fx, struct str s);
+/* An empty buf of at most max bytes, until the next call: for what is copied into the arena next. */
+struct buf *effects_scratch(struct effects *fx, size_t max);
 
 /* Encode a message now; frames are copied as views. `guarded` as above. */
 struct fx *say(struct effects *fx, uint64_t peer, struct msg *m, bool guarded);

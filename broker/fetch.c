@@ -9,54 +9,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 500, ITEMS_SENT_MAX = 1000 };
+enum { CHUNK = 500, ITEMS_SENT_MAX = 1000, VALUE_MAX = PAWL_FRAME_MAX + 1024 /* of a step */ };
 
 struct want {
-    char field[FIELD_MAX];
-    struct buf value; /* data NULL: absent */
+    struct str field;
+    struct str value; /* p NULL: absent */
 };
 
 struct fetch {
     struct broker *b;
+    struct arena arena; /* of all that it points to, but for the needs' names and bytes */
     uint64_t job;
     struct need *needs;
     uint32_t needs_n;
     struct want *wants; /* fields of all needs, in order */
     uint32_t wants_n, got;
-    struct buf *frames;
+    struct str *frames;
     uint32_t blob; /* next need to look for a blob */
     fetch_fn *fn;
     void *ctx;
 };
 
-static void fetch_free(struct fetch *f)
-{
-    for (uint32_t i = 0; i < f->wants_n; i++) {
-        if (f->wants[i].value.data)
-            buf_fini(&f->wants[i].value);
-    }
-    for (uint32_t i = 0; f->frames && i < f->needs_n; i++) {
-        if (f->frames[i].data)
-            buf_fini(&f->frames[i]);
-    }
-    free(f->wants);
-    free(f->frames);
-    free(f->needs);
-    free(f);
-}
-
 static void finish(struct fetch *f, enum status st)
 {
     f->fn(f->ctx, st, f->frames, st == OK ? f->needs_n : 0);
-    fetch_free(f);
+    arena_fini(&f->arena);
+    free(f);
 }
 
-static void set(struct buf *to, struct str s, size_t max)
+/* A copy of ours; what is absent, or larger than max, is absent. */
+static struct str keep(struct fetch *f, struct str s, size_t max)
 {
-    if (!s.p)
-        return;
-    buf_init(to, max);
-    buf_view(to, s);
+    char *p = s.p && s.n <= max ? arena_dup(&f->arena, s.p, s.n) : NULL;
+    return (struct str){ p, p ? s.n : 0 };
 }
 
 /* ---- putting items together --------------------------------------------------------------- */
@@ -66,15 +51,15 @@ static void join_items(const struct want *w, uint32_t n, struct buf *out)
 {
     uint32_t have = 0;
     for (uint32_t i = 0; i < n; i++)
-        have += w[i].value.data != NULL;
+        have += w[i].value.p != NULL;
     buf_init(out, PAWL_FRAME_MAX);
     buf_char(out, '\0');
     mp_map(out, 1);
     mp_z(out, "items");
     mp_array(out, have);
     for (uint32_t i = 0; i < n; i++) {
-        if (w[i].value.data)
-            buf_view(out, buf_get(&w[i].value));
+        if (w[i].value.p)
+            buf_view(out, w[i].value);
     }
 }
 
@@ -119,7 +104,7 @@ static void join_steps(const struct want *w, uint32_t n, struct buf *out)
     buf_init(&items, PAWL_FRAME_MAX - 64);
     for (uint32_t i = 0; i < n; i++) {
         buf_init(&one, PAWL_FRAME_MAX);
-        bool good = w[i].value.data && put_step(buf_get(&w[i].value), &one) && one.status == OK;
+        bool good = w[i].value.p && put_step(w[i].value, &one) && one.status == OK;
         if (good && items.len + one.len < items.max) {
             buf_view(&items, buf_get(&one));
             have++;
@@ -144,22 +129,30 @@ static uint32_t wants_of(const struct need *n)
     return n->kind == NEED_STEPS ? n->count : 0;
 }
 
+static struct str joined(struct fetch *f, const struct need *n, const struct want *w)
+{
+    struct buf out;
+    if (n->kind == NEED_LIST)
+        join_items(w, wants_of(n), &out);
+    else
+        join_steps(w, wants_of(n), &out);
+    struct str kept = keep(f, buf_get(&out), PAWL_FRAME_MAX);
+    buf_fini(&out);
+    return kept;
+}
+
 static void assemble(struct fetch *f)
 {
-    uint32_t at = 0;
+    const struct want *w = f->wants;
     for (uint32_t i = 0; i < f->needs_n; i++) {
         const struct need *n = &f->needs[i];
-        const struct want *w = f->wants + at;
-        uint32_t count = wants_of(n);
-        if (n->kind == NEED_FIELD && w->value.data)
-            set(&f->frames[i], buf_get(&w->value), PAWL_FRAME_MAX);
-        else if (n->kind == NEED_LIST)
-            join_items(w, count, &f->frames[i]);
-        else if (n->kind == NEED_STEPS)
-            join_steps(w, count, &f->frames[i]);
+        if (n->kind == NEED_FIELD && w->value.n <= PAWL_FRAME_MAX)
+            f->frames[i] = w->value;
+        else if (n->kind == NEED_LIST || n->kind == NEED_STEPS)
+            f->frames[i] = joined(f, n, w);
         else if (n->kind == NEED_BYTES)
-            set(&f->frames[i], n->bytes, PAWL_FRAME_MAX);
-        at += count;
+            f->frames[i] = n->bytes;
+        w += wants_of(n);
     }
 }
 
@@ -174,7 +167,7 @@ static void on_blob(void *ctx, enum status st, const struct str *v, uint32_t n)
         finish(f, st);
         return;
     }
-    set(&f->frames[f->blob], n ? v[0] : (struct str){ 0 }, PAWL_FRAME_MAX);
+    f->frames[f->blob] = keep(f, n ? v[0] : (struct str){ 0 }, PAWL_FRAME_MAX);
     f->blob++;
     next_blob(f);
 }
@@ -203,7 +196,7 @@ static void on_fields(void *ctx, enum status st, const struct str *v, uint32_t n
         return;
     }
     for (uint32_t i = 0; i < n && f->got < f->wants_n; i++, f->got++)
-        set(&f->wants[f->got].value, v[i], PAWL_FRAME_MAX + 1024);
+        f->wants[f->got].value = keep(f, v[i], VALUE_MAX);
     next_chunk(f);
 }
 
@@ -212,7 +205,7 @@ static void next_chunk(struct fetch *f)
     struct str names[CHUNK];
     uint32_t n = 0;
     while (n < CHUNK && f->got + n < f->wants_n) {
-        names[n] = str_of(f->wants[f->got + n].field);
+        names[n] = f->wants[f->got + n].field;
         n++;
     }
     if (n == 0) {
@@ -226,23 +219,28 @@ static void next_chunk(struct fetch *f)
         finish(f, st);
 }
 
-static void name_wants(struct fetch *f)
+static struct str item_name(struct fetch *f, const struct need *n, uint32_t number)
 {
-    uint32_t at = 0;
+    char *z = n->kind == NEED_LIST
+                  ? arena_printf(&f->arena, "%.*s#%u", STR_ARG(n->name), number)
+                  : arena_printf(&f->arena, "%.*s%u", (int)n->name.n - 1, n->name.p,
+                                 number); /* the prefix of steps ends in "#0" */
+    return str_of(z);
+}
+
+static bool name_wants(struct fetch *f)
+{
+    struct want *w = f->wants;
     for (uint32_t i = 0; i < f->needs_n; i++) {
         const struct need *n = &f->needs[i];
         uint32_t count = wants_of(n);
-        for (uint32_t k = 0; k < count; k++, at++) {
-            char *field = f->wants[at].field;
-            uint32_t number = n->count - count + k + 1;
-            if (n->kind == NEED_FIELD)
-                snprintf(field, FIELD_MAX, "%.*s", STR_ARG(n->name));
-            else if (n->kind == NEED_LIST)
-                snprintf(field, FIELD_MAX, "%.*s#%u", STR_ARG(n->name), number);
-            else /* the prefix ends in "#0" */
-                snprintf(field, FIELD_MAX, "%.*s%u", (int)n->name.n - 1, n->name.p, number);
+        for (uint32_t k = 0; k < count; k++, w++) {
+            w->field = n->kind == NEED_FIELD ? n->name : item_name(f, n, n->count - count + k + 1);
+            if (!w->field.p)
+                return false;
         }
     }
+    return true;
 }
 
 /* All that is wanted, or nothing: one read costs what many cost. */
@@ -250,42 +248,50 @@ static bool from_cache(struct fetch *f)
 {
     struct str v;
     for (uint32_t i = 0; i < f->wants_n; i++) {
-        if (!doc_cache_get(&f->b->docs, f->job, str_of(f->wants[i].field), &v))
+        if (!doc_cache_get(&f->b->docs, f->job, f->wants[i].field, &v))
             return false;
     }
     for (uint32_t i = 0; i < f->wants_n; i++) {
-        doc_cache_get(&f->b->docs, f->job, str_of(f->wants[i].field), &v);
-        set(&f->wants[i].value, v, PAWL_FRAME_MAX + 1024);
+        doc_cache_get(&f->b->docs, f->job, f->wants[i].field, &v);
+        f->wants[i].value = keep(f, v, VALUE_MAX);
     }
     return true;
+}
+
+static struct fetch *fetch_new(const struct need *needs, uint32_t n)
+{
+    struct fetch *f = calloc(1, sizeof *f);
+    if (!f)
+        return NULL;
+    arena_init(&f->arena, SIZE_MAX / 2);
+    for (uint32_t i = 0; i < n; i++)
+        f->wants_n += wants_of(&needs[i]);
+    f->needs_n = n;
+    f->needs = arena_alloc(&f->arena, n * sizeof *f->needs);
+    f->frames = arena_alloc(&f->arena, n * sizeof *f->frames);
+    f->wants = arena_alloc(&f->arena, f->wants_n * sizeof *f->wants);
+    for (uint32_t i = 0; f->needs && i < n; i++)
+        f->needs[i] = needs[i]; /* names and bytes stay the caller's until fn */
+    if (f->needs && f->frames && f->wants && name_wants(f))
+        return f;
+    arena_fini(&f->arena);
+    free(f);
+    return NULL;
 }
 
 void fetch_docs(struct broker *b, uint64_t job, const struct need *needs, uint32_t n, fetch_fn *fn,
                 void *ctx)
 {
-    struct fetch *f = calloc(1, sizeof *f);
-    uint32_t wants = 0;
-    for (uint32_t i = 0; i < n; i++)
-        wants += wants_of(&needs[i]);
-    if (f) {
-        *f = (struct fetch){
-            .b = b, .job = job, .needs_n = n, .wants_n = wants, .fn = fn, .ctx = ctx
-        };
-        f->needs = calloc(n + 1, sizeof *f->needs);
-        f->frames = calloc(n + 1, sizeof *f->frames);
-        f->wants = calloc(wants + 1, sizeof *f->wants);
-    }
-    if (!f || !f->needs || !f->frames || !f->wants) {
-        if (f)
-            f->wants_n = 0;
-        if (f)
-            fetch_free(f);
+    struct fetch *f = fetch_new(needs, n);
+    if (!f) {
         fn(ctx, ERR_NOMEM, NULL, 0);
         return;
     }
-    memcpy(f->needs, needs, n * sizeof *needs); /* names and bytes stay the caller's until fn */
-    name_wants(f);
-    if (wants && from_cache(f))
-        f->got = wants;
+    f->b = b;
+    f->job = job;
+    f->fn = fn;
+    f->ctx = ctx;
+    if (f->wants_n && from_cache(f))
+        f->got = f->wants_n;
     next_chunk(f);
 }

@@ -11,10 +11,9 @@ enum { LOG_MALFORMED_MS = 1000 };
 
 void loop_keep_input(struct broker *b, struct peer_in *in)
 {
-    struct input *i = calloc(1, sizeof *i);
+    struct input *i = malloc(sizeof *i);
     assert(i);
-    i->in = *in;
-    i->next = b->inputs;
+    *i = (struct input){ b->inputs, *in };
     b->inputs = i;
     in->frames = NULL;
     in->n = 0;

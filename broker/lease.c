@@ -317,9 +317,9 @@ static void put_facts(struct buf *b, const struct task *t)
 
 static void send_task(struct peer_state *p, const struct task *t, struct effects *fx)
 {
-    struct sending s = { .needs = arena_alloc(&fx->arena, PAWL_LIST_MAX * sizeof(struct need)) };
+    uint32_t most = t->def->reads_n + 1; /* and its steps */
+    struct sending s = { .needs = arena_alloc(&fx->arena, most * sizeof(struct need)) };
     char key[PAWL_KEY_MAX + 1], prefix[FIELD_MAX];
-    struct buf facts;
     if (!s.needs) {
         fx->failed = true;
         return;
@@ -334,8 +334,8 @@ static void send_task(struct peer_state *p, const struct task *t, struct effects
                             .count = t->steps_n });
     }
     task_key_write(t, key);
-    buf_init(&facts, TASK_HEADER_MAX);
-    put_facts(&facts, t);
+    struct buf *facts = effects_scratch(fx, TASK_HEADER_MAX);
+    put_facts(facts, t);
     struct msg m = { .type = MSG_TASK };
     m.TASK = (struct msg_TASK){ .seq = p->seq,
                                 .task = str_of(key),
@@ -345,7 +345,7 @@ static void send_task(struct peer_state *p, const struct task *t, struct effects
                                 .attempt = t->attempts + t->crashes + 1,
                                 .total_ms = (uint64_t)t->def->total_ms,
                                 .docs = s.names,
-                                .facts = buf_get(&facts) };
+                                .facts = buf_get(facts) };
     struct fx *f = say(fx, p->id, &m, true);
     f->kind = FX_TASK;
     f->job = t->job->id;
@@ -353,7 +353,6 @@ static void send_task(struct peer_state *p, const struct task *t, struct effects
     f->needs_n = s.n;
     f->fence = t->fence;
     f->task = effects_copy(fx, str_of(key));
-    buf_fini(&facts);
 }
 
 static bool reads(const struct stage_def *d, const char *name)

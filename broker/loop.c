@@ -12,60 +12,46 @@ enum { FLYING_BYTES_MAX = 256 * 1024 * 1024 };
 
 /* ---- messages out ------------------------------------------------------------------------- */
 
-void out_free(struct out *o)
+static void *take(struct turn *t, size_t n)
 {
-    for (uint32_t i = 0; i < o->frames_n; i++) {
-        if (o->frames[i].data)
-            buf_fini(&o->frames[i]);
-    }
-    for (uint32_t i = 0; i < o->needs_n; i++) {
-        free((char *)(uintptr_t)o->needs[i].name.p);
-        free((char *)(uintptr_t)o->needs[i].bytes.p);
-    }
-    free(o->frames);
-    free(o->needs);
-    free(o->task);
-    free(o->header);
-    free(o);
-}
-
-static char *keep(struct str s)
-{
-    char *p = malloc(s.n + 1);
-    assert(p);
-    memcpy(p, s.p ? s.p : "", s.n);
-    p[s.n] = '\0';
+    void *p = arena_alloc(&t->arena, n);
+    assert(p); /* a broker without memory for a message cannot say so either */
     return p;
 }
 
-static struct out *out_new(const struct fx *f)
+static struct str keep(struct turn *t, struct str s)
 {
-    struct out *o = calloc(1, sizeof *o);
-    assert(o);
-    *o = (struct out){ .peer = f->peer,
+    if (s.n == 0)
+        return (struct str){ "", 0 };
+    char *p = arena_dup(&t->arena, s.p, s.n);
+    assert(p);
+    return (struct str){ p, s.n };
+}
+
+static void add_out(struct turn *t, const struct fx *f)
+{
+    struct out *o = take(t, sizeof *o);
+    *o = (struct out){ .turn = t,
+                       .peer = f->peer,
                        .req = f->req,
-                       .header = keep(f->header),
-                       .header_n = f->header.n,
+                       .header = keep(t, f->header),
+                       .frames = take(t, f->frames_n * sizeof *o->frames),
+                       .frames_n = f->frames_n,
                        .is_task = f->kind == FX_TASK,
                        .job = f->job,
+                       .needs = take(t, f->needs_n * sizeof *o->needs),
+                       .needs_n = f->needs_n,
+                       .task = keep(t, f->task),
                        .fence = f->fence };
-    o->frames = calloc(f->frames_n + 1, sizeof *o->frames);
-    o->needs = calloc(f->needs_n + 1, sizeof *o->needs);
-    assert(o->frames && o->needs);
-    for (uint32_t i = 0; i < f->frames_n; i++) {
-        buf_init(&o->frames[i], PAWL_FRAME_MAX);
-        buf_view(&o->frames[i], f->frames[i]);
-    }
-    o->frames_n = f->frames_n;
+    for (uint32_t i = 0; i < f->frames_n; i++)
+        o->frames[i] = keep(t, f->frames[i]);
     for (uint32_t i = 0; i < f->needs_n; i++) {
         o->needs[i] = f->needs[i];
-        o->needs[i].name.p = keep(f->needs[i].name);
-        o->needs[i].bytes.p = keep(f->needs[i].bytes);
+        o->needs[i].name = keep(t, f->needs[i].name);
+        o->needs[i].bytes = keep(t, f->needs[i].bytes);
     }
-    o->needs_n = f->needs_n;
-    if (o->is_task)
-        o->task = keep(f->task);
-    return o;
+    *t->outs_end = o;
+    t->outs_end = &o->next;
 }
 
 /* Not forgotten here: whoever sends may be walking over connections or subscriptions. */
@@ -76,7 +62,7 @@ static enum status sent(struct broker *b, struct conn *c, enum status st)
     return st;
 }
 
-enum status loop_send(struct broker *b, uint64_t peer, struct str header, const struct buf *frames,
+enum status loop_send(struct broker *b, uint64_t peer, struct str header, const struct str *frames,
                       uint32_t n)
 {
     struct conn *c = conn_find(b, peer);
@@ -86,11 +72,8 @@ enum status loop_send(struct broker *b, uint64_t peer, struct str header, const 
     if (!broker_sure(b))
         return ERR_UNAVAILABLE;
     assert(n < PAWL_FRAMES_MAX);
-    for (uint32_t i = 0; i < n; i++) {
-        views[i] = buf_get(&frames[i]);
-        if (views[i].n == 0)
-            views[i] = (struct str){ "\0\xc0", 2 }; /* absent: nil */
-    }
+    for (uint32_t i = 0; i < n; i++)
+        views[i] = frames[i].n ? frames[i] : (struct str){ "\0\xc0", 2 }; /* absent: nil */
     return sent(b, c,
                 peer_send_raw(b->peer, (struct str){ c->routing, c->routing_n }, header, views, n));
 }
@@ -146,47 +129,36 @@ static void say_now(struct broker *b, struct fx *f)
     (void)st; /* refusals and pongs: whoever misses one asks again */
 }
 
-static void add_told(struct turn *t, const char id[EVENT_ID_MAX], const struct fx *f)
-{
-    struct told *told = &t->told[t->told_n++];
-    memcpy(told->id, id, EVENT_ID_MAX);
-    event_encode(f, &told->bytes);
-}
-
 static struct turn *turn_new(struct broker *b)
 {
     struct turn *t = calloc(1, sizeof *t);
     assert(t);
+    t->b = b;
     t->number = ++b->turn_no;
+    t->incarnation = b->epoch.incarnation;
+    t->users = 1;
     t->outs_end = &t->outs;
-    t->told = calloc(b->fx.n + 1, sizeof *t->told);
-    assert(t->told);
+    arena_init(&t->arena, SIZE_MAX / 2);
     return t;
 }
 
-static void turn_free(struct turn *t)
+static void turn_leave(struct turn *t)
 {
+    if (--t->users > 0)
+        return;
     while (t->docs) {
         struct cached_doc *d = t->docs;
         t->docs = d->next;
         free(d);
     }
-    while (t->outs) {
-        struct out *o = t->outs;
-        t->outs = o->next;
-        out_free(o);
-    }
-    for (uint32_t i = 0; i < t->told_n; i++)
-        buf_fini(&t->told[i].bytes);
-    free(t->told);
+    arena_fini(&t->arena);
     free(t);
 }
 
-static void turn_add_out(struct turn *t, struct out *o)
+static void add_told(struct turn *t, const struct told *told)
 {
-    o->next = NULL;
-    *t->outs_end = o;
-    t->outs_end = &o->next;
+    t->told[t->told_n] = *told;
+    t->told[t->told_n++].bytes = keep(t, told->bytes);
 }
 
 /* Steps are many and read again only after a failure: not worth their place. */
@@ -220,27 +192,24 @@ static void cache_docs(struct broker *b, struct turn *t)
     }
 }
 
-static void fill_turn(struct broker *b, struct turn *t, struct batch *batch)
+static void fill_turn(struct broker *b, struct turn *t)
 {
-    char id[EVENT_ID_MAX];
+    struct told told;
+    uint32_t events = 0;
+    for (uint32_t i = 0; i < b->fx.n; i++)
+        events += b->fx.v[i].kind == FX_EVENT;
+    t->told = take(t, events * sizeof *t->told);
     for (uint32_t i = 0; i < b->fx.n; i++) {
         struct fx *f = &b->fx.v[i];
-        batch_add(batch, f, id);
+        batch_add(&b->batch, f, &told);
         if (f->kind == FX_EVENT)
-            add_told(t, id, f);
+            add_told(t, &told);
         if (f->kind == FX_DOC)
             turn_add_doc(b, t, f);
         if ((f->kind == FX_SEND && f->guarded) || f->kind == FX_TASK)
-            turn_add_out(t, out_new(f));
+            add_out(t, f);
         if (f->kind == FX_TASK)
             conn_tasks(b, f->peer, 1);
-    }
-    batch->n += b->extra.n;
-    buf_view(&batch->ops, buf_get(&b->extra.ops));
-    while (b->extra_outs) {
-        struct out *o = b->extra_outs;
-        b->extra_outs = o->next;
-        turn_add_out(t, o);
     }
 }
 
@@ -255,26 +224,23 @@ static void fly(struct broker *b, struct turn *t)
 
 static void commit(struct broker *b)
 {
-    struct batch batch;
-    struct buf bytes;
+    struct str bytes = { 0 };
     struct turn *t = turn_new(b);
-    batch_init(&batch, &b->epoch, &b->event_no, b->wall_ms,
-               (uint32_t)conf_int(b->conf, CONF_RETAIN_EVENTS));
-    buf_init(&bytes, BATCH_MAX);
-    fill_turn(b, t, &batch);
-    enum status st = b->fx.failed ? ERR_NOMEM : batch_encode(&batch, &bytes);
-    t->bytes = bytes.len;
+    b->batch.epoch = b->epoch;
+    b->batch.now_ms = b->wall_ms;
+    b->batch.events_max = (uint32_t)conf_int(b->conf, CONF_RETAIN_EVENTS);
+    fill_turn(b, t);
+    enum status st = b->fx.failed ? ERR_NOMEM : batch_encode(&b->batch, &bytes);
+    t->bytes = bytes.n;
     t->sent_us = mono_now_us();
     fly(b, t);
     if (st == OK)
-        st = b->store.ops->commit(b->store.self, t->number, buf_get(&bytes));
+        st = b->store.ops->commit(b->store.self, t->number, bytes);
     if (st != OK) {
         struct err err = { 0 };
         err_set(&err, st, "turn not sent to the store: %s", status_text(st));
         broker_lost(b, st, &err);
     }
-    batch_fini(&batch);
-    buf_fini(&bytes);
 }
 
 static void throttle(struct broker *b)
@@ -327,13 +293,12 @@ void loop_seal(void *ctx)
     if (b->core && !b->broken) {
         say_all_now(b);
         core_seal(b->core, &b->fx);
-        if (needs_turn(&b->fx) || b->extra.n || b->extra_outs)
+        if (needs_turn(&b->fx) || b->batch.n)
             commit(b);
         forget_gone(b);
     }
     effects_clear(&b->fx);
-    buf_clear(&b->extra.ops);
-    b->extra.n = 0;
+    batch_clear(&b->batch);
     loop_free_inputs(b);
     set_due(b);
     throttle(b);
@@ -345,44 +310,27 @@ static void unsent(struct broker *b, const struct out *o)
 {
     struct event ev = broker_event(b, EV_UNSENT);
     ev.peer = o->peer;
-    ev.task = (struct str){ o->task, strlen(o->task) };
+    ev.task = o->task;
     ev.fence = o->fence;
     if (b->core && !b->broken)
         broker_step(b, &ev);
 }
 
-struct task_sending {
-    struct broker *b;
-    struct out *out;
-    uint64_t epoch;
-};
-
-static void on_docs(void *ctx, enum status st, struct buf *frames, uint32_t n)
+static void on_docs(void *ctx, enum status st, const struct str *frames, uint32_t n)
 {
-    struct task_sending *s = ctx;
-    struct broker *b = s->b;
-    bool same =
-        s->epoch == b->epoch.incarnation; /* a lease of an earlier epoch is nobody's promise */
-    struct str key = { s->out->task, strlen(s->out->task) };
-    if (same && b->core && !b->broken && !core_leased(b->core, key, s->out->fence))
+    struct out *o = ctx;
+    struct broker *b = o->turn->b;
+    /* A lease of an earlier epoch is nobody's promise. */
+    bool same = o->turn->incarnation == b->epoch.incarnation;
+    if (same && b->core && !b->broken && !core_leased(b->core, o->task, o->fence))
         st = OK; /* it ended while its documents were read, and its DROP went ahead of it */
     else if (same && st == OK)
-        st =
-            loop_send(b, s->out->peer, (struct str){ s->out->header, s->out->header_n }, frames, n);
+        st = loop_send(b, o->peer, o->header, frames, n);
     if (same && st != OK)
-        unsent(b, s->out);
+        unsent(b, o);
     if (same)
-        conn_tasks(b, s->out->peer, -1);
-    out_free(s->out);
-    free(s);
-}
-
-static void release_task(struct broker *b, struct out *o)
-{
-    struct task_sending *s = calloc(1, sizeof *s);
-    assert(s);
-    *s = (struct task_sending){ b, o, b->epoch.incarnation };
-    fetch_docs(b, o->job, o->needs, o->needs_n, on_docs, s);
+        conn_tasks(b, o->peer, -1);
+    turn_leave(o->turn);
 }
 
 static void release(struct broker *b, struct turn *t)
@@ -392,14 +340,11 @@ static void release(struct broker *b, struct turn *t)
         struct out *o = t->outs;
         t->outs = o->next;
         if (o->is_task) {
-            release_task(b, o);
-            continue;
-        }
-        enum status st =
-            loop_send(b, o->peer, (struct str){ o->header, o->header_n }, o->frames, o->frames_n);
-        if (st == ERR_BUSY)
+            t->users++;
+            fetch_docs(b, o->job, o->needs, o->needs_n, on_docs, o);
+        } else if (loop_send(b, o->peer, o->header, o->frames, o->frames_n) == ERR_BUSY) {
             log_line(&b->log, LOG_WARN, "a peer does not read: message dropped", NULL);
-        out_free(o);
+        }
     }
     for (uint32_t i = 0; i < t->told_n; i++) {
         memcpy(b->last_event, t->told[i].id, sizeof b->last_event);
@@ -433,7 +378,7 @@ void loop_committed(void *ctx, enum status st, const struct err *err)
     assert(t);
     b->state.last_turn_us = mono_now_us() - t->sent_us;
     release(b, t);
-    turn_free(t);
+    turn_leave(t);
 }
 
 void loop_drop_turns(struct broker *b, const char *why)
@@ -445,7 +390,7 @@ void loop_drop_turns(struct broker *b, const char *why)
                 loop_refuse(b, o->peer, o->req, ERR_UNAVAILABLE, why,
                             "say it again: what was done is not done twice");
         }
-        turn_free(t);
+        turn_leave(t);
     }
     assert(b->flying_n == 0);
     doc_cache_clear(&b->docs);

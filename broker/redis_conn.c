@@ -7,9 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 
-enum { ARGC_MAX = 1100, CONNECT_MS = 1500, ANSWER_MS = 5000 };
+enum { OUT_KEPT = 4 << 20, CONNECT_MS = 1500, ANSWER_MS = 5000 };
 
 struct wait {
     redis_fn *fn;
@@ -18,7 +19,9 @@ struct wait {
 };
 
 struct redis_conn {
-    redisContext *redis;
+    redisContext *redis; /* the socket, and the reader of what comes */
+    struct buf out;      /* requests; `sent` of their bytes are gone */
+    size_t sent;
     struct mux *mux; /* NULL until started */
     struct redis_conn_events events;
     struct wait *waits; /* ring */
@@ -31,17 +34,46 @@ struct redis_conn {
 
 /* ---- commands ----------------------------------------------------------------------------- */
 
-/* Into the buffer of what is to be sent; hiredis wants pointers and lengths apart. */
+static void put_line(struct buf *out, char mark, size_t n)
+{
+    char text[24], *at = text + sizeof text;
+    *--at = '\n';
+    *--at = '\r';
+    do
+        *--at = (char)('0' + n % 10);
+    while ((n /= 10) != 0);
+    *--at = mark;
+    buf_append(out, at, (size_t)(text + sizeof text - at));
+}
+
+/* As an array of bulk strings, the only form of a request (RESP2). */
 static enum status append(struct redis_conn *c, int argc, const struct str *argv)
 {
-    const char *v[ARGC_MAX];
-    size_t n[ARGC_MAX];
-    assert(argc > 0 && argc <= ARGC_MAX);
+    put_line(&c->out, '*', (size_t)argc);
     for (int i = 0; i < argc; i++) {
-        v[i] = argv[i].p ? argv[i].p : "";
-        n[i] = argv[i].n;
+        put_line(&c->out, '$', argv[i].n);
+        buf_view(&c->out, argv[i]);
+        buf_append(&c->out, "\r\n", 2);
     }
-    return redisAppendCommandArgv(c->redis, argc, v, n) == REDIS_OK ? OK : ERR_NOMEM;
+    return c->out.status;
+}
+
+/* Send what the connection takes; false: it takes no more now (errno EAGAIN), or is broken. */
+static bool send_out(struct redis_conn *c)
+{
+    while (c->sent < c->out.len) {
+        ssize_t n = send(c->redis->fd, c->out.data + c->sent, c->out.len - c->sent, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        c->sent += (size_t)n;
+    }
+    c->sent = 0;
+    if (c->out.cap > OUT_KEPT)
+        buf_fini(&c->out);
+    buf_clear(&c->out);
+    return true;
 }
 
 /* ---- blocking ----------------------------------------------------------------------------- */
@@ -65,9 +97,10 @@ enum status redis_conn_queue(struct redis_conn *c, int argc, const struct str *a
 redisReply *redis_conn_next(struct redis_conn *c, struct err *err)
 {
     void *r = NULL;
-    if (redisGetReply(c->redis, &r) == REDIS_OK)
+    bool sent = send_out(c);
+    if (sent && redisGetReply(c->redis, &r) == REDIS_OK)
         return r;
-    err_set(err, ERR_UNAVAILABLE, "Redis: %s", c->redis->errstr);
+    err_set(err, ERR_UNAVAILABLE, "Redis: %s", sent ? c->redis->errstr : strerror(errno));
     return NULL;
 }
 
@@ -104,6 +137,7 @@ static struct redis_conn *open_within(const struct redis_url *url, int connect_m
         return NULL;
     }
     c->dead.slot = HEAP_NONE;
+    buf_init(&c->out, SIZE_MAX / 2);
     c->redis = url->path[0] ? redisConnectUnixWithTimeout(url->path, connect)
                             : redisConnectWithTimeout(url->host, url->port, connect);
     if (!c->redis || c->redis->err) {
@@ -185,19 +219,11 @@ static void watch(struct redis_conn *c, bool writing)
 
 static void flush(struct redis_conn *c)
 {
-    int done = 0;
-    while (!done) {
-        size_t before = sdslen(c->redis->obuf);
-        if (redisBufferWrite(c->redis, &done) != REDIS_OK) {
-            give_up(c, c->redis->errstr);
-            return;
-        }
-        if (!done && sdslen(c->redis->obuf) == before) {
-            watch(c, true);
-            return;
-        }
-    }
-    watch(c, false);
+    bool all = send_out(c);
+    if (!all && errno != EAGAIN)
+        give_up(c, strerror(errno));
+    else
+        watch(c, !all);
 }
 
 static void take_replies(struct redis_conn *c)
@@ -292,6 +318,7 @@ void redis_conn_close(struct redis_conn *c)
     fail_all(c);
     if (c->redis)
         redisFree(c->redis);
+    buf_fini(&c->out);
     free(c->waits);
     free(c);
 }

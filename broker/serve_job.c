@@ -65,9 +65,8 @@ static bool parse_field(struct str field, uint32_t *run, uint32_t *round, struct
 
 /* ---- SHOW --------------------------------------------------------------------------------- */
 
-static void put_items(struct buf *out, const char *key, const struct buf *frame)
+static void put_items(struct buf *out, const char *key, struct str doc)
 {
-    struct str doc = buf_get(frame);
     struct mp in;
     struct mp_value v;
     mp_z(out, key);
@@ -82,7 +81,7 @@ static void put_items(struct buf *out, const char *key, const struct buf *frame)
     mp_array(out, 0);
 }
 
-static void on_lists(void *ctx, enum status st, struct buf *frames, uint32_t n)
+static void on_lists(void *ctx, enum status st, const struct str *frames, uint32_t n)
 {
     struct reading *r = ctx;
     struct msg m = { .type = MSG_JOB, .JOB = { r->req } };
@@ -96,9 +95,9 @@ static void on_lists(void *ctx, enum status st, struct buf *frames, uint32_t n)
     const struct job *now = core_job(r->b->core, r->id);
     map_row(&frame, r->job, MAP_JOB_REST + 4 + (now != NULL));
     map_job_rest(&frame, r->job, r->b->wall_ms);
-    put_items(&frame, "ledger", &frames[0]);
-    put_items(&frame, "comments", &frames[1]);
-    put_items(&frame, "answers", &frames[2]);
+    put_items(&frame, "ledger", frames[0]);
+    put_items(&frame, "comments", frames[1]);
+    put_items(&frame, "answers", frames[2]);
     mp_z(&frame, "documents");
     mp_array(&frame, r->documents_n);
     buf_view(&frame, buf_get(&r->documents));
@@ -169,7 +168,7 @@ static void on_names(void *ctx, enum status st, const struct str *v, uint32_t n)
 
 /* ---- GET ---------------------------------------------------------------------------------- */
 
-static void on_doc(void *ctx, enum status st, struct buf *frames, uint32_t n)
+static void on_doc(void *ctx, enum status st, const struct str *frames, uint32_t n)
 {
     struct reading *r = ctx;
     struct msg m = { .type = MSG_DOC };
@@ -177,13 +176,12 @@ static void on_doc(void *ctx, enum status st, struct buf *frames, uint32_t n)
         fail_store(r);
         return;
     }
-    if (n != 1 || !frames[0].data) {
+    if (n != 1 || !frames[0].p) {
         fail(r, ERR_NOT_FOUND, "the job has no such document");
         return;
     }
     m.DOC = (struct msg_DOC){ r->req, str_of(r->name), r->run, r->round };
-    struct str f = buf_get(&frames[0]);
-    loop_say(r->b, r->conn, &m, &f, 1);
+    loop_say(r->b, r->conn, &m, frames, 1);
     reading_free(r);
 }
 

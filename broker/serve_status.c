@@ -178,7 +178,7 @@ void serve_put(struct broker *b, struct conn *c, const struct msg_PUT *m, struct
     }
     memcpy(h.b, m->hash.p, sizeof h.b);
     hash_hex(&h, hex);
-    b->extra.now_ms = b->wall_ms;
-    batch_blob(&b->extra, str_of(hex), peer_frame(in, 1));
+    b->batch.now_ms = b->wall_ms;
+    batch_blob(&b->batch, str_of(hex), peer_frame(in, 1));
     say_okay(&b->fx, c->id, m->req, "");
 }

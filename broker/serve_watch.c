@@ -239,7 +239,7 @@ void watch_kept(struct broker *b, const struct told *told)
 {
     for (struct sub *s = b->subs, *next; s; s = next) {
         next = s->next; /* a gone connection takes its subscriptions with it */
-        if (s->live && !pass(s, str_of(told->id), buf_get(&told->bytes)))
+        if (s->live && !pass(s, str_of(told->id), told->bytes))
             s->live = false;
     }
 }

@@ -78,28 +78,34 @@ enum { STORE_LEASE_MS = 3000, STORE_RENEW_MS = 1000, VERSION_DIGITS = 10 };
 /* ---- the batch: one list of operations, described in functions.lua. All bytes travel as strings:
  * the msgpack of Redis 7.0 knows no binary type. */
 struct batch {
-    struct buf ops;
+    struct buf ops; /* HEAD_BYTES for their number, then they */
     uint32_t n;
     int64_t now_ms;
     uint32_t events_max;
     struct epoch epoch;
     uint64_t *event_no; /* counter of the epoch's events */
+    struct buf event;   /* the newest one */
     struct buf events;  /* that follow each other, not yet an operation */
     uint32_t events_n;
     uint64_t events_last; /* number of the newest */
 };
 enum { BATCH_MAX = 1 << 30, EVENT_ID_MAX = 48, EVENTS_OP_MAX = 64 };
+struct told { /* an event of a batch, for those who watch */
+    char id[EVENT_ID_MAX];
+    struct str bytes; /* as kept */
+};
 void batch_init(struct batch *b, const struct epoch *epoch, uint64_t *event_no, int64_t now_ms,
                 uint32_t events_max);
 void batch_fini(struct batch *b);
-/* Add the operation of an effect; those that write nothing are passed over. FX_EVENT: its id is
- * written to id (may be NULL). */
-void batch_add(struct batch *b, const struct fx *fx, char id[EVENT_ID_MAX]);
+void batch_clear(struct batch *b); /* empty, ready for the next; keeps memory of the usual size */
+/* Add the operation of an effect; those that write nothing are passed over. FX_EVENT: told (may be
+ * NULL) is what its followers hear; its bytes are the batch's, until the next event. */
+void batch_add(struct batch *b, const struct fx *fx, struct told *told);
 void batch_blob(struct batch *b, struct str hex, struct str bytes);
 void batch_sweep(struct batch *b, int64_t before_ms);
 void batch_pipeline(struct batch *b, uint64_t id, struct str bytes);
-/* The whole list, head and operations, into out. */
-enum status batch_encode(struct batch *b, struct buf *out) MUST_USE;
+/* The whole list, head and operations: a view, until the batch changes. */
+enum status batch_encode(struct batch *b, struct str *out) MUST_USE;
 /* Sixteen hex digits of the bytes: tells an identical batch from another. */
 void batch_digest(struct str bytes, char out[17]);
 void version_text(uint64_t version, char out[VERSION_DIGITS + 1]); /* "" for 0 */
@@ -109,8 +115,6 @@ struct kept_event {
     struct str kind, job, project, facts;
     uint64_t at_ms;
 };
-/* Initialises out. */
-void event_encode(const struct fx *fx, struct buf *out);
 bool event_decode(struct str bytes, struct kept_event *out);
 /* Event ids are "generation-number"; order of two of them. An unparsable one comes first. */
 int event_id_compare(struct str a, struct str b);

@@ -234,11 +234,12 @@ enum status store_redis_get(void *self, const struct store_get *what, store_get_
     if (what->names_n > FIELDS_MAX || (what->kind == GET_FIELDS && what->names_n == 0))
         return ERR_LIMIT;
     struct get *g = calloc(1, sizeof *g);
-    struct command *c = calloc(1, sizeof *c);
+    struct command *c = malloc(sizeof *c); /* large: filled in as far as it is used */
     enum status st = g && c ? OK : ERR_NOMEM;
     if (st == OK) {
         *g = (struct get){ .fn = fn, .ctx = ctx, .kind = what->kind, .s = s };
         keep_place(g, what);
+        c->argc = 0;
         make(s, c, what);
         failpoint(AT_store_get_before);
         /* What must be seen is a commit that was answered, on the other connection: it is. But

@@ -48,27 +48,27 @@ static struct str told(struct str s)
 }
 
 static struct fx *tell(struct core *c, const struct job *j, enum fx_kind kind, const char *name,
-                       struct buf *facts, struct effects *fx)
+                       struct str facts, struct effects *fx)
 {
-    assert(facts->status == OK);
-    struct str copy = effects_copy(fx, buf_get(facts));
     struct fx *f = effects_add(fx, kind);
     f->job = j->id;
     f->name = name;
-    f->bytes = copy;
+    f->bytes = effects_copy(fx, facts);
     f->project = effects_copy(fx, str_of(j->project));
     f->at_ms = c->wall_ms;
-    buf_fini(facts);
     return f;
+}
+
+static struct str made(const struct buf *facts)
+{
+    assert(facts->status == OK); /* each of them is bounded */
+    return buf_get(facts);
 }
 
 void tell_facts(struct core *c, const struct job *j, const char *kind, struct str facts,
                 struct effects *fx)
 {
-    struct buf b;
-    buf_init(&b, FACTS_MAX);
-    buf_view(&b, facts);
-    tell(c, j, FX_EVENT, kind, &b, fx);
+    tell(c, j, FX_EVENT, kind, facts, fx);
 }
 
 void verdict_put(struct buf *out, const struct verdict *v)
@@ -92,21 +92,20 @@ static const char *stage_name(const struct job *j)
 
 void tell_state(struct core *c, const struct job *j, enum job_state from, struct effects *fx)
 {
-    struct buf b;
-    buf_init(&b, FACTS_MAX);
-    mp_map(&b, j->has_best ? 8 : 6);
-    pair_z(&b, "from", job_state_name(from));
-    pair_z(&b, "to", job_state_name(j->state));
-    pair_z(&b, "reason", j->reason);
-    pair_uint(&b, "run", j->run);
-    pair_uint(&b, "round", j->round);
-    pair_z(&b, "stage", stage_name(j));
+    struct buf *b = effects_scratch(fx, FACTS_MAX);
+    mp_map(b, j->has_best ? 8 : 6);
+    pair_z(b, "from", job_state_name(from));
+    pair_z(b, "to", job_state_name(j->state));
+    pair_z(b, "reason", j->reason);
+    pair_uint(b, "run", j->run);
+    pair_uint(b, "round", j->round);
+    pair_z(b, "stage", stage_name(j));
     if (j->has_best) {
-        pair_uint(&b, "best", j->best_round);
-        mp_z(&b, "score");
-        verdict_put(&b, &j->best);
+        pair_uint(b, "best", j->best_round);
+        mp_z(b, "score");
+        verdict_put(b, &j->best);
     }
-    tell(c, j, FX_EVENT, ev_STATE, &b, fx);
+    tell(c, j, FX_EVENT, ev_STATE, made(b), fx);
 }
 
 static void key_pair(struct buf *b, const struct task *t)
@@ -118,72 +117,67 @@ static void key_pair(struct buf *b, const struct task *t)
 
 void tell_start(struct core *c, const struct task *t, struct effects *fx)
 {
-    struct buf b;
-    buf_init(&b, FACTS_MAX);
-    mp_map(&b, 5);
-    key_pair(&b, t);
-    pair_z(&b, "stage", t->def->name);
-    pair_uint(&b, "round", t->round);
-    pair_uint(&b, "attempt", t->attempts + t->crashes + 1);
-    pair_z(&b, "worker", t->worker);
-    tell(c, t->job, FX_EVENT, ev_TASK, &b, fx);
+    struct buf *b = effects_scratch(fx, FACTS_MAX);
+    mp_map(b, 5);
+    key_pair(b, t);
+    pair_z(b, "stage", t->def->name);
+    pair_uint(b, "round", t->round);
+    pair_uint(b, "attempt", t->attempts + t->crashes + 1);
+    pair_z(b, "worker", t->worker);
+    tell(c, t->job, FX_EVENT, ev_TASK, made(b), fx);
 }
 
 void tell_end(struct core *c, const struct task *t, const char *outcome, struct str text,
               struct task_cost cost, struct effects *fx)
 {
-    struct buf b;
     int64_t ms = t->since_ms && c->wall_ms > t->since_ms ? c->wall_ms - t->since_ms : 0;
-    buf_init(&b, FACTS_MAX);
-    mp_map(&b, 8);
-    key_pair(&b, t);
-    pair_z(&b, "stage", t->def->name);
-    pair_uint(&b, "round", t->round);
-    pair_z(&b, "outcome", outcome);
-    pair_str(&b, "text", told(text));
-    pair_int(&b, "ms", ms);
-    pair_uint(&b, "tokens_in", cost.tokens_in);
-    pair_uint(&b, "tokens_out", cost.tokens_out);
-    tell(c, t->job, FX_EVENT, ev_ENDED, &b, fx);
+    struct buf *b = effects_scratch(fx, FACTS_MAX);
+    mp_map(b, 8);
+    key_pair(b, t);
+    pair_z(b, "stage", t->def->name);
+    pair_uint(b, "round", t->round);
+    pair_z(b, "outcome", outcome);
+    pair_str(b, "text", told(text));
+    pair_int(b, "ms", ms);
+    pair_uint(b, "tokens_in", cost.tokens_in);
+    pair_uint(b, "tokens_out", cost.tokens_out);
+    tell(c, t->job, FX_EVENT, ev_ENDED, made(b), fx);
 }
 
 void tell_step(struct core *c, const struct task *t, const struct msg_STEP *m, struct effects *fx)
 {
-    struct buf b;
     struct hash h = { { 0 } };
     char hex[HASH_HEX + 1];
     memcpy(h.b, m->hash.p, m->hash.n < sizeof h.b ? m->hash.n : sizeof h.b);
     hash_hex(&h, hex);
-    buf_init(&b, FACTS_MAX);
-    mp_map(&b, 5);
-    key_pair(&b, t);
-    pair_z(&b, "hash", hex);
-    pair_uint(&b, "ms", m->ms);
-    pair_uint(&b, "tokens_in", m->tokens_in);
-    pair_uint(&b, "tokens_out", m->tokens_out);
-    tell(c, t->job, FX_EVENT, ev_STEP, &b, fx);
+    struct buf *b = effects_scratch(fx, FACTS_MAX);
+    mp_map(b, 5);
+    key_pair(b, t);
+    pair_z(b, "hash", hex);
+    pair_uint(b, "ms", m->ms);
+    pair_uint(b, "tokens_in", m->tokens_in);
+    pair_uint(b, "tokens_out", m->tokens_out);
+    tell(c, t->job, FX_EVENT, ev_STEP, made(b), fx);
 }
 
 void tell_note(struct core *c, const struct task *t, struct effects *fx)
 {
-    struct buf b;
-    buf_init(&b, FACTS_MAX);
-    mp_map(&b, 2);
-    key_pair(&b, t);
-    pair_str(&b, "text", told(str_of(t->note)));
-    tell(c, t->job, FX_LIVE, ev_NOTE, &b, fx);
+    struct buf *b = effects_scratch(fx, FACTS_MAX);
+    mp_map(b, 2);
+    key_pair(b, t);
+    pair_str(b, "text", told(str_of(t->note)));
+    tell(c, t->job, FX_LIVE, ev_NOTE, made(b), fx);
 }
 
 void tell_tokens(struct core *c, const struct task *t, const struct msg_TOKENS *m,
                  struct effects *fx)
 {
-    struct buf b;
-    buf_init(&b, FACTS_MAX);
-    mp_map(&b, 3);
-    key_pair(&b, t);
-    pair_uint(&b, "offset", m->offset);
-    pair_str(&b, "text", m->text);
-    struct fx *f = tell(c, t->job, FX_LIVE, ev_TOKENS, &b, fx);
+    struct buf *b = effects_scratch(fx, FACTS_MAX);
+    mp_map(b, 3);
+    key_pair(b, t);
+    pair_uint(b, "offset", m->offset);
+    pair_str(b, "text", m->text);
+    struct fx *f = tell(c, t->job, FX_LIVE, ev_TOKENS, made(b), fx);
     f->peer = t->peer;
     f->task = effects_copy(fx, m->task);
 }
@@ -191,15 +185,14 @@ void tell_tokens(struct core *c, const struct task *t, const struct msg_TOKENS *
 void tell_reply(struct core *c, const struct task *ask, const struct reply *reply,
                 struct effects *fx)
 {
-    struct buf b;
     char id[16];
     ask_id(ask->pass, id);
-    buf_init(&b, FACTS_MAX);
-    mp_map(&b, reply->fault ? 4 : 3);
-    pair_z(&b, "id", id);
-    pair_str(&b, "question", told(reply->question));
-    pair_str(&b, "text", reply->text);
+    struct buf *b = effects_scratch(fx, FACTS_MAX);
+    mp_map(b, reply->fault ? 4 : 3);
+    pair_z(b, "id", id);
+    pair_str(b, "question", told(reply->question));
+    pair_str(b, "text", reply->text);
     if (reply->fault)
-        pair_z(&b, "fault", reply->fault);
-    tell(c, ask->job, FX_EVENT, ev_REPLY, &b, fx);
+        pair_z(b, "fault", reply->fault);
+    tell(c, ask->job, FX_EVENT, ev_REPLY, made(b), fx);
 }

@@ -32,10 +32,23 @@ void arena_fini(struct arena *a)
 
 void arena_reset(struct arena *a)
 {
-    arena_fini(a);
+    struct arena_block *first = a->blocks;
+    while (first && first->next) {
+        struct arena_block *b = first;
+        first = b->next;
+        free(b);
+    }
+    if (first && first->cap > BLOCK_BYTES) {
+        free(first);
+        first = NULL;
+    }
+    if (first)
+        first->used = 0;
+    a->blocks = first;
+    a->used = 0;
 }
 
-void *arena_alloc(struct arena *a, size_t n)
+static char *reserve(struct arena *a, size_t n)
 {
     if (n > a->max || a->used > a->max - n)
         return NULL;
@@ -52,15 +65,23 @@ void *arena_alloc(struct arena *a, size_t n)
     char *p = b->data + b->used;
     b->used += size;
     a->used += n;
-    memset(p, 0, size);
     return p;
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+    char *p = reserve(a, n);
+    return p ? memset(p, 0, n) : NULL;
 }
 
 char *arena_dup(struct arena *a, const void *p, size_t n)
 {
-    char *copy = n < SIZE_MAX ? arena_alloc(a, n + 1) : NULL;
-    if (copy && n > 0)
+    char *copy = n < SIZE_MAX ? reserve(a, n + 1) : NULL;
+    if (!copy)
+        return NULL;
+    if (n > 0)
         memcpy(copy, p, n);
+    copy[n] = '\0';
     return copy;
 }
 

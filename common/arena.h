@@ -15,7 +15,7 @@ struct arena {
 
 void arena_init(struct arena *a, size_t max);
 void arena_fini(struct arena *a);  /* frees all */
-void arena_reset(struct arena *a); /* frees all, ready for the next use */
+void arena_reset(struct arena *a); /* as fini, but for the first block, which the next use takes */
 
 void *arena_alloc(struct arena *a, size_t n) MUST_USE; /* zeroed, aligned for any type */
 char *arena_dup(struct arena *a, const void *p, size_t n) MUST_USE; /* copy + NUL */

@@ -3,6 +3,7 @@
 
 #include "common/bounds.h"
 
+#include <endian.h>
 #include <string.h>
 
 void mp_init(struct mp *r, struct str bytes)
@@ -179,11 +180,17 @@ enum status mp_check(struct str bytes)
     return st == OK && !mp_end(&r) ? ERR_DATA : st;
 }
 
+static enum status put_tag(struct buf *out, uint64_t tag)
+{
+    return buf_char(out, (char)(unsigned char)tag);
+}
+
+/* A tag, and the lowest `size` bytes of v, big-endian. */
 static enum status put(struct buf *out, unsigned char tag, uint64_t v, size_t size)
 {
-    unsigned char bytes[9] = { tag };
-    for (size_t i = 0; i < size; i++)
-        bytes[1 + i] = (unsigned char)(v >> (8 * (size - 1 - i)));
+    unsigned char bytes[1 + sizeof v] = { tag };
+    uint64_t big = htobe64(v << 8 * (sizeof v - size));
+    memcpy(bytes + 1, &big, sizeof big);
     return buf_append(out, bytes, 1 + size);
 }
 
@@ -199,18 +206,18 @@ static enum status put_length(struct buf *out, const unsigned char tags[3], size
 
 enum status mp_nil(struct buf *out)
 {
-    return put(out, 0xc0, 0, 0);
+    return put_tag(out, 0xc0);
 }
 
 enum status mp_bool(struct buf *out, bool v)
 {
-    return put(out, v ? 0xc3 : 0xc2, 0, 0);
+    return put_tag(out, v ? 0xc3 : 0xc2);
 }
 
 enum status mp_uint(struct buf *out, uint64_t v)
 {
     if (v <= 0x7f)
-        return put(out, (unsigned char)v, 0, 0);
+        return put_tag(out, (uint64_t)v);
     if (v <= UINT8_MAX)
         return put(out, 0xcc, v, 1);
     if (v <= UINT16_MAX)
@@ -223,7 +230,7 @@ enum status mp_int(struct buf *out, int64_t v)
     if (v >= 0)
         return mp_uint(out, (uint64_t)v);
     if (v >= -32)
-        return put(out, (unsigned char)v, 0, 0);
+        return put_tag(out, (uint64_t)v);
     if (v >= INT8_MIN)
         return put(out, 0xd0, (uint64_t)v, 1);
     if (v >= INT16_MIN)
@@ -240,12 +247,19 @@ enum status mp_real(struct buf *out, double v)
 
 enum status mp_str_head(struct buf *out, size_t n)
 {
-    return n < 32 ? put(out, (unsigned char)(0xa0 | n), 0, 0)
+    return n < 32 ? put_tag(out, 0xa0 | n)
                   : put_length(out, (const unsigned char[]){ 0xd9, 0xda, 0xdb }, n);
 }
 
 enum status mp_str(struct buf *out, struct str v)
 {
+    char small[32];
+    if (v.n < sizeof small) {
+        small[0] = (char)(unsigned char)(0xa0 | v.n);
+        if (v.n > 0)
+            memcpy(small + 1, v.p, v.n);
+        return buf_append(out, small, 1 + v.n);
+    }
     enum status st = mp_str_head(out, v.n);
     return st == OK ? buf_append(out, v.p, v.n) : st;
 }
@@ -258,17 +272,12 @@ enum status mp_bin(struct buf *out, struct str v)
 
 enum status mp_array(struct buf *out, size_t n)
 {
-    return n < 16 ? put(out, (unsigned char)(0x90 | n), 0, 0)
+    return n < 16 ? put_tag(out, 0x90 | n)
                   : put_length(out, (const unsigned char[]){ 0, 0xdc, 0xdd }, n);
 }
 
 enum status mp_map(struct buf *out, size_t pairs)
 {
-    return pairs < 16 ? put(out, (unsigned char)(0x80 | pairs), 0, 0)
+    return pairs < 16 ? put_tag(out, 0x80 | pairs)
                       : put_length(out, (const unsigned char[]){ 0, 0xde, 0xdf }, pairs);
-}
-
-enum status mp_z(struct buf *out, const char *z)
-{
-    return mp_str(out, str_of(z));
 }

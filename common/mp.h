@@ -47,5 +47,8 @@ enum status mp_str_head(struct buf *out, size_t n); /* n bytes are to follow */
 enum status mp_bin(struct buf *out, struct str v);
 enum status mp_array(struct buf *out, size_t n);
 enum status mp_map(struct buf *out, size_t pairs);
-enum status mp_z(struct buf *out, const char *z);
+static inline enum status mp_z(struct buf *out, const char *z)
+{
+    return mp_str(out, (struct str){ z, z ? strlen(z) : 0 });
+}
 #endif

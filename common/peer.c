@@ -40,6 +40,7 @@ struct peer {
     int lock; /* of an ipc:// path, -1: none */
     char endpoint[512];
     bool router;
+    zmq_msg_t frames[PAWL_FRAMES_MAX]; /* of the message that is being received */
 };
 
 static void set_int(void *socket, int option, int value)
@@ -334,10 +335,15 @@ struct str peer_frame(const struct peer_in *in, uint32_t i)
     return (struct str){ zmq_msg_data(m), zmq_msg_size(m) };
 }
 
+static void frames_close(zmq_msg_t *frames, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        zmq_msg_close(&frames[i]);
+}
+
 void peer_in_free(struct peer_in *in)
 {
-    for (uint32_t i = 0; i < in->n; i++)
-        zmq_msg_close((zmq_msg_t *)in->frames + i);
+    frames_close(in->frames, in->n);
     free(in->frames);
     in->frames = NULL;
     in->n = 0;
@@ -358,10 +364,10 @@ static enum status note_sender(struct peer *p, struct peer_in *in, zmq_msg_t *fi
     return OK;
 }
 
-static enum status take_frames(struct peer *p, struct peer_in *in)
+/* The next message into p->frames, their number into n: to be closed in any case. */
+static enum status take_frames(struct peer *p, struct peer_in *in, uint32_t *n)
 {
     enum status st = OK;
-    zmq_msg_t *frames = in->frames;
     for (bool more = true, first = p->router; more; first = false) {
         zmq_msg_t m;
         zmq_msg_init(&m);
@@ -371,36 +377,50 @@ static enum status take_frames(struct peer *p, struct peer_in *in)
         }
         more = zmq_msg_more(&m);
         if (first) {
-            size_t n = zmq_msg_size(&m);
-            in->from.n = n < ROUTING_ID_MAX ? n : ROUTING_ID_MAX;
+            size_t size = zmq_msg_size(&m);
+            in->from.n = size < ROUTING_ID_MAX ? size : ROUTING_ID_MAX;
             memcpy(in->routing_id, zmq_msg_data(&m), in->from.n);
             in->from.p = in->routing_id;
             zmq_msg_close(&m);
             continue;
         }
-        if (in->n == 0 && st == OK)
+        if (*n == 0 && st == OK)
             st = note_sender(p, in, &m);
-        if (in->n < PAWL_FRAMES_MAX && st == OK) {
-            zmq_msg_init(&frames[in->n]);
-            zmq_msg_move(&frames[in->n++], &m);
+        if (*n < PAWL_FRAMES_MAX && st == OK) {
+            zmq_msg_init(&p->frames[*n]);
+            zmq_msg_move(&p->frames[(*n)++], &m);
         } else if (st == OK) {
             st = ERR_LIMIT;
         }
         zmq_msg_close(&m);
     }
-    return st == OK && in->n == 0 ? ERR_LIMIT : st;
+    return st == OK && *n == 0 ? ERR_LIMIT : st;
+}
+
+/* The frames that were taken become those of `in`. */
+static enum status keep_frames(struct peer *p, struct peer_in *in, uint32_t n)
+{
+    zmq_msg_t *frames = malloc(n * sizeof *frames);
+    if (!frames)
+        return ERR_NOMEM;
+    for (uint32_t i = 0; i < n; i++) {
+        zmq_msg_init(&frames[i]);
+        zmq_msg_move(&frames[i], &p->frames[i]);
+    }
+    in->frames = frames;
+    in->n = n;
+    return OK;
 }
 
 enum status peer_recv(struct peer *p, struct peer_in *in)
 {
+    uint32_t n = 0;
     memset(in, 0, sizeof *in);
-    in->frames = calloc(PAWL_FRAMES_MAX, sizeof(zmq_msg_t));
-    if (!in->frames)
-        return ERR_NOMEM;
-    enum status st = take_frames(p, in);
+    enum status st = take_frames(p, in, &n);
+    if (st == OK)
+        st = keep_frames(p, in, n);
     failpoint_recv(st == OK ? peer_frame(in, 0) : (struct str){ 0 });
-    if (st != OK)
-        peer_in_free(in);
+    frames_close(p->frames, n);
     return st;
 }
 

@@ -101,7 +101,7 @@ static void wait_flying(struct bench *b, uint64_t most)
 static void seal(struct bench *b)
 {
     struct batch batch;
-    struct buf bytes;
+    struct str bytes;
     uint64_t id;
     core_seal(b->core, &b->fx);
     batch_init(&batch, &b->epoch, &b->events, b->now_ms, 1000);
@@ -113,11 +113,9 @@ static void seal(struct bench *b)
         if (b->fx.v[i].kind != FX_EVENT) /* the history is capped: not a cost of a job */
             batch_add(&batch, &b->fx.v[i], NULL);
     }
-    buf_init(&bytes, BATCH_MAX);
     if (batch_encode(&batch, &bytes) != OK ||
-        b->store.ops->commit(b->store.self, ++b->turn, buf_get(&bytes)) != OK)
+        b->store.ops->commit(b->store.self, ++b->turn, bytes) != OK)
         exit(1);
-    buf_fini(&bytes);
     batch_fini(&batch);
     effects_clear(&b->fx);
     wait_flying(b, FLYING);

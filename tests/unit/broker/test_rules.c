@@ -12,17 +12,15 @@ static enum status commit_doc(struct world *w, const struct epoch *epoch, uint64
                               const char *field)
 {
     struct batch b;
-    struct buf bytes;
+    struct str bytes;
     struct err err = { 0 };
     uint64_t events = 0;
     batch_init(&b, epoch, &events, 0, 100);
-    buf_init(&bytes, 65536);
     struct fx fx = { .kind = FX_DOC, .job = 1, .field = str_of(field), .bytes = str_of("x") };
     batch_add(&b, &fx, NULL);
     assert_int_equal(batch_encode(&b, &bytes), OK);
-    enum status st = store_fake_commit(&w->fake, epoch, turn, buf_get(&bytes), &err);
+    enum status st = store_fake_commit(&w->fake, epoch, turn, bytes, &err);
     batch_fini(&b);
-    buf_fini(&bytes);
     return st;
 }
 
@@ -63,12 +61,11 @@ static void rule2_validate_all_then_write(void **s)
 {
     struct world *w = *s;
     struct batch b;
-    struct buf bytes;
+    struct str bytes;
     struct err err = { 0 };
     size_t before = 0, after = 0;
     store_fake_each(&w->fake, count_cell, &before);
     batch_init(&b, &w->epoch, &w->events, 0, 100);
-    buf_init(&bytes, 65536);
     struct fx good = { .kind = FX_DOC, .job = 1, .field = str_of("a"), .bytes = str_of("x") };
     struct fx bad = {
         .kind = FX_RECORD, .job = 2, .bytes = str_of("r"), .expect = 5, .version = 6
@@ -76,13 +73,12 @@ static void rule2_validate_all_then_write(void **s)
     batch_add(&b, &good, NULL);
     batch_add(&b, &bad, NULL); /* no record of job 2 has version 5 */
     assert_int_equal(batch_encode(&b, &bytes), OK);
-    assert_int_not_equal(store_fake_commit(&w->fake, &w->epoch, w->turn + 1, buf_get(&bytes), &err),
+    assert_int_not_equal(store_fake_commit(&w->fake, &w->epoch, w->turn + 1, bytes, &err),
                          OK);
     assert_non_null(strstr(err.text, "CONFLICT"));
     store_fake_each(&w->fake, count_cell, &after);
     assert_int_equal(after, before);
     batch_fini(&b);
-    buf_fini(&bytes);
 }
 
 static void rule3_numbers_do_not_come_back(void **s)
@@ -262,9 +258,8 @@ static void rule7_existence_is_checked_where_it_matters(void **s)
     struct err err = { 0 };
     for (int with = 0; with < 2; with++) {
         struct batch b;
-        struct buf bytes;
+        struct str bytes;
         batch_init(&b, &w->epoch, &w->events, 5, 100);
-        buf_init(&bytes, 65536);
         struct fx fx = { .kind = FX_RECORD,
                          .job = 2,
                          .bytes = str_of("r"),
@@ -274,11 +269,10 @@ static void rule7_existence_is_checked_where_it_matters(void **s)
             batch_blob(&b, str_of("abc"), str_of("bytes"));
         batch_add(&b, &fx, NULL);
         assert_int_equal(batch_encode(&b, &bytes), OK);
-        enum status st = store_fake_commit(&w->fake, &w->epoch, w->turn + 1, buf_get(&bytes), &err);
+        enum status st = store_fake_commit(&w->fake, &w->epoch, w->turn + 1, bytes, &err);
         assert_int_equal(st == OK, with);
         assert_true(with || strstr(err.text, "MISSING blob abc"));
         batch_fini(&b);
-        buf_fini(&bytes);
     }
 }
 

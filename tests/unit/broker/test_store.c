@@ -531,12 +531,11 @@ static void unplant(struct both *b, enum plant what, const char *key)
 static void one_batch(struct both *b)
 {
     struct batch batch;
-    struct buf bytes;
+    struct str bytes;
     struct err err = { 0 };
     uint64_t versions[16], turn;
     memcpy(versions, b->versions, sizeof versions);
     batch_init(&batch, &b->epoch, &b->events, (int64_t)chance(b, 1000), 1000000);
-    buf_init(&bytes, BATCH_MAX);
     for (uint32_t n = 1 + chance(b, 6); n > 0; n--) {
         add_op(b, &batch, versions);
         b->ops++;
@@ -550,8 +549,8 @@ static void one_batch(struct both *b)
         b->ops++;
     }
     assert_int_equal(batch_encode(&batch, &bytes), OK);
-    enum status fake = store_fake_commit(&b->fake, &b->fake_epoch, turn, buf_get(&bytes), &err);
-    assert_int_equal(b->store.ops->commit(b->store.self, turn, buf_get(&bytes)), OK);
+    enum status fake = store_fake_commit(&b->fake, &b->fake_epoch, turn, bytes, &err);
+    assert_int_equal(b->store.ops->commit(b->store.self, turn, bytes), OK);
     wait_answer(b);
     unplant(b, what, key);
     if ((fake == OK) != (b->last == OK))
@@ -564,14 +563,13 @@ static void one_batch(struct both *b)
         b->turn = turn;
         if (chance(b, 10) == 0) { /* the identical batch again */
             assert_int_equal(
-                store_fake_commit(&b->fake, &b->fake_epoch, turn, buf_get(&bytes), &err), OK);
-            assert_int_equal(b->store.ops->commit(b->store.self, turn, buf_get(&bytes)), OK);
+                store_fake_commit(&b->fake, &b->fake_epoch, turn, bytes, &err), OK);
+            assert_int_equal(b->store.ops->commit(b->store.self, turn, bytes), OK);
             wait_answer(b);
             assert_int_equal(b->last, OK);
         }
     }
     batch_fini(&batch);
-    buf_fini(&bytes);
 }
 
 static void the_same_trace_gives_the_same_content(void **s)

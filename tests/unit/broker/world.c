@@ -20,11 +20,10 @@ static enum status load_job(void *ctx, struct str bytes, struct err *err)
 static void commit(struct world *w, bool with_pipeline)
 {
     struct batch b;
-    struct buf bytes;
+    struct str bytes;
     struct err err = { 0 };
     uint64_t id;
     batch_init(&b, &w->epoch, &w->events, w->wall_ms, 1000000);
-    buf_init(&bytes, BATCH_MAX);
     if (with_pipeline)
         batch_pipeline(&b, core_pipeline(w->core, &id).n ? id : 0, core_pipeline(w->core, &id));
     for (uint32_t i = 0; i < w->fx.n; i++) {
@@ -32,10 +31,9 @@ static void commit(struct world *w, bool with_pipeline)
         w->kept += w->fx.v[i].kind == FX_EVENT;
     }
     assert_int_equal(batch_encode(&b, &bytes), OK);
-    if (store_fake_commit(&w->fake, &w->epoch, ++w->turn, buf_get(&bytes), &err) != OK)
+    if (store_fake_commit(&w->fake, &w->epoch, ++w->turn, bytes, &err) != OK)
         fail_msg("commit: %s", err.text);
     batch_fini(&b);
-    buf_fini(&bytes);
 }
 
 static void lead(struct world *w)
