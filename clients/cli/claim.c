@@ -175,26 +175,40 @@ void claim_give(struct claim *c)
     c->lock = -1;
 }
 
+enum status claim_enter(struct claimed *at, const char *root, struct claim_wait wait,
+                        struct err *err)
+{
+    snprintf(at->path, sizeof at->path, "%.4000s/openspec", root);
+    int dir = open(at->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return err_set(err, ERR_IO, "%.300s: %s", at->path, strerror(errno));
+    at->commit = (struct commit){ .dir = dir, .path = at->path };
+    enum status st = claim_take(&at->claim, dir, wait.ms, wait.waiting, wait.ctx, err);
+    if (st != OK)
+        close(dir);
+    return st;
+}
+
+void claim_leave(struct claimed *at)
+{
+    claim_give(&at->claim);
+    close(at->commit.dir);
+}
+
 enum status claim_commit(struct cli *cli, const char *root, const struct commit_op *ops, size_t n,
                          struct err *err)
 {
-    char path[PATH_MAX];
-    struct claim claim;
+    struct claimed at;
     enum commit_found found;
-    snprintf(path, sizeof path, "%.4000s/openspec", root);
-    struct commit c = { .dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .path = path };
-    if (c.dir < 0)
-        return err_set(err, ERR_IO, "%.300s: %s", path, strerror(errno));
-    enum status st = claim_take(&claim, c.dir, COMMIT_MS, NULL, NULL, err);
-    if (st == OK) {
-        st = commit_recover(&c, &found, err);
-        if (st == OK && found != COMMIT_CLEAN)
-            out_warn(cli, "an earlier write was interrupted; it has been %s",
-                     found == COMMIT_FINISHED ? "finished" : "undone");
-        if (st == OK)
-            st = commit_run(&c, ops, n, err);
-        claim_give(&claim);
-    }
-    close(c.dir);
+    enum status st = claim_enter(&at, root, (struct claim_wait){ .ms = COMMIT_MS }, err);
+    if (st != OK)
+        return st;
+    st = commit_recover(&at.commit, &found, err);
+    if (st == OK && found != COMMIT_CLEAN)
+        out_warn(cli, "an earlier write was interrupted; it has been %s",
+                 found == COMMIT_FINISHED ? "finished" : "undone");
+    if (st == OK)
+        st = commit_run(&at.commit, ops, n, err);
+    claim_leave(&at);
     return st;
 }

@@ -8,6 +8,7 @@
 #include "clients/cli/cli.h"
 #include "clients/cli/commit.h"
 
+#include <limits.h>
 #include <stdint.h>
 
 struct claim {
@@ -21,6 +22,22 @@ struct claim {
 enum status claim_take(struct claim *c, int dir, int64_t wait_ms, void (*waiting)(void *ctx),
                        void *ctx, struct err *err) MUST_USE;
 void claim_give(struct claim *c);
+
+/* A root's openspec/, open and claimed. */
+struct claimed {
+    struct claim claim;
+    struct commit commit; /* of that folder */
+    char path[PATH_MAX];
+};
+struct claim_wait {
+    int64_t ms; /* 0: not at all */
+    void (*waiting)(void *ctx);
+    void *ctx;
+};
+/* As claim_take(), and ERR_IO: there is no such folder. `at` stays where it is until claim_leave(). */
+enum status claim_enter(struct claimed *at, const char *root, struct claim_wait wait,
+                        struct err *err) MUST_USE;
+void claim_leave(struct claimed *at);
 /* The operations on root/openspec/ under a claim of their own, after whatever an earlier one left has
  * been settled, which is told. */
 enum status claim_commit(struct cli *cli, const char *root, const struct commit_op *ops, size_t n,

@@ -234,22 +234,15 @@ static int open_folder(int dir, const char *change, bool make_it)
 enum status dialog_file_put(const char *root, const char *change, bool there, struct str was,
                             struct str text, enum dialog_wrote *wrote, struct err *err)
 {
-    char path[PATH_MAX];
-    struct claim claim;
+    struct claimed at;
     enum commit_found found;
     *wrote = DIALOG_WAIT;
-    snprintf(path, sizeof path, "%.4000s/openspec", root);
-    struct commit c = { .dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .path = path };
-    if (c.dir < 0)
-        return err_set(err, ERR_IO, "%.300s: %s", path, strerror(errno));
-    enum status st = claim_take(&claim, c.dir, 0, NULL, NULL, err);
-    if (st != OK) {
-        close(c.dir);
+    enum status st = claim_enter(&at, root, (struct claim_wait){ 0 }, err);
+    if (st != OK)
         return st == ERR_BUSY ? OK : st;
-    }
-    st = commit_recover(&c, &found, err);
+    st = commit_recover(&at.commit, &found, err);
     if (st == OK) {
-        int folder = open_folder(c.dir, change, !there);
+        int folder = open_folder(at.commit.dir, change, !there);
         if (folder >= 0)
             st = put_in(folder, change, there, was, text, wrote, err);
         else if (there && errno == ENOENT)
@@ -259,7 +252,6 @@ enum status dialog_file_put(const char *root, const char *change, bool there, st
         if (folder >= 0)
             close(folder);
     }
-    claim_give(&claim);
-    close(c.dir);
+    claim_leave(&at);
     return st;
 }

@@ -7,7 +7,6 @@
 #include "common/openspec/archive.h"
 #include "common/openspec/tasks.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,9 +20,7 @@ struct archiving {
     struct spec_tree tree;
     struct archive_verdict verdict;
     struct str change, as;
-    struct commit commit;
-    struct claim claim;
-    int dir;
+    struct claimed at;
     bool read;
 };
 
@@ -37,7 +34,7 @@ static void on_waiting(void *ctx)
 static enum status recover(struct archiving *a, struct err *err)
 {
     enum commit_found found;
-    enum status st = commit_recover(&a->commit, &found, err);
+    enum status st = commit_recover(&a->at.commit, &found, err);
     if (st == OK && found != COMMIT_CLEAN)
         out_warn(a->cli, "an earlier archive was interrupted; it has been %s",
                  found == COMMIT_FINISHED ? "finished" : "undone");
@@ -75,7 +72,7 @@ static bool taken(struct archiving *a)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "changes/archive/%.*s", STR_ARG(a->as));
-    return faccessat(a->dir, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return faccessat(a->at.commit.dir, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* Has a spec been changed since it was read? */
@@ -114,7 +111,7 @@ static enum status carry_out(struct archiving *a, struct err *err)
     snprintf(from, sizeof from, "changes/%.*s", STR_ARG(a->change));
     snprintf(to, sizeof to, "changes/archive/%.*s", STR_ARG(a->as));
     ops[n] = (struct commit_op){ .kind = COMMIT_MOVE, .path = str_of(from), .to = str_of(to) };
-    return commit_run(&a->commit, ops, n + 1, err);
+    return commit_run(&a->at.commit, ops, n + 1, err);
 }
 
 static void tell(struct archiving *a)
@@ -222,27 +219,18 @@ int cmd_spec_archive(struct cli *cli)
 {
     struct archiving a = { .cli = cli };
     struct err err = { 0 };
-    char root[PATH_MAX], path[PATH_MAX];
+    char root[PATH_MAX];
     const char *given = cli_flag(cli, FLAG_PROJECT_DIR);
-    int64_t wait = cli_has(cli, FLAG_TIMEOUT) ? cli->args.number[FLAG_TIMEOUT] : (int64_t)WAIT_MS;
+    struct claim_wait wait = { cli_has(cli, FLAG_TIMEOUT) ? cli->args.number[FLAG_TIMEOUT]
+                                                          : (int64_t)WAIT_MS,
+                               on_waiting, &a };
     if (repo_find(given ? given : ".", given != NULL, root, sizeof root, &err) != OK)
         return out_error(cli, &err);
-    snprintf(path, sizeof path, "%.4000s/openspec", root);
-    a.dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (a.dir < 0) {
-        err_set(&err, ERR_IO, "%.300s: %s", path, strerror(errno));
+    if (claim_enter(&a.at, root, wait, &err) != OK)
         return out_error(cli, &err);
-    }
-    a.commit = (struct commit){ .dir = a.dir, .path = path };
-    int code;
-    if (claim_take(&a.claim, a.dir, wait, on_waiting, &a, &err) == OK) {
-        code = locked(&a);
-        claim_give(&a.claim);
-    } else {
-        code = out_error(cli, &err);
-    }
+    int code = locked(&a);
     if (a.read)
         spec_close(&a.tree);
-    close(a.dir);
+    claim_leave(&a.at);
     return code;
 }

@@ -1,280 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The program against a scripted broker: this test is the broker. Every wait is for a message or for
- * the program's end, with a deadline. */
-#include "tests/unit/unit.h"
+/* The program against a scripted broker: watch, submit, answers, refusals, apply. */
+#include "talk.h"
 
 #include "common/clock.h"
 #include "common/doc.h"
 #include "common/hash.h"
-#include "common/peer.h"
 
 #include <fcntl.h>
-#include <poll.h>
-#include <pty.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
-#include <zmq.h>
-
-enum { PATIENCE_MS = 10000, OUTPUT_MAX = 1 << 20 };
-#define JOB_ID "4k2m00000000"
-
-struct stage {
-    char dir[64], endpoint[96];
-    struct peer *broker;
-    uint64_t epoch;
-    struct peer_in in; /* the last message */
-    struct msg m;
-    char client[ROUTING_ID_MAX];
-    size_t client_n;
-    pid_t pid;
-};
-
-/* ---- the program ----------------------------------------------------------------------------- */
-
-static void start(struct stage *s, const char *const *words)
-{
-    const char *argv[32] = { PAWL_EXE, "--broker", s->endpoint, "--no-input" };
-    char out[96], err[96];
-    size_t n = 4;
-    while (*words)
-        argv[n++] = *words++;
-    snprintf(out, sizeof out, "%s/out", s->dir);
-    snprintf(err, sizeof err, "%s/err", s->dir);
-    pid_t parent = getpid();
-    s->pid = fork();
-    if (s->pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent || chdir(s->dir) != 0)
-            _exit(99);
-        dup2(open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
-        dup2(open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
-        setenv("XDG_STATE_HOME", s->dir, 1);
-        setenv("XDG_CONFIG_HOME", s->dir, 1);
-        execv(PAWL_EXE, (char *const *)argv);
-        _exit(98);
-    }
-    assert_true(s->pid > 0);
-}
-
-/* What it wrote; the caller frees. */
-static char *output(const struct stage *s, const char *name)
-{
-    char path[96], *text = calloc(1, OUTPUT_MAX);
-    snprintf(path, sizeof path, "%s/%s", s->dir, name);
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    (void)!fread(text, 1, OUTPUT_MAX - 1, f);
-    fclose(f);
-    return text;
-}
-
-static void wrote(const struct stage *s, const char *name, const char *part)
-{
-    char *text = output(s, name);
-    if (!strstr(text, part))
-        fail_msg("%s lacks: %s\nit is: %s", name, part, text);
-    free(text);
-}
-
-/* ---- the broker ------------------------------------------------------------------------------ */
-
-static void say(struct stage *s, struct msg *m, const struct buf *frame)
-{
-    struct str f = frame ? buf_get(frame) : (struct str){ 0 };
-    m->epoch = s->epoch;
-    assert_int_equal(
-        peer_send(s->broker, (struct str){ s->client, s->client_n }, m, &f, frame != NULL), OK);
-}
-
-static bool hear_any(struct stage *s, int wait_ms)
-{
-    zmq_pollitem_t item = { .socket = peer_socket(s->broker), .events = ZMQ_POLLIN };
-    if (zmq_poll(&item, 1, wait_ms) <= 0)
-        return false;
-    peer_in_free(&s->in);
-    if (peer_recv(s->broker, &s->in) != OK)
-        return false;
-    s->client_n = s->in.from.n;
-    memcpy(s->client, s->in.from.p, s->client_n);
-    return msg_decode(peer_frame(&s->in, 0), &s->m, NULL) == OK;
-}
-
-static void welcome(struct stage *s)
-{
-    struct msg m = { .type = MSG_WELCOME };
-    m.WELCOME.version = str_of("test");
-    m.WELCOME.heartbeat_ms = 200;
-    m.WELCOME.silence_ms = 1000;
-    say(s, &m, NULL);
-}
-
-/* Wait for a message of this type; greet and answer pings on the way. Before a HELLO anything may
- * come that was said to the broker of before. */
-static void hear(struct stage *s, enum msg_type type)
-{
-    int64_t until = mono_now().ms + PATIENCE_MS;
-    while (mono_now().ms < until) {
-        if (!hear_any(s, 100))
-            continue;
-        if (s->m.type == type)
-            return;
-        if (s->m.type == MSG_HELLO) {
-            welcome(s);
-        } else if (s->m.type == MSG_PING) {
-            struct msg m = { .type = MSG_PONG, .PONG = { s->m.PING.req } };
-            say(s, &m, NULL);
-        } else if (s->m.type != MSG_UNWATCH && s->m.type != MSG_WATCH && type != MSG_HELLO) {
-            fail_msg("%s came instead of %s", msg_name(s->m.type), msg_name(type));
-        }
-    }
-    fail_msg("no %s within %d s", msg_name(type), PATIENCE_MS / 1000);
-}
-
-static json_t *tree(const char *text)
-{
-    char json[4096];
-    struct err err = { 0 };
-    snprintf(json, sizeof json, "%s", text);
-    for (char *p = json; *p; p++)
-        *p = *p == '\'' ? '"' : *p;
-    json_t *v = js_parse(str_of(json), &err);
-    if (!v)
-        fail_msg("%s: %s", json, err.text);
-    return v;
-}
-
-static void answer_map(struct stage *s, enum msg_type type, const char *text)
-{
-    struct buf frame;
-    struct msg m = { .type = type };
-    json_t *v = tree(text);
-    buf_init(&frame, 1 << 20);
-    assert_int_equal(js_to_mp(v, &frame), OK);
-    m.JOB.req = s->m.SHOW.req;
-    say(s, &m, &frame);
-    buf_fini(&frame);
-    json_decref(v);
-}
-
-static void answer_doc(struct stage *s, const char *name, const char *text)
-{
-    struct buf frame;
-    struct err err = { 0 };
-    struct msg m = { .type = MSG_DOC, .DOC = { .req = s->m.GET.req, .name = str_of(name) } };
-    json_t *v = tree(text);
-    buf_init(&frame, 1 << 20);
-    if (doc_pack(name, v, &frame, &err) != OK)
-        fail_msg("%s", err.text);
-    say(s, &m, &frame);
-    buf_fini(&frame);
-    json_decref(v);
-}
-
-static void refuse(struct stage *s, uint64_t req, const char *code, const char *text,
-                   uint64_t retry_ms)
-{
-    struct msg m = { .type = MSG_REFUSED };
-    m.REFUSED =
-        (struct msg_REFUSED){ req, str_of(code), str_of(text), str_of("do this"), retry_ms };
-    say(s, &m, NULL);
-}
-
-static void okay(struct stage *s, const char *id)
-{
-    struct msg m = { .type = MSG_OKAY, .OKAY = { s->m.PUT.req, str_of(id) } };
-    say(s, &m, NULL);
-}
-
-static void event(struct stage *s, uint64_t req, const char *id, const char *kind,
-                  const char *facts)
-{
-    struct buf raw;
-    json_t *v = tree(facts);
-    buf_init(&raw, 65536);
-    assert_int_equal(js_to_mp(v, &raw), OK);
-    struct msg m = { .type = MSG_EVENT };
-    m.EVENT =
-        (struct msg_EVENT){ req, str_of(id), str_of(kind), str_of(JOB_ID), 1000, buf_get(&raw) };
-    say(s, &m, NULL);
-    buf_fini(&raw);
-    json_decref(v);
-}
-
-/* The program's exit code. */
-static int ended(struct stage *s)
-{
-    int64_t until = mono_now().ms + PATIENCE_MS;
-    int status;
-    while (mono_now().ms < until) {
-        if (waitpid(s->pid, &status, WNOHANG) == s->pid) {
-            s->pid = 0;
-            return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-        }
-        hear_any(s, 20);
-    }
-    fail_msg("the program does not end");
-    return -1;
-}
-
-static int setup(void **state)
-{
-    struct stage *s = calloc(1, sizeof *s);
-    struct err err = { 0 };
-    char path[96];
-    snprintf(s->dir, sizeof s->dir, "/tmp/pawl-talk-XXXXXX");
-    assert_non_null(mkdtemp(s->dir));
-    snprintf(s->endpoint, sizeof s->endpoint, "ipc://%s/b.sock", s->dir);
-    s->epoch = 7;
-    s->broker = peer_bind(s->endpoint, NULL, NULL, &err);
-    if (!s->broker)
-        fail_msg("%s", err.text);
-    snprintf(path, sizeof path, "%s/openspec", s->dir);
-    assert_int_equal(mkdir(path, 0700), 0);
-    *state = s;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct stage *s = *state;
-    char command[128];
-    if (s->pid > 0) {
-        kill(s->pid, SIGKILL);
-        waitpid(s->pid, NULL, 0);
-    }
-    peer_in_free(&s->in);
-    peer_close(s->broker);
-    snprintf(command, sizeof command, "rm -rf %s", s->dir);
-    assert_int_equal(system(command), 0);
-    free(s);
-    return 0;
-}
-
-#define WORDS(...)                                                                                 \
-    (const char *const[])                                                                          \
-    {                                                                                              \
-        __VA_ARGS__, NULL                                                                          \
-    }
-#define RUNNING                                                                                    \
-    "{'id':'" JOB_ID "','state':'running','run':1,'round':1,'rounds_max':4,'stage':'generate'}"
-#define ACCEPTED                                                                                   \
-    "{'id':'" JOB_ID "','state':'accepted','reason':'target "                                      \
-    "met','run':1,'round':2,'tokens_in':10,'tokens_out':5,'wall_ms':61000,"                        \
-    "'best':{'run':1,'round':2,'verdict':{'gates':true,'measures':840,'judge':620,'errors':0,'"    \
-    "warnings':0,'candidate':'x'}}}"
 
 /* ---- watch ----------------------------------------------------------------------------------- */
 
 static void watching_survives_another_broker(void **state)
 {
     struct stage *s = *state;
-    start(s, WORDS("watch", JOB_ID));
+    talk_start(s, WORDS("watch", JOB_ID));
     hear(s, MSG_WATCH);
     uint64_t req = s->m.WATCH.req;
     assert_true(str_is(s->m.WATCH.since, "0"));
@@ -312,7 +57,7 @@ static void watching_survives_another_broker(void **state)
 static void an_old_end_is_not_the_end(void **state)
 {
     struct stage *s = *state;
-    start(s, WORDS("watch", "-o", "jsonl", JOB_ID));
+    talk_start(s, WORDS("watch", "-o", "jsonl", JOB_ID));
     hear(s, MSG_WATCH);
     uint64_t req = s->m.WATCH.req;
     hear(s, MSG_SHOW);
@@ -333,7 +78,7 @@ static void an_old_end_is_not_the_end(void **state)
 static void an_end_before_the_record_counts(void **state)
 {
     struct stage *s = *state;
-    start(s, WORDS("watch", JOB_ID));
+    talk_start(s, WORDS("watch", JOB_ID));
     hear(s, MSG_WATCH);
     uint64_t req = s->m.WATCH.req;
     hear(s, MSG_SHOW);
@@ -347,7 +92,7 @@ static void an_end_before_the_record_counts(void **state)
 static void ctrl_c_stops_the_watching_only(void **state)
 {
     struct stage *s = *state;
-    start(s, WORDS("watch", JOB_ID));
+    talk_start(s, WORDS("watch", JOB_ID));
     hear(s, MSG_SHOW);
     answer_map(s, MSG_JOB, RUNNING);
     kill(s->pid, SIGINT);
@@ -358,58 +103,18 @@ static void ctrl_c_stops_the_watching_only(void **state)
 static void time_runs_out(void **state)
 {
     struct stage *s = *state;
-    start(s, WORDS("watch", JOB_ID, "--timeout", "200ms", "-o", "json"));
+    talk_start(s, WORDS("watch", JOB_ID, "--timeout", "200ms", "-o", "json"));
     hear(s, MSG_SHOW);
     answer_map(s, MSG_JOB, RUNNING);
     assert_int_equal(ended(s), 124);
     wrote(s, "out", "{\"status\":[{\"code\":\"timeout\"");
 }
 
-/* Start with a terminal on all three; returns our end of it. */
-static int start_on_terminal(struct stage *s, const char *const *words)
-{
-    const char *argv[32] = { PAWL_EXE, "--broker", s->endpoint };
-    struct winsize size = { .ws_row = 24, .ws_col = 80 };
-    int terminal = -1;
-    for (size_t n = 3; *words; n++)
-        argv[n] = *words++;
-    s->pid = forkpty(&terminal, NULL, NULL, &size);
-    if (s->pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        setenv("TERM", "xterm", 1);
-        unsetenv("CI");
-        setenv("XDG_STATE_HOME", s->dir, 1);
-        setenv("XDG_CONFIG_HOME", s->dir, 1);
-        execv(PAWL_EXE, (char *const *)argv);
-        _exit(98);
-    }
-    assert_true(s->pid > 0);
-    return terminal;
-}
-
-/* Read the terminal until it shows the text. */
-static void shows(struct stage *s, int terminal, const char *part, char *all, size_t size)
-{
-    int64_t until = mono_now().ms + PATIENCE_MS;
-    size_t n = strlen(all);
-    while (!strstr(all, part) && mono_now().ms < until) {
-        struct pollfd p = { .fd = terminal, .events = POLLIN };
-        if (poll(&p, 1, 20) == 1) {
-            ssize_t got = read(terminal, all + n, size - n - 1);
-            n += got > 0 ? (size_t)got : 0;
-            all[n] = '\0';
-        }
-        hear_any(s, 0); /* pings need no answer for so short a time */
-    }
-    if (!strstr(all, part))
-        fail_msg("the terminal does not show %s but %s", part, all);
-}
-
 static void a_question_is_asked_on_the_terminal(void **state)
 {
     struct stage *s = *state;
     char *all = calloc(1, OUTPUT_MAX);
-    int terminal = start_on_terminal(s, WORDS("watch", JOB_ID));
+    int terminal = talk_start_on_terminal(s, WORDS("watch", JOB_ID));
     hear(s, MSG_WATCH);
     uint64_t req = s->m.WATCH.req;
     assert_true(str_is(s->m.WATCH.since, "")); /* the record says the rest */
@@ -441,7 +146,7 @@ static void submitting_waits_and_brings_what_is_needed(void **state)
 {
     struct stage *s = *state;
     char key[PAWL_KEY_MAX + 1], hash[HASH_BYTES];
-    start(s, WORDS("submit", "Users wait too long.", "--rounds", "3", "--label", "slow"));
+    talk_start(s, WORDS("submit", "Users wait too long.", "--rounds", "3", "--label", "slow"));
     hear(s, MSG_SUBMIT);
     snprintf(key, sizeof key, "%.*s", STR_ARG(s->m.SUBMIT.key));
     assert_int_equal(strlen(key), 24);
@@ -490,7 +195,7 @@ static void a_restart_in_the_middle_of_submitting(void **state)
 {
     struct stage *s = *state;
     char key[PAWL_KEY_MAX + 1];
-    start(s, WORDS("submit", "Users wait too long.", "-q"));
+    talk_start(s, WORDS("submit", "Users wait too long.", "-q"));
     hear(s, MSG_SUBMIT);
     snprintf(key, sizeof key, "%.*s", STR_ARG(s->m.SUBMIT.key));
     s->epoch = 8;
@@ -531,7 +236,7 @@ static void watching_leaves_a_silent_broker(void **state)
 {
     struct stage *s = *state;
     know_two(s);
-    start(s, WORDS("watch", JOB_ID));
+    talk_start(s, WORDS("watch", JOB_ID));
     hear(s, MSG_WATCH);
     uint64_t req = s->m.WATCH.req;
     hear(s, MSG_SHOW);
@@ -555,7 +260,7 @@ static void a_question_is_asked_where_the_store_is(void **state)
     struct stage *s = *state;
     char key[PAWL_KEY_MAX + 1];
     know_two(s);
-    start(s, WORDS("submit", "Users wait too long.", "-q"));
+    talk_start(s, WORDS("submit", "Users wait too long.", "-q"));
     hear(s, MSG_SUBMIT);
     snprintf(key, sizeof key, "%.*s", STR_ARG(s->m.SUBMIT.key));
     refuse(s, s->m.SUBMIT.req, "unavailable", "Redis is away", 1000);
@@ -575,7 +280,7 @@ static void a_question_is_asked_where_the_store_is(void **state)
 static void being_refused_is_an_exit_code(void **state)
 {
     struct stage *s = *state;
-    start(s, WORDS("ps", "-o", "json"));
+    talk_start(s, WORDS("ps", "-o", "json"));
     while (!hear_any(s, 100) || s->m.type != MSG_HELLO)
         assert_true(s->pid > 0);
     refuse(s, 0, "denied", "not in the allow file", 0);
@@ -588,7 +293,7 @@ static void being_refused_is_an_exit_code(void **state)
 static void what_may_not_be_said_twice_is_not(void **state)
 {
     struct stage *s = *state;
-    start(s, WORDS("comment", JOB_ID, "keep the limit"));
+    talk_start(s, WORDS("comment", JOB_ID, "keep the limit"));
     hear(s, MSG_SHOW);
     answer_map(s, MSG_JOB, RUNNING);
     hear(s, MSG_COMMENT);
@@ -605,7 +310,7 @@ static void what_may_not_be_said_twice_is_not(void **state)
 static void an_unknown_job_is_not_found(void **state)
 {
     struct stage *s = *state;
-    start(s, WORDS("show", "zzzz"));
+    talk_start(s, WORDS("show", "zzzz"));
     hear(s, MSG_SHOW);
     refuse(s, s->m.SHOW.req, "not-found", "there is no such job", 0);
     assert_int_equal(ended(s), 66);
@@ -616,7 +321,7 @@ static void an_unknown_job_is_not_found(void **state)
 static void a_forgetful_broker_is_greeted_again(void **state)
 {
     struct stage *s = *state;
-    start(s, WORDS("show", "-o", "id", JOB_ID));
+    talk_start(s, WORDS("show", "-o", "id", JOB_ID));
     hear(s, MSG_SHOW);
     refuse(s, s->m.SHOW.req, "protocol", "say HELLO first", 0);
     hear(s, MSG_HELLO);
@@ -631,7 +336,7 @@ static void a_forgetful_broker_is_greeted_again(void **state)
 static void a_lost_store_is_said(void **state)
 {
     struct stage *s = *state;
-    start(s, WORDS("ps"));
+    talk_start(s, WORDS("ps"));
     while (!hear_any(s, 100) || s->m.type != MSG_STATUS)
         assert_true(s->m.type == 0 || s->m.type == MSG_HELLO);
     answer_map(s, MSG_ANSWERED,
@@ -646,7 +351,7 @@ static void a_lost_store_is_said(void **state)
 static void an_answer_is_read_from_the_record(void **state)
 {
     struct stage *s = *state;
-    start(s, WORDS("ask", JOB_ID, "why?"));
+    talk_start(s, WORDS("ask", JOB_ID, "why?"));
     hear(s, MSG_SHOW);
     answer_map(s, MSG_JOB, RUNNING);
     hear(s, MSG_ASK);
@@ -669,7 +374,7 @@ static void an_answer_is_read_from_the_record(void **state)
 
 static void apply_once(struct stage *s, const char *flag, const char *change)
 {
-    start(s, flag ? WORDS("apply", JOB_ID, flag) : WORDS("apply", JOB_ID));
+    talk_start(s, flag ? WORDS("apply", JOB_ID, flag) : WORDS("apply", JOB_ID));
     hear(s, MSG_SHOW);
     answer_map(s, MSG_JOB, ACCEPTED);
     hear(s, MSG_GET);
@@ -734,7 +439,7 @@ static void bad_input_is_told_at_once(void **state)
     fputs("a\n\xff", f);
     fclose(f);
     for (size_t i = 0; i < COUNT(cases); i++) {
-        start(s, cases[i].words);
+        talk_start(s, cases[i].words);
         assert_int_equal(ended(s), cases[i].code);
         wrote(s, "err", cases[i].says);
     }
@@ -743,25 +448,24 @@ static void bad_input_is_told_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(watching_survives_another_broker, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_old_end_is_not_the_end, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_end_before_the_record_counts, setup, teardown),
-        cmocka_unit_test_setup_teardown(ctrl_c_stops_the_watching_only, setup, teardown),
-        cmocka_unit_test_setup_teardown(time_runs_out, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_question_is_asked_on_the_terminal, setup, teardown),
-        cmocka_unit_test_setup_teardown(submitting_waits_and_brings_what_is_needed, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_restart_in_the_middle_of_submitting, setup, teardown),
-        cmocka_unit_test_setup_teardown(watching_leaves_a_silent_broker, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_question_is_asked_where_the_store_is, setup, teardown),
-        cmocka_unit_test_setup_teardown(being_refused_is_an_exit_code, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_may_not_be_said_twice_is_not, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_unknown_job_is_not_found, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_forgetful_broker_is_greeted_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_lost_store_is_said, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_answer_is_read_from_the_record, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_change_is_applied_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(bad_input_is_told_at_once, setup, teardown),
+        TALK_TEST(watching_survives_another_broker),
+        TALK_TEST(an_old_end_is_not_the_end),
+        TALK_TEST(an_end_before_the_record_counts),
+        TALK_TEST(ctrl_c_stops_the_watching_only),
+        TALK_TEST(time_runs_out),
+        TALK_TEST(a_question_is_asked_on_the_terminal),
+        TALK_TEST(submitting_waits_and_brings_what_is_needed),
+        TALK_TEST(a_restart_in_the_middle_of_submitting),
+        TALK_TEST(watching_leaves_a_silent_broker),
+        TALK_TEST(a_question_is_asked_where_the_store_is),
+        TALK_TEST(being_refused_is_an_exit_code),
+        TALK_TEST(what_may_not_be_said_twice_is_not),
+        TALK_TEST(an_unknown_job_is_not_found),
+        TALK_TEST(a_forgetful_broker_is_greeted_again),
+        TALK_TEST(a_lost_store_is_said),
+        TALK_TEST(an_answer_is_read_from_the_record),
+        TALK_TEST(a_change_is_applied_once),
+        TALK_TEST(bad_input_is_told_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
