@@ -180,9 +180,9 @@ struct reply;
 void ask_finish(struct core *c, struct task *t, const struct reply *reply, struct str frame,
                 struct effects *fx);
 
-/* ---- requests: request.c */
-void on_submit_all(struct core *c, const struct event *ev, struct effects *fx);
+/* ---- requests: submit.c, request.c */
 void on_submit(struct core *c, const struct event *ev, struct effects *fx);
+void on_submit_all(struct core *c, const struct event *ev, struct effects *fx);
 bool stage_hears(const struct stage_def *d); /* is given comments, to make a candidate */
 void on_answer(struct core *c, const struct event *ev, struct effects *fx);
 void on_comment(struct core *c, const struct event *ev, struct effects *fx);
