@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define CURL_DISABLE_DEPRECATION /* CURLOPT_PROTOCOLS: its successor needs curl 7.85 */
 #include "common/http.h"
 
-#include <curl/curl.h>
+#include "common/curl.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +43,7 @@ struct http_call {
 
 struct http {
     struct mux *mux;
+    struct curl curl;
     CURLM *multi;
     struct mux_timer timer;
     struct mux_timer sweep; /* for what curl does not allow inside its callbacks */
@@ -65,9 +66,9 @@ static void call_free(struct http_call *c)
         c->next->prev = c->prev;
     mux_timer_stop(h->mux, &c->silence);
     if (c->added)
-        curl_multi_remove_handle(h->multi, c->easy);
-    curl_easy_cleanup(c->easy);
-    curl_slist_free_all(c->headers);
+        h->curl.multi_remove_handle(h->multi, c->easy);
+    h->curl.easy_cleanup(c->easy);
+    h->curl.slist_free_all(c->headers);
     buf_fini(&c->answer_headers);
     free(c);
 }
@@ -148,7 +149,7 @@ static bool is_loopback(const char *url)
 
 static bool add_header(struct http_call *c, const char *line)
 {
-    struct curl_slist *more = curl_slist_append(c->headers, line);
+    struct curl_slist *more = c->http->curl.slist_append(c->headers, line);
     if (more)
         c->headers = more;
     return more != NULL;
@@ -157,39 +158,40 @@ static bool add_header(struct http_call *c, const char *line)
 static bool set_up(struct http_call *c, const struct http_request *r)
 {
     CURL *e = c->easy;
+    const struct curl *curl = &c->http->curl;
     bool post = strcmp(r->method, "POST") == 0;
-    bool good = curl_easy_setopt(e, CURLOPT_URL, r->url) == CURLE_OK;
-    curl_easy_setopt(e, CURLOPT_PRIVATE, c);
-    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(e, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
-    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(e, CURLOPT_HEADERDATA, c);
-    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->curl_text);
-    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)READ_BYTES);
-    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
+    bool good = curl->easy_setopt(e, CURLOPT_URL, r->url) == CURLE_OK;
+    curl->easy_setopt(e, CURLOPT_PRIVATE, c);
+    curl->easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    curl->easy_setopt(e, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+    curl->easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+    curl->easy_setopt(e, CURLOPT_WRITEDATA, c);
+    curl->easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+    curl->easy_setopt(e, CURLOPT_HEADERDATA, c);
+    curl->easy_setopt(e, CURLOPT_ERRORBUFFER, c->curl_text);
+    curl->easy_setopt(e, CURLOPT_BUFFERSIZE, (long)READ_BYTES);
+    curl->easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)(r->connect_ms ? r->connect_ms : CONNECT_MS));
-    curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(e, CURLOPT_USERAGENT, "pawl/" PAWL_VERSION);
+    curl->easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl->easy_setopt(e, CURLOPT_USERAGENT, "pawl/" PAWL_VERSION);
     if (is_loopback(r->url))
-        curl_easy_setopt(e, CURLOPT_PROXY, ""); /* a proxy cannot know our loopback */
+        curl->easy_setopt(e, CURLOPT_PROXY, ""); /* a proxy cannot know our loopback */
     if (post) {
-        curl_easy_setopt(e, CURLOPT_POST, 1L);
-        curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
+        curl->easy_setopt(e, CURLOPT_POST, 1L);
+        curl->easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
         good = good &&
-               curl_easy_setopt(e, CURLOPT_COPYPOSTFIELDS, r->body.p ? r->body.p : "") == CURLE_OK;
+               curl->easy_setopt(e, CURLOPT_COPYPOSTFIELDS, r->body.p ? r->body.p : "") == CURLE_OK;
         good = good && add_header(c, "Expect:"); /* no round trip for 100-continue */
     }
     for (size_t i = 0; r->headers && r->headers[i]; i++)
         good = good && add_header(c, r->headers[i]);
-    curl_easy_setopt(e, CURLOPT_HTTPHEADER, c->headers);
+    curl->easy_setopt(e, CURLOPT_HTTPHEADER, c->headers);
     return good;
 }
 
 static bool add(struct http_call *c)
 {
-    c->added = curl_multi_add_handle(c->http->multi, c->easy) == CURLM_OK;
+    c->added = c->http->curl.multi_add_handle(c->http->multi, c->easy) == CURLM_OK;
     return c->added;
 }
 
@@ -207,7 +209,7 @@ struct http_call *http_start(struct http *h, const struct http_request *r, http_
                              .first_ms = r->first_ms,
                              .stall_ms = r->stall_ms,
                              .heard = mono_now(),
-                             .easy = curl_easy_init() };
+                             .easy = h->curl.easy_init() };
     c->silence = MUX_TIMER(on_silence, c);
     buf_init(&c->answer_headers, HEADERS_MAX);
     c->next = h->calls;
@@ -240,7 +242,7 @@ void http_cancel(struct http_call *c)
 long http_code(const struct http_call *c)
 {
     long code = 0;
-    curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &code);
+    c->http->curl.easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &code);
     return code;
 }
 
@@ -281,7 +283,7 @@ static void call_end(struct http_call *c, CURLcode code)
     const char *text = c->stopped != OK   ? c->text
                        : code == CURLE_OK ? ""
                        : *c->curl_text    ? c->curl_text
-                                          : curl_easy_strerror(code);
+                                          : c->http->curl.easy_strerror(code);
     c->ending = true;
     if (!c->cancelled)
         c->done(c->ctx, c, st, text);
@@ -293,12 +295,12 @@ static void reap(struct http *h)
 {
     CURLMsg *m;
     int left;
-    while ((m = curl_multi_info_read(h->multi, &left))) {
+    while ((m = h->curl.multi_info_read(h->multi, &left))) {
         char *self = NULL;
         if (m->msg != CURLMSG_DONE)
             continue;
         CURLcode code = m->data.result; /* *m dies with the handle */
-        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &self);
+        h->curl.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &self);
         call_end((struct http_call *)(void *)self, code);
     }
 }
@@ -325,7 +327,7 @@ static void act(struct http *h, curl_socket_t fd, int what)
 {
     int running;
     h->inside = true;
-    curl_multi_socket_action(h->multi, fd, what, &running);
+    h->curl.multi_socket_action(h->multi, fd, what, &running);
     h->inside = false;
     reap(h);
 }
@@ -400,30 +402,48 @@ static int want_timer(CURLM *multi, long ms, void *ctx)
     return 0;
 }
 
+/* Frees what is there. */
+static void http_gone(struct http *h)
+{
+    if (h->multi)
+        h->curl.multi_cleanup(h->multi);
+    if (h->inputs >= 0)
+        close(h->inputs);
+    free(h);
+}
+
+static void set_up_multi(struct http *h)
+{
+    h->curl.multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, want_fd);
+    h->curl.multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
+    h->curl.multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+    h->curl.multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+    h->curl.multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS);
+}
+
 struct http *http_new(struct mux *mux, struct err *err)
 {
     struct http *h = calloc(1, sizeof *h);
-    int inputs = epoll_create1(EPOLL_CLOEXEC);
-    if (!h || inputs < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
-        !(h->multi = curl_multi_init()) || mux_fd(mux, inputs, MUX_IN, on_inputs, h) != OK) {
-        err_set(err, ERR_NOMEM, "the HTTP client cannot be started");
-        if (h)
-            curl_multi_cleanup(h->multi);
-        if (inputs >= 0)
-            close(inputs);
-        free(h);
+    if (!h) {
+        err_set(err, ERR_NOMEM, "out of memory");
         return NULL;
     }
     h->mux = mux;
-    h->inputs = inputs;
     h->rest = MUX_TIMER(on_rested, h);
     h->timer = MUX_TIMER(on_timer, h);
     h->sweep = MUX_TIMER(sweep, h);
-    curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, want_fd);
-    curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
-    curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, want_timer);
-    curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
-    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS);
+    h->inputs = epoll_create1(EPOLL_CLOEXEC);
+    if (curl_load(&h->curl, err) != OK) {
+        http_gone(h);
+        return NULL;
+    }
+    if (h->inputs < 0 || h->curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
+        !(h->multi = h->curl.multi_init()) || mux_fd(mux, h->inputs, MUX_IN, on_inputs, h) != OK) {
+        err_set(err, ERR_NOMEM, "the HTTP client cannot be started");
+        http_gone(h);
+        return NULL;
+    }
+    set_up_multi(h);
     return h;
 }
 
@@ -433,11 +453,11 @@ void http_free(struct http *h)
         return;
     while (h->calls)
         call_free(h->calls);
-    curl_multi_cleanup(h->multi);
+    h->curl.multi_cleanup(h->multi); /* it may still set timers and watch sockets */
+    h->multi = NULL;
     mux_timer_stop(h->mux, &h->timer);
     mux_timer_stop(h->mux, &h->sweep);
     mux_timer_stop(h->mux, &h->rest);
     mux_fd_remove(h->mux, h->inputs);
-    close(h->inputs);
-    free(h);
+    http_gone(h);
 }

@@ -6,8 +6,11 @@
  * links, hidden files and binary files stay at home. */
 #include "common/openspec/workspace.h"
 
+enum { REPO_READERS = 4 }; /* threads at most: most of reading is waiting for the kernel */
+
 struct repo {
     struct arena arena;
+    struct arena texts[REPO_READERS]; /* each reader's own */
     struct ws ws;
     size_t left_out; /* files that stayed at home */
 };
