@@ -48,7 +48,7 @@ void arena_reset(struct arena *a)
     a->used = 0;
 }
 
-static char *reserve(struct arena *a, size_t n)
+char *arena_bytes(struct arena *a, size_t n)
 {
     if (n > a->max || a->used > a->max - n)
         return NULL;
@@ -70,13 +70,13 @@ static char *reserve(struct arena *a, size_t n)
 
 void *arena_alloc(struct arena *a, size_t n)
 {
-    char *p = reserve(a, n);
+    char *p = arena_bytes(a, n);
     return p ? memset(p, 0, n) : NULL;
 }
 
 char *arena_dup(struct arena *a, const void *p, size_t n)
 {
-    char *copy = n < SIZE_MAX ? reserve(a, n + 1) : NULL;
+    char *copy = n < SIZE_MAX ? arena_bytes(a, n + 1) : NULL;
     if (!copy)
         return NULL;
     if (n > 0)

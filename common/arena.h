@@ -18,6 +18,7 @@ void arena_fini(struct arena *a);  /* frees all */
 void arena_reset(struct arena *a); /* as fini, but for the first block, which the next use takes */
 
 void *arena_alloc(struct arena *a, size_t n) MUST_USE; /* zeroed, aligned for any type */
+char *arena_bytes(struct arena *a, size_t n) MUST_USE; /* the same for bytes, not zeroed */
 char *arena_dup(struct arena *a, const void *p, size_t n) MUST_USE; /* copy + NUL */
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3) MUST_USE;
 

@@ -125,7 +125,7 @@ static enum status read_all(struct reader *r, int fd, const char *path, size_t s
 {
     size_t n = 0;
     ssize_t got = 1;
-    char *bytes = arena_alloc(r->arena, size + 1);
+    char *bytes = arena_bytes(r->arena, size);
     if (!bytes)
         return err_set(&r->err, ERR_LIMIT, "openspec/ is too large");
     while (n < size && (got = read(fd, bytes + n, size - n)) > 0)

@@ -48,23 +48,19 @@ static void mark(const struct checking *c, struct checked *k, const char *color,
 }
 
 /* What the archive says to a change that is valid. */
-static void check_archive(const struct checking *c, struct arena *a, struct checked *k)
+static void put_verdict(const struct checking *c, const struct archive_verdict *verdict,
+                        struct checked *k)
 {
-    struct archive_verdict verdict;
-    const struct spec_tree *t = &c->tree;
-    k->status = archive_check(a, &t->repo.ws, k->id, false, &verdict);
-    if (k->status != OK)
-        return;
-    js_set_bool(k->item, "archivable", verdict.archivable);
-    k->stuck = !verdict.archivable;
+    js_set_bool(k->item, "archivable", verdict->archivable);
+    k->stuck = !verdict->archivable;
     if (!k->stuck)
         return;
     json_t *list = json_array();
-    spec_findings_json(&verdict.findings, 100, list);
+    spec_findings_json(&verdict->findings, 100, list);
     js_set(k->item, "refusals", list);
     if (!c->json) {
         mark(c, k, "yellow", "!", " is valid, but cannot be archived:");
-        spec_findings_print(t, &verdict.findings, &k->text);
+        spec_findings_print(&c->tree, &verdict->findings, &k->text);
     }
 }
 
@@ -72,18 +68,21 @@ static void check(const struct checking *c, struct arena *a, struct checked *k)
 {
     const struct ws *ws = &c->tree.repo.ws;
     struct spec_report report;
+    struct archive_verdict verdict;
     int64_t began = mono_now().ms;
     const struct ws_file *f = k->type == ITEM_SPEC ? ws_find(ws, ws_spec_path(a, k->id)) : NULL;
+    bool archive = k->type == ITEM_CHANGE && !c->compat;
     buf_init(&k->text, TEXT_MAX);
-    k->status = k->type == ITEM_CHANGE
+    k->status = archive ? archive_validate(a, ws, k->id, c->strict, &report, &verdict)
+                : k->type == ITEM_CHANGE
                     ? validate_change(a, ws, k->id, c->strict, &report)
                     : validate_spec(a, k->id, f ? f->bytes : (struct str){ 0 }, c->strict, &report);
     if (k->status != OK)
         return;
     k->item = validated_item(k->id, k->type, &report);
     k->valid = report.valid;
-    if (k->valid && k->type == ITEM_CHANGE && !c->compat)
-        check_archive(c, a, k);
+    if (k->valid && archive)
+        put_verdict(c, &verdict, k);
     js_set_int(k->item, "durationMs", mono_now().ms - began);
     if (c->json)
         return;

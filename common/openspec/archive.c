@@ -12,7 +12,7 @@ enum { SHOWN_LINES = 3, SHOWN_CHARS = 200 };
 /* What becomes of one capability. */
 struct outcome {
     const struct change_delta *delta;
-    struct merge_out merge;
+    const struct merge_out *merge;
     struct spec_report check;
     bool exists; /* the current spec */
     enum { WRITE, RETIRE, SKIP } what;
@@ -131,7 +131,7 @@ static const char *advice(struct str refusal)
 
 static void report_refusal(struct archiving *a, const struct outcome *o)
 {
-    const struct merge_out *m = &o->merge;
+    const struct merge_out *m = o->merge;
     struct str file = m->refusal_in_main
                           ? pool_cat(a->p, LIT("specs/"), o->delta->id, LIT("/spec.md"))
                           : o->delta->file;
@@ -157,22 +157,19 @@ static bool only_emptied(const struct spec_report *check)
 
 static bool merge_one(struct archiving *a, struct outcome *o)
 {
-    if (change_merge(a->p, a->ws, &a->c, o->delta, &o->merge) != OK) {
-        a->p->failed = true;
-        return false;
-    }
-    if (o->merge.refused)
+    o->merge = change_merge(a->p, a->ws, &a->c, (size_t)(o->delta - a->c.at));
+    if (!o->merge || o->merge->refused)
         return false;
     o->exists = ws_find(a->ws, pool_cat(a->p, LIT("specs/"), o->delta->path));
-    if (validate_spec(a->p->a, o->delta->id, o->merge.rebuilt, false, &o->check) != OK) {
+    if (validate_spec(a->p->a, o->delta->id, o->merge->rebuilt, false, &o->check) != OK) {
         a->p->failed = true;
         return false;
     }
     o->emptied = only_emptied(&o->check);
-    bool retirable = a->c.meta.retire_capabilities.declared && o->merge.no_requirements &&
-                     o->merge.unaccounted.n == 0 && o->emptied;
+    bool retirable = a->c.meta.retire_capabilities.declared && o->merge->no_requirements &&
+                     o->merge->unaccounted.n == 0 && o->emptied;
     if (retirable)
-        o->what = !o->exists ? SKIP : o->merge.removed > 0 ? RETIRE : WRITE;
+        o->what = !o->exists ? SKIP : o->merge->removed > 0 ? RETIRE : WRITE;
     return true;
 }
 
@@ -212,8 +209,8 @@ static struct str rebuilt_fix(struct archiving *a, const struct outcome *o)
 {
     struct str id = o->delta->id;
     bool declared = a->c.meta.retire_capabilities.declared;
-    bool by_this = o->exists && o->merge.removed > 0 && o->merge.no_requirements && o->emptied;
-    const struct str_list *rest = &o->merge.unaccounted;
+    bool by_this = o->exists && o->merge->removed > 0 && o->merge->no_requirements && o->emptied;
+    const struct str_list *rest = &o->merge->unaccounted;
     if (declared && rest->n > 0 && o->emptied)
         return pool_cat(a->p, LIT("'"), id,
                         LIT("' declares retire_capabilities, but the spec holds content the merge "
@@ -272,7 +269,7 @@ static void report_rebuilt(struct archiving *a, const struct outcome *o)
         if (f.severity != SPEC_ERROR)
             continue;
         if (f.requirement.n == 0)
-            f.requirement = requirement_at(a->p, o->merge.rebuilt, f.line);
+            f.requirement = requirement_at(a->p, o->merge->rebuilt, f.line);
         f.code = "archive.invalid-result";
         f.file = o->delta->file;
         f.path = o->delta->path;
@@ -337,7 +334,7 @@ static void take_result(struct archiving *a)
     size_t cap = 0;
     for (size_t i = 0; i < a->c.n && !a->p->failed; i++) {
         const struct outcome *o = &a->outcomes[i];
-        const struct merge_out *m = &o->merge;
+        const struct merge_out *m = o->merge;
         size_t counts = m->added + m->modified + m->removed + m->renamed;
         struct archive_write w = { .path = pool_cat(a->p, LIT("specs/"), o->delta->path),
                                    .bytes = m->bytes, .removes = o->what == RETIRE };
@@ -379,14 +376,16 @@ static void check_specs(struct archiving *a)
     for (size_t i = 0; a->outcomes && i < a->c.n && !a->p->failed; i++) {
         struct outcome *o = &a->outcomes[i];
         o->delta = &a->c.at[i];
-        if (!merge_one(a, o) && o->merge.refused && !known(a, o->delta))
+        if (!merge_one(a, o) && a->p->failed)
+            return;
+        if (o->merge->refused && !known(a, o->delta))
             report_refusal(a, o);
-        for (size_t k = 0; k < o->merge.warnings.n; k++)
-            pool_push(a->p, &a->out->warnings, o->merge.warnings.at[k]);
+        for (size_t k = 0; k < o->merge->warnings.n; k++)
+            pool_push(a->p, &a->out->warnings, o->merge->warnings.at[k]);
     }
     for (size_t i = 0; a->outcomes && i < a->c.n && !a->p->failed; i++) {
         const struct outcome *o = &a->outcomes[i];
-        if (!o->merge.refused && o->what == WRITE && !o->check.valid)
+        if (!o->merge->refused && o->what == WRITE && !o->check.valid)
             report_rebuilt(a, o);
     }
 }
@@ -406,37 +405,62 @@ static void check_deltas(struct archiving *a)
     refuse(a, "archive_validation_failed", LIT("The change has no deltas."), LIT(""));
 }
 
+/* Of a change that was read. */
+static enum status check_read(struct archiving *a, bool compat)
+{
+    struct pool *p = a->p;
+    struct archive_verdict *out = a->out;
+    struct str_list nested = nested_changes(p, a->ws, a->c.name);
+    if (nested.n > 0) {
+        struct str message = nested_message(p, a->c.name, &nested);
+        report_add(&a->r, (struct remark){ .severity = SPEC_ERROR, .code = "change.nested",
+                                           .path = LIT("file"), .message = message,
+                                           .fix = "rename each nested change to a flat name" });
+        refuse(a, "archive_change_is_namespace_folder",
+               pool_cat(p, LIT("Cannot archive '"), a->c.name, LIT("': "), message),
+               pool_cat(p, LIT("Rename openspec/changes/"), nested.at[0],
+                        LIT("/ to a flat change directory, then archive it.")));
+        return pool_status(p);
+    }
+    if (wants_validation(a))
+        check_change(a);
+    check_specs(a);
+    if (!compat)
+        check_deltas(a);
+    out->archivable = !p->failed && out->code == NULL;
+    if (out->archivable)
+        take_result(a);
+    return pool_status(p);
+}
+
+static enum status begin(struct archiving *a, struct pool *p, const struct ws *ws,
+                         struct str change, struct archive_verdict *out)
+{
+    *out = (struct archive_verdict){ 0 };
+    *a = (struct archiving){ .p = p, .ws = ws, .out = out };
+    a->r = (struct report){ p, &out->findings, LIT("") };
+    return change_read(p, ws, change, &a->c);
+}
+
 enum status archive_check(struct arena *arena, const struct ws *ws, struct str change, bool compat,
                           struct archive_verdict *out)
 {
     struct pool p = pool_of(arena);
-    struct archiving a = { .p = &p, .ws = ws, .out = out };
-    *out = (struct archive_verdict){ 0 };
-    a.r = (struct report){ &p, &out->findings, LIT("") };
-    enum status st = change_read(&p, ws, change, &a.c);
-    if (st != OK)
-        return st;
-    struct str_list nested = nested_changes(&p, ws, change);
-    if (nested.n > 0) {
-        struct str message = nested_message(&p, change, &nested);
-        report_add(&a.r, (struct remark){ .severity = SPEC_ERROR, .code = "change.nested",
-                                          .path = LIT("file"), .message = message,
-                                          .fix = "rename each nested change to a flat name" });
-        refuse(&a, "archive_change_is_namespace_folder",
-               pool_cat(&p, LIT("Cannot archive '"), change, LIT("': "), message),
-               pool_cat(&p, LIT("Rename openspec/changes/"), nested.at[0],
-                        LIT("/ to a flat change directory, then archive it.")));
-        return pool_status(&p);
-    }
-    if (wants_validation(&a))
-        check_change(&a);
-    check_specs(&a);
-    if (!compat)
-        check_deltas(&a);
-    out->archivable = !p.failed && out->code == NULL;
-    if (out->archivable)
-        take_result(&a);
-    return pool_status(&p);
+    struct archiving a;
+    enum status st = begin(&a, &p, ws, change, out);
+    return st == OK ? check_read(&a, compat) : st;
+}
+
+enum status archive_validate(struct arena *arena, const struct ws *ws, struct str change,
+                             bool strict, struct spec_report *report, struct archive_verdict *out)
+{
+    struct pool p = pool_of(arena);
+    struct archiving a;
+    *report = (struct spec_report){ 0 };
+    enum status st = begin(&a, &p, ws, change, out);
+    if (st == OK)
+        st = change_validate(&p, ws, &a.c, strict, report);
+    return st == OK && report->valid ? check_read(&a, false) : st;
 }
 
 static bool dated(struct str s)

@@ -3,8 +3,7 @@
 #define PAWL_OPENSPEC_ARCHIVE_H
 /* archive: would `openspec archive` take this change, and what would it write? The whole of it runs
  * in memory: validation, merge of every delta, validation of every rebuilt spec, retirement. */
-#include "common/openspec/finding.h"
-#include "common/openspec/workspace.h"
+#include "common/openspec/validate.h"
 
 struct archive_write {
     struct str path;  /* below openspec/ */
@@ -29,6 +28,10 @@ struct archive_verdict {
  * skip_specs) is not archivable here, unless `compat`. */
 enum status archive_check(struct arena *a, const struct ws *ws, struct str change, bool compat,
                           struct archive_verdict *out) MUST_USE;
+/* validate_change() and, of a change that is valid, archive_check() of one reading: what both need is
+ * done once. The verdict is empty when the change is not valid. */
+enum status archive_validate(struct arena *a, const struct ws *ws, struct str change, bool strict,
+                             struct spec_report *report, struct archive_verdict *out) MUST_USE;
 /* "2026-11-23-add-login": the date is put in front unless the name starts with one. */
 struct str archive_name(struct arena *a, struct str change, struct str date);
 /* The workspace as it is after archiving. */

@@ -37,15 +37,23 @@ enum status change_read(struct pool *p, const struct ws *ws, struct str name, st
     return st == OK ? pool_status(p) : st;
 }
 
-enum status change_merge(struct pool *p, const struct ws *ws, const struct change *c,
-                         const struct change_delta *d, struct merge_out *out)
+const struct merge_out *change_merge(struct pool *p, const struct ws *ws, const struct change *c,
+                                     size_t i)
 {
+    struct change_delta *d = &c->at[i];
+    if (d->merged)
+        return d->merged;
+    struct merge_out *out = pool_alloc(p, sizeof *out);
     struct str path = pool_cat(p, LIT("specs/"), d->id, LIT("/spec.md"));
     const struct ws_file *main = ws_find(ws, path);
     struct merge_in in = { .id = d->id, .change = c->name, .delta = d->bytes, .has_main = main,
                            .main = main ? main->bytes : LIT(""),
                            .main_path = pool_cat(p, LIT("openspec/"), path) };
-    return p->failed ? ERR_LIMIT : merge_spec(p->a, &in, out);
+    if (p->failed || merge_spec(p->a, &in, out) != OK) {
+        p->failed = true;
+        return NULL;
+    }
+    return d->merged = out;
 }
 
 bool change_has_root_spec(struct pool *p, const struct ws *ws, const struct change *c)
@@ -167,21 +175,15 @@ static void check_merges(struct report *r, const struct ws *ws, const struct cha
         skip[i] = rejected(r, &c->at[i]);
     for (size_t i = 0; skip && i < c->n && !r->p->failed; i++) {
         const struct change_delta *d = &c->at[i];
-        struct merge_out m;
-        if (skip[i])
-            continue;
-        if (change_merge(r->p, ws, c, d, &m) != OK) {
-            r->p->failed = true;
-            return;
-        }
-        if (!m.refused)
+        const struct merge_out *m = skip[i] ? NULL : change_merge(r->p, ws, c, i);
+        if (!m || !m->refused)
             continue;
         report_add(r, (struct remark){
                           .severity = SPEC_INFO, .code = "archive.refused", .path = d->path,
-                          .is_file = true, .line = m.refusal_in_main ? 0 : m.refusal_line,
-                          .requirement = m.requirement,
+                          .is_file = true, .line = m->refusal_in_main ? 0 : m->refusal_line,
+                          .requirement = m->requirement,
                           .message = pool_cat(r->p, LIT("Archive would refuse this delta: "),
-                                              m.refusal),
+                                              m->refusal),
                           .fix = "see the message; archive refuses the change until then" });
     }
 }
@@ -285,23 +287,27 @@ void change_check(struct report *r, const struct ws *ws, const struct change *c,
         tasks_check(r, ws, c->name, &c->meta);
 }
 
+enum status change_validate(struct pool *p, const struct ws *ws, const struct change *c, bool strict,
+                            struct spec_report *out)
+{
+    struct spec_findings findings = { 0 };
+    struct report r = { p, &findings, LIT("") };
+    struct str_list nested = nested_changes(p, ws, c->name);
+    if (nested.n > 0)
+        file_error(&r, "change.nested", "file", nested_message(p, c->name, &nested),
+                   "rename each nested change to a flat name");
+    else
+        change_check(&r, ws, c, true);
+    report_close(&findings, strict, out);
+    return pool_status(p);
+}
+
 enum status validate_change(struct arena *a, const struct ws *ws, struct str change, bool strict,
                             struct spec_report *out)
 {
     struct pool p = pool_of(a);
-    struct spec_findings findings = { 0 };
-    struct report r = { &p, &findings, LIT("") };
     struct change c;
     *out = (struct spec_report){ 0 };
     enum status st = change_read(&p, ws, change, &c);
-    if (st != OK)
-        return st;
-    struct str_list nested = nested_changes(&p, ws, change);
-    if (nested.n > 0)
-        file_error(&r, "change.nested", "file", nested_message(&p, change, &nested),
-                   "rename each nested change to a flat name");
-    else
-        change_check(&r, ws, &c, true);
-    report_close(&findings, strict, out);
-    return pool_status(&p);
+    return st == OK ? change_validate(&p, ws, &c, strict, out) : st;
 }

@@ -13,6 +13,7 @@ struct change_delta {
     struct str file;  /* below openspec/ */
     struct str bytes;
     struct delta delta;
+    struct merge_out *merged; /* by change_merge(); NULL: not yet */
 };
 
 struct change {
@@ -24,10 +25,13 @@ struct change {
 };
 
 enum status change_read(struct pool *p, const struct ws *ws, struct str name, struct change *out);
-/* The merge of one delta with the current spec of its capability. */
-enum status change_merge(struct pool *p, const struct ws *ws, const struct change *c,
-                         const struct change_delta *d, struct merge_out *out);
+/* The merge of delta i with the current spec of its capability, done once. NULL: no memory. */
+const struct merge_out *change_merge(struct pool *p, const struct ws *ws, const struct change *c,
+                                     size_t i);
 
+/* validate_change() of a change that was read. */
+enum status change_validate(struct pool *p, const struct ws *ws, const struct change *c, bool strict,
+                            struct spec_report *out);
 /* The checks of `openspec validate` (full) or those that archive makes before it merges. */
 void change_check(struct report *r, const struct ws *ws, const struct change *c, bool full);
 /* A spec.md right in specs/, or any other Markdown file there with delta sections: never merged. */

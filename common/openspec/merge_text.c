@@ -67,15 +67,23 @@ static struct str requirements_body(struct merge *m)
     return text_trim_end(pool_take(m->p, &body));
 }
 
-/* Runs of empty lines become one, but not inside fences. */
-/* Two lines without a byte beside each other. */
+/* Two lines without a byte beside each other: there mostly are none. */
 static bool has_blank_run(struct str s)
 {
-    bool first = s.n > 0 && s.p[0] == '\n' && (s.n == 1 || s.p[1] == '\n');
-    bool last = s.n > 1 && s.p[s.n - 1] == '\n' && s.p[s.n - 2] == '\n';
-    return first || last || (s.n > 2 && memmem(s.p, s.n, "\n\n\n", 3));
+    bool before = true; /* the line before is empty, or there is none */
+    for (size_t from = 0; from <= s.n;) {
+        const char *end = from < s.n ? memchr(s.p + from, '\n', s.n - from) : NULL;
+        size_t to = end ? (size_t)(end - s.p) : s.n;
+        bool empty = to == from;
+        if (empty && before && from > 0)
+            return true;
+        before = empty;
+        from = to + 1;
+    }
+    return false;
 }
 
+/* Runs of empty lines become one, but not inside fences. */
 static struct str collapse(struct pool *p, struct str text)
 {
     if (!has_blank_run(text))

@@ -205,10 +205,6 @@ enum status meta_read(struct arena *a, const struct ws *ws, struct str change,
     struct spec_config config;
     struct err err = { 0 };
     *out = (struct change_meta){ .valid = true };
-    enum status st = config_read(a, ws, &config, NULL);
-    if (st != OK)
-        return st;
-    out->schema = config.schema;
     const struct ws_file *f = meta_file(&p, ws, change);
     struct meta_doc m = { 0 };
     struct workflow w = { 0 };
@@ -221,6 +217,13 @@ enum status meta_read(struct arena *a, const struct ws *ws, struct str change,
         out->schema = pool_copy(&p, js_view(m.doc, "schema"));
         out->created = pool_copy(&p, js_view(m.doc, "created"));
         w = workflow_find(&p, ws, out->schema, true);
+    } else {
+        enum status st = config_read(a, ws, &config, NULL);
+        if (st != OK) {
+            json_decref(m.doc);
+            return st;
+        }
+        out->schema = config.schema;
     }
     out->valid = !f || (m.ok && w.exists);
     if (f) {

@@ -104,12 +104,14 @@ struct str_list nested_changes(struct pool *p, const struct ws *ws, struct str n
     struct search s = { .p = p, .ws = ws };
     struct spec_config config;
     struct str dir = pool_cat(p, LIT("changes/"), name, LIT("/"));
+    if (has_own_file(ws, dir))
+        return s.found;
     if (config_read(p->a, ws, &config, NULL) != OK) {
         p->failed = true;
         return s.found;
     }
     s.workflow = workflow_find(p, ws, config.schema, false);
-    if (looks_like_change(&s, dir) || has_own_file(ws, dir))
+    if (looks_like_change(&s, dir))
         return s.found;
     collect(&s, dir, 1);
     if (s.found.n > 1)

@@ -36,7 +36,8 @@ struct str pool_cat_n(struct pool *p, const struct str *parts, size_t n)
     size_t total = 0;
     for (size_t i = 0; i < n; i++)
         total += parts[i].n;
-    char *out = pool_alloc(p, total + 1);
+    char *out = p->failed ? NULL : arena_bytes(p->a, total + 1);
+    p->failed = !out;
     if (!out)
         return (struct str){ 0 };
     size_t at = 0;
@@ -45,6 +46,7 @@ struct str pool_cat_n(struct pool *p, const struct str *parts, size_t n)
             memcpy(out + at, parts[i].p, parts[i].n);
         at += parts[i].n;
     }
+    out[total] = '\0';
     return (struct str){ out, total };
 }
 

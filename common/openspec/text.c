@@ -372,6 +372,9 @@ struct str text_lower(struct pool *p, struct str s)
 /* ``` or ~~~ with any indentation; the length of the run, 0 when there is none. */
 static size_t fence(struct str line, char *marker, struct str *rest)
 {
+    unsigned char first = line.n < 3 ? 'x' : (unsigned char)line.p[0];
+    if (first > ' ' && first < 0x7f && first != '`' && first != '~')
+        return 0; /* nearly every line */
     struct str s = text_trim_start(line);
     if (s.n < 3 || (s.p[0] != '`' && s.p[0] != '~'))
         return 0;
@@ -401,20 +404,19 @@ static void mask_fences(struct lines *l)
 
 struct lines lines_of(struct pool *p, struct str s)
 {
-    struct lines l = { .n = 1 };
-    for (const char *at = s.p; s.n && (at = memchr(at, '\n', (size_t)(s.p + s.n - at))); at++)
-        l.n++;
-    l.at = pool_alloc(p, l.n * sizeof *l.at);
+    struct lines l = { 0 };
+    size_t cap = 0;
+    for (size_t from = 0; from <= s.n;) {
+        const char *end = from < s.n ? memchr(s.p + from, '\n', s.n - from) : NULL;
+        size_t to = end ? (size_t)(end - s.p) : s.n;
+        if (l.n == cap && !(l.at = pool_grow(p, l.at, l.n, &cap, sizeof *l.at)))
+            return (struct lines){ 0 };
+        l.at[l.n++] = (struct str){ s.p ? s.p + from : "", to - from };
+        from = to + 1;
+    }
     l.fenced = pool_alloc(p, l.n * sizeof *l.fenced);
     if (p->failed)
         return (struct lines){ 0 };
-    size_t from = 0;
-    for (size_t i = 0; i < l.n; i++) {
-        const char *end = from < s.n ? memchr(s.p + from, '\n', s.n - from) : NULL;
-        size_t to = end ? (size_t)(end - s.p) : s.n;
-        l.at[i] = (struct str){ s.p ? s.p + from : "", to - from };
-        from = to + 1;
-    }
     mask_fences(&l);
     return l;
 }
