@@ -451,7 +451,8 @@ static void seal_job(struct core *c, struct job *j, struct effects *fx)
 {
     uint32_t want = index_bits(j);
     uint64_t expect = j->version;
-    uint32_t add = want & ~j->indexed, del = j->indexed & ~want;
+    uint32_t known = j->indexed & ~(1u << INDEX_NO_ENDED); /* that place may be another one now */
+    uint32_t add = want & ~known, del = j->indexed & ~want;
     j->version++;
     j->indexed = want;
     struct buf *b = effects_scratch(fx, RECORD_MAX);

@@ -62,7 +62,7 @@ static struct sched_rules set_rules(struct host *h)
 static void set_conf(struct host *h)
 {
     uint64_t s = h->w->conf.seed;
-    bool large = h->w->conf.jobs > 100;
+    const struct oracle_rules *r = &h->w->rules;
     h->b->core_conf = (struct core_conf){
         .budget = { .rounds = 1 + (uint32_t)(s % 4),
                     .patience = 1 + (uint32_t)(s / 4 % 3),
@@ -73,9 +73,9 @@ static void set_conf(struct host *h)
                     .question_ms = 60000 },
         .heartbeat_ms = 2000,
         .silence_ms = 15000,
-        .retain_jobs = s % 3 || large ? 10000 : 6 + (uint32_t)(s % 9),
-        .retain_age_ms = s % 11 ? 86400000 : 300000,
-        .open_jobs_max = s % 6 || large ? 10000 : 8,
+        .retain_jobs = r->retain_jobs,
+        .retain_age_ms = r->retain_age_ms,
+        .open_jobs_max = r->open_jobs,
         .hot_jobs = s % 3 ? 0 : 5, /* longer queues are kept cold */
         .rules = set_rules(h),
     };

@@ -21,7 +21,9 @@ int64_t mono_now_us(void)
 
 struct wall wall_now(void)
 {
-    return (struct wall){ sim_wall_ms(the_world) };
+    int64_t now = sim_wall_ms(the_world);
+    oracle_wall(the_world->oracle, now);
+    return (struct wall){ now };
 }
 
 uint64_t __wrap_random_u64(void); /* the linker's name for random_u64() of the broker */

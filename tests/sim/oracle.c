@@ -202,6 +202,7 @@ void oracle_deposed(struct oracle *o, uint64_t incarnation)
 void oracle_before_reload(struct oracle *o)
 {
     o->loading = true;
+    o->open_n = o->ended_n = 0;
     o->fell++;
     o->steps_n = o->leases_n = 0;
     o->halted = 0;
@@ -224,8 +225,15 @@ void oracle_reloaded(struct oracle *o)
     o->loading = false;
     o->halted_before = o->halted;
     o->touched_n = 0;
+    o->removed_n = o->revived_n = 0;
+    o->removed_ms = 0;
     o->written = 0;
     oracle_restart(o);
+}
+
+void oracle_wall(struct oracle *o, int64_t wall_ms)
+{
+    o->wall_ms = wall_ms > o->wall_ms ? wall_ms : o->wall_ms;
 }
 
 void oracle_executed(struct oracle *o, struct str task, uint64_t tokens_in, uint64_t tokens_out)

@@ -16,6 +16,8 @@ struct oracle_rules {
     uint32_t limit[RULED_PROJECTS], stage_limit[RULED_STAGES]; /* 0: none */
     uint32_t stage_rate[RULED_STAGES]; /* tasks a minute; 0: none */
     uint32_t affinity_ms; /* of all stages; 0: none. Then tasks pass each other */
+    uint32_t open_jobs, retain_jobs;
+    int64_t retain_age_ms;
 };
 
 struct oracle_conf {
@@ -33,6 +35,8 @@ void oracle_free(struct oracle *o);
 /* ---- the store */
 void oracle_cell(struct oracle *o, const char *key, const char *field, struct str value);
 void oracle_committed(struct oracle *o, uint64_t incarnation, uint64_t turn); /* its cells are told */
+/* A broker has read this off its wall clock. */
+void oracle_wall(struct oracle *o, int64_t wall_ms);
 void oracle_refused(struct oracle *o); /* … or the batch was refused: there are none */
 void oracle_led(struct oracle *o, uint64_t incarnation, int64_t at_ms); /* a broker took the lead */
 /* A broker has been told by the store that another one leads: it says nothing more. */

@@ -4,12 +4,13 @@
 
 #include <stdio.h>
 
-static void heard_end(struct oracle *o, struct str task, struct str fault)
+/* What somebody says who does not have it any more is nothing. */
+static void heard_end(struct oracle *o, struct str task, struct fence fence, struct str fault)
 {
     struct task_key k;
     struct job *j = oracle_job_at_position(o, task, &k);
-    oracle_lease_over(o, task);
-    if (!j)
+    oracle_lease_over(o, task, &fence);
+    if (!j || !fence_eq(j->r.fence, fence))
         return;
     j->permanents += str_is(fault, "permanent");
     j->fails += !str_is(fault, "overloaded") && !str_is(fault, "cancelled");
@@ -21,7 +22,7 @@ static void keep_request(struct oracle *o, uint64_t peer, const struct msg *m, s
 {
     struct request *r = &o->requests[o->requests_n++ % RING];
     struct job *j = oracle_job_named(o, job);
-    *r = (struct request){ .peer = peer, .req = m->PING.req, .type = m->type };
+    *r = (struct request){ .peer = peer, .req = m->PING.req, .type = m->type, .at_ms = o->now_ms };
     snprintf(r->job, sizeof r->job, "%.*s", STR_ARG(job));
     snprintf(r->text, sizeof r->text, "%.*s", STR_ARG(text));
     r->run = j ? j->r.run : 0;
@@ -65,6 +66,50 @@ static void heard_request(struct oracle *o, uint64_t peer, const struct msg *m,
     }
 }
 
+/* When it is charged, the job has spent at least this much in all. */
+static uint64_t charged(struct oracle *o, struct str task, uint64_t tokens_in)
+{
+    struct task_key k;
+    const struct job *j = oracle_job_at_position(o, task, &k);
+    return j ? j->begun_in + tokens_in : 0;
+}
+
+static void heard_done(struct oracle *o, uint64_t peer, const struct msg_DONE *m,
+                       const struct str *frames, uint32_t n)
+{
+    struct task_key k;
+    bool review = task_key_parse(m->task, &k) && str_is(k.stage, "review");
+    struct result *r = &o->results[o->results_n++ % RING];
+    *r = (struct result){ .peer = peer,
+                          .key = digest(m->task),
+                          .fence = m->fence,
+                          .doc = n ? digest(frames[0]) : 0,
+                          .least = charged(o, m->task, m->tokens_in),
+                          .malformed = review && m->verdict.n < 2 };
+    oracle_lease_over(o, m->task, NULL);
+    if (r->malformed)
+        heard_end(o, m->task, m->fence, (struct str){ 0 });
+}
+
+static void heard_fail(struct oracle *o, uint64_t peer, const struct msg_FAIL *m)
+{
+    o->results[o->results_n++ % RING] =
+        (struct result){ .peer = peer,
+                         .key = digest(m->task),
+                         .fence = m->fence,
+                         .least = charged(o, m->task, m->tokens_in),
+                         .failed = true,
+                         .permanent = str_is(m->fault, "permanent") };
+    heard_end(o, m->task, m->fence, m->fault);
+}
+
+static void heard_release(struct oracle *o, struct str task, struct fence fence)
+{
+    struct lease *l = oracle_lease(o, digest(task));
+    if (l && fence_eq(l->fence, fence))
+        lease_returned(o, l);
+}
+
 void oracle_heard(struct oracle *o, uint64_t peer, const struct msg *m, const struct str *frames,
                   uint32_t n, int64_t at_ms)
 {
@@ -77,28 +122,23 @@ void oracle_heard(struct oracle *o, uint64_t peer, const struct msg *m, const st
         lease_heard_holds(o, peer, &m->BEAT.holds, at_ms);
         oracle_judge_unnamed(o, peer, at_ms);
     } else if (m->type == MSG_HELLO) {
-        credit_heard_hello(o, peer);
+        credit_heard_hello(o, peer, &m->HELLO);
         lease_heard_holds(o, peer, &m->HELLO.holds, at_ms);
     } else if (m->type == MSG_FAIL) {
-        heard_end(o, m->FAIL.task, m->FAIL.fault);
+        heard_fail(o, peer, &m->FAIL);
     } else if (m->type == MSG_RELEASE) {
-        oracle_lease_over(o, m->RELEASE.task);
+        heard_release(o, m->RELEASE.task, m->RELEASE.fence);
+        heard_end(o, m->RELEASE.task, m->RELEASE.fence, str_of("cancelled"));
     } else if (m->type == MSG_BYE) {
+        for (size_t i = 0; i < o->leases_n; i++) {
+            if (o->leases[i].peer == peer)
+                lease_returned(o, &o->leases[i]);
+        }
         oracle_peer_lost(o, peer);
     } else if (m->type == MSG_READY) {
         credit_heard_ready(o, peer, &m->READY);
     } else if (m->type == MSG_DONE) {
-        struct task_key k;
-        bool review = task_key_parse(m->DONE.task, &k) && str_is(k.stage, "review");
-        struct result *r = &o->results[o->results_n++ % RING];
-        *r = (struct result){ .peer = peer,
-                              .key = digest(m->DONE.task),
-                              .fence = m->DONE.fence,
-                              .doc = n ? digest(frames[0]) : 0,
-                              .malformed = review && m->DONE.verdict.n < 2 };
-        oracle_lease_over(o, m->DONE.task);
-        if (r->malformed)
-            heard_end(o, m->DONE.task, (struct str){ 0 });
+        heard_done(o, peer, &m->DONE, frames, n);
     } else if (m->type >= MSG_SUBMIT) {
         heard_request(o, peer, m, frames, n);
     }

@@ -25,7 +25,8 @@ enum {
     SILENCE_MS = 15000,
     NEAR_MS = 1500,    /* what is this close to a deadline is not judged */
     SETTLED_MS = 2000, /* what was heard this long ago is in the store */
-    TASKS_RATED = 24
+    TASKS_RATED = 24,
+    INDEXES = 6
 };
 
 enum state {
@@ -46,7 +47,7 @@ struct record {
     char key[64];
     int64_t priority, budget_measures, budget_judge;
     uint64_t rounds, patience, budget_tokens;
-    int64_t budget_wall, updated_ms, ended_ms, wall_used, start_ms;
+    int64_t budget_wall, created_ms, updated_ms, ended_ms, wall_used, wall_from, start_ms;
     enum state state;
     uint64_t reason; /* digest */
     uint64_t run, round, stage;
@@ -71,8 +72,11 @@ struct job {
     uint64_t grant_commit; /* the one that wrote its fence */
     struct record before;  /* … and as it was before */
     uint32_t indexes;      /* bit per index that it is in */
-    uint64_t executed_in;  /* also in an earlier life under the same key */
-    enum state told;       /* by its newest event */
+    int64_t scores[INDEXES];
+    uint64_t begun_in;              /* tokens in all when it came to its position */
+    uint64_t ledger_in, ledger_out; /* of its rounds, as its ledger has them */
+    uint64_t executed_in;           /* also in an earlier life under the same key */
+    enum state told;                /* by its newest event */
     uint64_t told_commit;
     uint64_t gap_commit; /* an event before that one is missing, unless the job is a new one */
     uint64_t dry;        /* rounds of its run since its best became better … */
@@ -95,6 +99,7 @@ struct lease {
     int64_t since_ms, beat_ms, total_ms;
     int64_t grace_ms; /* until then it is its worker's, after a recovery; 0: no recovery since */
     bool over, ended; /* ended: by its worker */
+    bool returned;    /* … in time, uncharged */
 };
 
 struct request {
@@ -102,20 +107,23 @@ struct request {
     int queue; /* PAUSE of a stage or a project */
     enum msg_type type;
     char job[16], text[64], hash[HASH_HEX + 1];
+    int64_t at_ms;
     bool hold;
     uint64_t doc;
 };
 
-struct result { /* a DONE that the broker has read */
+struct result { /* a DONE or FAIL that the broker has read */
     uint64_t peer, key, doc;
     struct fence fence;
-    bool malformed;
+    uint64_t least; /* tokens in all when it is charged */
+    bool malformed, failed, permanent;
 };
 
 enum { READIES = 8, PEERS = 256, SAID = 32 };
 struct credit {                                                /* what a worker said last */
     uint64_t peer, credit[READIES], seen[READIES], said[SAID]; /* said: numbers of TASKs */
     uint32_t said_n;
+    uint32_t serves;    /* bit per stage */
     uint32_t n, hellos; /* after another HELLO its count begins anew: not judged */
 };
 
@@ -146,6 +154,10 @@ struct oracle {
         int64_t at_ms;
     } replaced[DEPOSED]; /* since when another one leads */
     uint32_t replaced_n;
+    uint32_t open_n, ended_n;      /* jobs in the store … */
+    uint32_t revived_n, removed_n; /* … and in this commit */
+    int64_t removed_ms;            /* when the youngest of those removed had ended */
+    int64_t wall_ms;               /* the most that a broker has read off its wall clock */
     bool loading;
     uint64_t written; /* cells since the last commit */
     int64_t now_ms;   /* of the last message */
@@ -154,6 +166,7 @@ struct oracle {
     uint32_t skipped[STAGES][PROJECTS][PROJECTS];
     int64_t rated[STAGES][TASKS_RATED]; /* when its last tasks were said */
     uint32_t rated_n[STAGES];
+    uint64_t halts_commit;                 /* the last one that changed what is paused */
     uint32_t halted, halted_before;        /* bit per stage, then per project; before this commit */
     uint32_t switches[STAGES + PROJECTS];  /* pauses and resumes heard */
     int64_t resumed_ms[STAGES + PROJECTS]; /* when the last resume was heard */
@@ -209,6 +222,8 @@ struct state_event {
     enum state from, to;
 };
 bool oracle_read_event(struct str bytes, struct state_event *out);
+/* False: this item of a ledger cannot be read. */
+bool oracle_read_entry(struct str bytes, uint64_t *tokens_in, uint64_t *tokens_out);
 bool oracle_read_halts(struct str bytes, uint32_t *halted); /* bit per queue, see oracle_queue() */
 
 /* ---- oracle_job.c */
@@ -220,11 +235,20 @@ void oracle_judge_turn(struct oracle *o, const struct job *j, struct held *h);
 
 /* ---- oracle_lease.c */
 struct lease *oracle_lease(struct oracle *o, uint64_t key); /* NULL: none */
-void oracle_lease_over(struct oracle *o, struct str task);
+/* Its worker gives it back, or leaves. */
+void lease_returned(struct oracle *o, struct lease *l);
+bool oracle_lease_returned(const struct oracle *o, uint64_t job, struct fence f);
+void oracle_lease_over(struct oracle *o, struct str task,
+                       const struct fence *f); /* NULL: whichever */
+/* Of a job that is not given to that worker any more: was it lost, or given back? */
+void oracle_judge_taken_away(struct oracle *o, const struct job *j, struct fence f);
+/* How many leases of this job have run out of their time. */
+uint32_t oracle_leases_late(const struct oracle *o, uint64_t job);
 /* Its worker has been heard and has named it, and its time is not up. */
 bool lease_living(struct oracle *o, const struct lease *l, int64_t at_ms);
 void lease_heard_holds(struct oracle *o, uint64_t peer, const struct task_list *list, int64_t at);
-void credit_heard_hello(struct oracle *o, uint64_t peer);
+void credit_heard_hello(struct oracle *o, uint64_t peer, const struct msg_HELLO *m);
+bool oracle_serves(struct oracle *o, uint64_t peer, uint64_t stage);
 void credit_heard_ready(struct oracle *o, uint64_t peer, const struct msg_READY *m);
 /* A worker that lives and does not name a lease has lost it. */
 void oracle_judge_unnamed(struct oracle *o, uint64_t peer, int64_t at_ms);

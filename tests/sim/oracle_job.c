@@ -2,7 +2,20 @@
 /* oracle_job: how the record of a job may change. */
 #include "tests/sim/oracle_in.h"
 
-enum { ATTEMPTS_LEAST = 3, CRASHES = 3, SET_BACK_MS = 125000 };
+static const uint64_t attempts[STAGES] = {
+#define X(name, each, attempts, silence, total, reads, writes, meaning) attempts,
+#define L(name, each, attempts, silence, total, reads, writes, meaning)
+#include "schemas/stages.def"
+#undef X
+#undef L
+};
+
+enum {
+    OVERLOADS_FREE = 100, /* then they are charged */
+    ATTEMPTS_LEAST = 3,
+    CRASHES = 3,
+    SET_BACK_MS = 125000
+};
 
 static bool before_position(const struct record *a, const struct record *b)
 {
@@ -67,6 +80,9 @@ static void judge_end(struct oracle *o, const struct job *j, const struct record
          (now->best.judge >= 0 && now->best.judge < now->budget_judge)))
         oracle_broken(o, "job %s is accepted and its best does not meet the targets",
                       job_name(j, id));
+    if (j->dry_known && j->dry + 1 < now->patience &&
+        now->reason == digest(str_of("patience is spent: no better candidate")))
+        oracle_broken(o, "job %s has ended and its patience is not spent", job_name(j, id));
     if (now->state == S_EXHAUSTED && !now->has_best)
         oracle_broken(o, "job %s is exhausted without a candidate", job_name(j, id));
     if (now->state == S_FAILED)
@@ -103,6 +119,50 @@ static void judge_run(struct oracle *o, struct job *j, const struct record *now)
         oracle_broken(o, "job %s goes on, and a question is open", id);
 }
 
+/* What was tried at a position is remembered there, and forgotten at the next one. */
+static void judge_tries(struct oracle *o, const struct job *j, const struct record *now)
+{
+    const struct record *was = &j->r;
+    bool here = same_position(now, was), open = !state_ended(now->state);
+    char id[16];
+    job_name(j, id);
+    if (here && (now->attempts < was->attempts || now->crashes < was->crashes))
+        oracle_broken(o, "job %s: what was tried is forgotten", id);
+    if (!here && open && (now->attempts || now->crashes > 1))
+        oracle_broken(o, "job %s: its next stage begins with tries of the last one", id);
+    if (open && now->stage < STAGES && now->attempts >= attempts[now->stage])
+        oracle_broken(o, "job %s goes on after %llu attempts", id,
+                      (unsigned long long)now->attempts);
+    if (open && now->crashes >= CRASHES)
+        oracle_broken(o, "job %s goes on and three workers were lost with it", id);
+    if (here && now->attempts > was->attempts && !j->blur && j->given_back <= OVERLOADS_FREE &&
+        now->attempts > j->fails + oracle_leases_late(o, j->id))
+        oracle_broken(o, "job %s is charged with an attempt that nobody made", id);
+    if (here && now->crashes > was->crashes && oracle_lease_returned(o, j->id, was->fence))
+        oracle_broken(o, "job %s: a worker that gave it back counts as lost", id);
+    if (here && open && was->phase == 2 && (now->phase != 2 || !fence_eq(now->fence, was->fence)))
+        oracle_judge_taken_away(o, j, was->fence);
+}
+
+/* What a run has spent begins with it; the wall time stands still while nobody is to work. */
+static void judge_spent(struct oracle *o, const struct job *j, const struct record *now)
+{
+    const struct record *was = &j->r;
+    char id[16];
+    job_name(j, id);
+    if (now->run != was->run && (now->tokens_in > now->total_in - was->total_in ||
+                                 now->tokens_out > now->total_out - was->total_out))
+        oracle_broken(o, "job %s: its new run begins with tokens of the last one", id);
+    bool fresh = now->run != was->run && now->state == S_QUEUED && now->fence.counter == 0;
+    if (fresh && now->wall_used)
+        oracle_broken(o, "job %s: its new run begins with the wall time of the last one", id);
+    if (now->wall_from &&
+        (state_ended(now->state) || now->state == S_WAITING || now->state == S_PAUSED))
+        oracle_broken(o, "job %s: its wall time runs while nobody is to work", id);
+    if (now->hold && now->state != S_RUNNING && now->state != S_WAITING)
+        oracle_broken(o, "job %s is to be paused and waits for a worker", id);
+}
+
 static void judge_change(struct oracle *o, struct job *j, const struct record *now)
 {
     const struct record *was = &j->r;
@@ -136,9 +196,13 @@ static void judge_change(struct oracle *o, struct job *j, const struct record *n
     if (was->hold && !now->hold && now->run == was->run && now->state != S_PAUSED &&
         !state_ended(now->state) && o->now_ms - j->resumed_ms > SETTLED_MS)
         oracle_broken(o, "job %s is paused and goes on", id);
-    if (was->state == S_DELAYED && (now->state == S_QUEUED || now->state == S_RUNNING) &&
-        was->fence.counter == 0 && now->run == 1 && now->updated_ms < now->start_ms)
+    bool unbegun = was->state == S_PAUSED && now->round == 1 && now->stage == 0;
+    if ((was->state == S_DELAYED || unbegun) &&
+        (now->state == S_QUEUED || now->state == S_RUNNING) && was->fence.counter == 0 &&
+        now->run == 1 && now->updated_ms < now->start_ms)
         oracle_broken(o, "job %s was queued before its start", id);
+    judge_tries(o, j, now);
+    judge_spent(o, j, now);
     judge_run(o, j, now);
     if (state_ended(was->state))
         judge_ended(o, j, now);
@@ -155,6 +219,26 @@ static void touch(struct oracle *o, struct job *j)
     j->at_commit = o->commits + 1;
     j->before = j->r;
     j->granted = false;
+}
+
+/* So many jobs are open, so many have ended. */
+static void count(struct oracle *o, const struct job *j, uint32_t more)
+{
+    if (j->exists && state_ended(j->r.state))
+        o->ended_n += more;
+    else if (j->exists)
+        o->open_n += more;
+}
+
+static void removed(struct oracle *o, struct job *j)
+{
+    o->removed_n++;
+    if (o->removed_ms < j->r.ended_ms)
+        o->removed_ms = j->r.ended_ms;
+    j->exists = j->submitted = false;
+    j->gap_commit = j->told_commit = 0; /* what has its key next begins anew */
+    j->ledger_in = j->ledger_out = 0;
+    j->r = (struct record){ 0 };
 }
 
 static void forget_steps(struct oracle *o, uint64_t job)
@@ -180,10 +264,9 @@ void oracle_cell_record(struct oracle *o, uint64_t id, struct str bytes)
     if (!bytes.p) {
         if (!state_ended(j->r.state))
             oracle_broken(o, "job %s was removed before it had ended", text);
-        j->exists = j->submitted = false;
-        j->gap_commit = j->told_commit = 0; /* what has its key next begins anew */
+        count(o, j, (uint32_t)-1);
         forget_steps(o, id);
-        j->r = (struct record){ 0 };
+        removed(o, j);
         return;
     }
     if (!oracle_read_record(bytes, &now, &said, &project) || said != id)
@@ -195,7 +278,10 @@ void oracle_cell_record(struct oracle *o, uint64_t id, struct str bytes)
     if (!j->exists || !same_position(&now, &j->r)) {
         j->fails = j->permanents = j->given_back = j->grants = 0;
         j->blur = false;
+        j->begun_in = o->loading ? 0 : now.total_in; /* what was charged before is not known */
     }
+    count(o, j, (uint32_t)-1);
+    o->revived_n += j->exists && now.run > j->r.run;
     bool fresh = now.phase == 2 && !fence_eq(now.fence, j->r.fence);
     j->granted = j->granted || fresh;
     j->grant_commit = fresh ? o->commits + 1 : j->grant_commit;
@@ -209,5 +295,6 @@ void oracle_cell_record(struct oracle *o, uint64_t id, struct str bytes)
     j->exists = true;
     j->project = (uint32_t)(project.n ? project.p[project.n - 1] - '0' : 0) % PROJECTS;
     j->r = now;
+    count(o, j, 1);
     o->n.records++;
 }

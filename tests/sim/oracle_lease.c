@@ -13,10 +13,10 @@ struct lease *oracle_lease(struct oracle *o, uint64_t key)
     return NULL;
 }
 
-void oracle_lease_over(struct oracle *o, struct str task)
+void oracle_lease_over(struct oracle *o, struct str task, const struct fence *f)
 {
     struct lease *l = oracle_lease(o, digest(task));
-    if (l)
+    if (l && (!f || fence_eq(l->fence, *f)))
         l->over = l->ended = true;
 }
 
@@ -83,7 +83,7 @@ static struct credit *credit_of(struct oracle *o, uint64_t peer)
     return NULL;
 }
 
-void credit_heard_hello(struct oracle *o, uint64_t peer)
+void credit_heard_hello(struct oracle *o, uint64_t peer, const struct msg_HELLO *m)
 {
     struct credit *c = credit_of(o, peer);
     if (!c) {
@@ -91,6 +91,17 @@ void credit_heard_hello(struct oracle *o, uint64_t peer)
         *c = (struct credit){ .peer = peer };
     }
     c->hellos++;
+    c->serves = 0;
+    for (uint32_t s = 0; s < STAGES; s++) {
+        for (uint32_t i = 0; i < m->stages.n; i++)
+            c->serves |= str_is(m->stages.v[i], oracle_stages[s]) ? 1u << s : 0;
+    }
+}
+
+bool oracle_serves(struct oracle *o, uint64_t peer, uint64_t stage)
+{
+    const struct credit *c = credit_of(o, peer);
+    return c && stage < STAGES && c->serves >> stage & 1;
 }
 
 void credit_heard_ready(struct oracle *o, uint64_t peer, const struct msg_READY *m)
@@ -117,4 +128,38 @@ void oracle_judge_credit(struct oracle *o, uint64_t peer, const struct msg_TASK 
             return;
     }
     oracle_broken(o, "a worker was given task %.*s beyond its credit", STR_ARG(m->task));
+}
+
+void oracle_judge_taken_away(struct oracle *o, const struct job *j, struct fence f)
+{
+    char id[16];
+    for (size_t i = 0; i < o->leases_n; i++) {
+        const struct lease *l = &o->leases[i];
+        if (l->job == j->id && fence_eq(l->fence, f) && lease_living(o, l, o->now_ms))
+            oracle_broken(o, "job %s is taken from a worker that lives", job_name(j, id));
+    }
+}
+
+uint32_t oracle_leases_late(const struct oracle *o, uint64_t job)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < o->leases_n; i++) {
+        const struct lease *l = &o->leases[i];
+        n += l->job == job && o->now_ms - l->since_ms > l->total_ms - NEAR_MS;
+    }
+    return n;
+}
+
+void lease_returned(struct oracle *o, struct lease *l)
+{
+    l->returned = l->returned || lease_living(o, l, o->now_ms);
+}
+
+bool oracle_lease_returned(const struct oracle *o, uint64_t job, struct fence f)
+{
+    for (size_t i = 0; i < o->leases_n; i++) {
+        if (o->leases[i].job == job && fence_eq(o->leases[i].fence, f))
+            return o->leases[i].returned;
+    }
+    return false;
 }

@@ -76,7 +76,7 @@ bool oracle_read_record(struct str bytes, struct record *out, uint64_t *id, stru
     pass(&r, 2);
     struct str workspace = value(&r).str;
     snprintf(out->workspace, sizeof out->workspace, "%.*s", STR_ARG(workspace));
-    pass(&r, 1);
+    out->created_ms = (int64_t)number(&r);
     out->updated_ms = (int64_t)number(&r);
     out->ended_ms = (int64_t)number(&r);
     uint64_t state = number(&r);
@@ -86,7 +86,7 @@ bool oracle_read_record(struct str bytes, struct record *out, uint64_t *id, stru
     out->round = number(&r);
     out->stage = number(&r);
     out->wall_used = (int64_t)number(&r);
-    pass(&r, 1);
+    out->wall_from = (int64_t)number(&r);
     out->tokens_in = number(&r);
     out->tokens_out = number(&r);
     out->total_in = number(&r);
@@ -152,6 +152,19 @@ bool oracle_read_event(struct str bytes, struct state_event *out)
     pass(&r, 1);
     out->to = state_named(value(&r).str);
     return !r.bad && out->from != S_COUNT && out->to != S_COUNT;
+}
+
+/* {run, round, parent, tokens_in, tokens_out, …} */
+bool oracle_read_entry(struct str bytes, uint64_t *tokens_in, uint64_t *tokens_out)
+{
+    struct reader r = { .bad = false };
+    mp_init(&r.in, bytes);
+    pass(&r, 1 + 3 * 2);
+    bool in = str_is(value(&r).str, "tokens_in");
+    *tokens_in = number(&r);
+    bool out = str_is(value(&r).str, "tokens_out");
+    *tokens_out = number(&r);
+    return !r.bad && in && out;
 }
 
 /* {stages: [name…], projects: [name…]} */

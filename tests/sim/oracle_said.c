@@ -39,6 +39,42 @@ static void said_task_docs(struct oracle *o, const struct msg_TASK *m, const str
     }
 }
 
+/* The best so far, and nothing else under its name. */
+static void said_best(struct oracle *o, const struct msg_TASK *m, const struct job *j,
+                      const struct str *frames, uint32_t n)
+{
+    for (uint32_t i = 0; i < m->docs.n && i < n; i++) {
+        struct str name = m->docs.v[i];
+        if (name.n < 6 || memcmp(name.p + name.n - 5, "@best", 5) != 0)
+            continue;
+        struct str doc = oracle_field(o, j->id, "%llu/%llu/%.*s", (unsigned long long)j->r.best_run,
+                                      (unsigned long long)j->r.best_round, (int)name.n - 5, name.p);
+        if (digest(doc) != digest(frames[i]))
+            oracle_broken(o, "task %.*s was given another %.*s", STR_ARG(m->task), STR_ARG(name));
+    }
+}
+
+/* Without rules that hold things back: nothing of a higher class waits, in no stage of its worker. */
+static void judge_class(struct oracle *o, uint64_t peer, const struct msg_TASK *m,
+                        const struct job *j)
+{
+    const struct oracle_rules *r = &o->conf.rules;
+    char id[16];
+    bool held =
+        r->affinity_ms || o->halted || o->halted_before || o->halts_commit >= j->grant_commit;
+    for (uint32_t i = 0; i < PROJECTS; i++)
+        held = held || r->limit[i];
+    for (uint32_t i = 0; i < STAGES; i++)
+        held = held || r->stage_limit[i] || r->stage_rate[i];
+    for (uint32_t i = 0; i < o->jobs_n && !held; i++) {
+        const struct job *q = &o->jobs[i];
+        if (q->exists && q->r.state == S_QUEUED && q->r.klass < j->r.klass &&
+            q->at_commit < j->grant_commit && oracle_serves(o, peer, q->r.stage))
+            oracle_broken(o, "task %.*s was given to a worker before job %s of a higher class",
+                          STR_ARG(m->task), job_name(q, id));
+    }
+}
+
 static void judge_rate(struct oracle *o, const struct msg_TASK *m, int64_t at_ms)
 {
     for (uint32_t s = 0; s < STAGES; s++) {
@@ -94,6 +130,10 @@ static void said_task(struct oracle *o, uint64_t peer, const struct msg_TASK *m,
     if (oracle_job_at_position(o, m->task, &k))
         j->grants++;
     said_task_docs(o, m, j, &k, frames, n);
+    if (!str_is(k.stage, "ask") && !str_is(k.stage, "call") && fence_eq(j->r.fence, m->fence)) {
+        said_best(o, m, j, frames, n);
+        judge_class(o, peer, m, j);
+    }
     o->n.tasks++;
 }
 
@@ -126,21 +166,42 @@ static void said_stepped(struct oracle *o, const struct msg_STEPPED *m)
 }
 
 static const struct result *result_of(const struct oracle *o, uint64_t peer, uint64_t key,
-                                      struct fence fence)
+                                      struct fence fence, bool failed)
 {
     for (size_t i = 0; i < RING; i++) {
         const struct result *r = &o->results[i];
-        if (r->key == key && r->peer == peer && fence_eq(r->fence, fence))
+        if (r->key == key && r->peer == peer && r->failed == failed && fence_eq(r->fence, fence))
             return r;
     }
     return NULL;
 }
 
+/* What was used is charged, also by what failed; what failed for good is over. */
+static void said_charged(struct oracle *o, uint64_t peer, const struct msg_TAKEN *m)
+{
+    struct task_key k;
+    char id[16];
+    const struct job *j = task_key_parse(m->task, &k) ? oracle_job(o, k.job, false) : NULL;
+    bool taken = j && j->exists && str_is(m->outcome, "committed");
+    for (int failed = 0; failed < 2 && taken; failed++) {
+        const struct result *r = result_of(o, peer, digest(m->task), m->fence, failed);
+        if (!r)
+            continue;
+        if (!r->malformed && j->r.total_in < r->least)
+            oracle_broken(o, "job %s: what task %.*s has used is not charged", job_name(j, id),
+                          STR_ARG(m->task));
+        if (r->permanent && j->r.run == k.run && !state_ended(j->r.state) &&
+            !str_is(k.stage, "ask") && !str_is(k.stage, "call"))
+            oracle_broken(o, "job %s goes on, it failed for good", job_name(j, id));
+    }
+}
+
 static void said_taken(struct oracle *o, uint64_t peer, const struct msg_TAKEN *m)
 {
+    said_charged(o, peer, m);
     static const char *const docs[STAGES] = { "brief", "insights", "draft", "review" };
     struct task_key k;
-    const struct result *r = result_of(o, peer, digest(m->task), m->fence);
+    const struct result *r = result_of(o, peer, digest(m->task), m->fence, false);
     struct job *j = task_key_parse(m->task, &k) ? oracle_job(o, k.job, false) : NULL;
     int stage = -1;
     for (int i = 0; i < STAGES; i++)
@@ -258,6 +319,22 @@ static void said_called(struct oracle *o, const struct msg_CALLED *m, const stru
                       STR_ARG(m->task));
 }
 
+/* There is room for what is refused for want of room, whatever is on its way to the store. */
+static void said_refused(struct oracle *o, uint64_t peer, const struct msg_REFUSED *m,
+                         int64_t at_ms)
+{
+    enum { ON_ITS_WAY_MS = 20000 };
+    const struct request *r = request_of(o, peer, m->req);
+    uint64_t open = o->open_n;
+    if (!r || r->type != MSG_SUBMIT || !str_is(m->code, "busy"))
+        return;
+    for (size_t i = 0; i < RING; i++)
+        open += o->requests[i].req && at_ms - o->requests[i].at_ms < ON_ITS_WAY_MS;
+    if (open < o->conf.rules.open_jobs)
+        oracle_broken(o, "a submission was refused and %llu jobs are open at most",
+                      (unsigned long long)open);
+}
+
 /* Its last word comes before its lease is over, whatever happened to it. Without a store it may
  * say that it has none. */
 static void said_in_time(struct oracle *o, uint64_t incarnation, const struct msg *m, int64_t at_ms)
@@ -286,7 +363,9 @@ void oracle_said(struct oracle *o, uint64_t incarnation, uint64_t peer, const st
         said_called(o, &m->CALLED, frames, n);
     if (incarnation != o->leader)
         return; /* it was true when its turn was made */
-    if (m->type == MSG_TASK)
+    if (m->type == MSG_REFUSED)
+        said_refused(o, peer, &m->REFUSED, at_ms);
+    else if (m->type == MSG_TASK)
         said_task(o, peer, &m->TASK, frames, n, at_ms);
     else if (m->type == MSG_STEPPED)
         said_stepped(o, &m->STEPPED);

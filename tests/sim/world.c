@@ -353,7 +353,7 @@ static void sizes(struct world *w)
 }
 
 /* Shares and limits; a third of the worlds has none. */
-static void set_rules(struct oracle_rules *r, uint64_t seed)
+static void set_rules(struct oracle_rules *r, uint64_t seed, bool large)
 {
     static const uint32_t weights[] = { 1, 2, 6 };
     for (uint32_t i = 0; i < RULED_PROJECTS; i++)
@@ -366,6 +366,9 @@ static void set_rules(struct oracle_rules *r, uint64_t seed)
         r->affinity_ms = 300 + (uint32_t)(seed / 7 % 4) * 900;
     if (seed % 5 == 2)
         r->stage_rate[seed / 5 % RULED_STAGES] = 20 + (uint32_t)(seed / 20 % 3) * 10;
+    r->open_jobs = seed % 6 || large ? 10000 : 8;
+    r->retain_jobs = seed % 3 || large ? 10000 : 6 + (uint32_t)(seed % 9);
+    r->retain_age_ms = seed % 11 ? 86400000 : 300000;
 }
 
 static struct world *world_new(const struct sim_conf *conf)
@@ -378,7 +381,7 @@ static struct world *world_new(const struct sim_conf *conf)
     the_world = w;
     sizes(w);
     w->server = server_new(w);
-    set_rules(&w->rules, conf->seed);
+    set_rules(&w->rules, conf->seed, w->conf.jobs > 100);
     struct oracle_conf oc = { w, broken, server_look, w->rules };
     w->oracle = oracle_new(&oc);
     for (uint32_t i = 0; i < w->conf.hosts; i++)
