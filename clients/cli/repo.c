@@ -65,19 +65,22 @@ struct walk {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct folder *todo;
-    unsigned busy; /* readers in a folder: there may be more below it */
-    bool failed;
+    unsigned busy;              /* readers in a folder: there may be more below it */
+    bool full;                  /* a bound on all files together was reached: nobody goes on */
     atomic_size_t files, bytes; /* of all readers */
 };
 
-/* What one reader found, in memory of its own. */
+/* What one reader found, in memory of its own. Of the folders that could not be read the one whose
+ * path is the first counts, so that it is always the same error, whichever reader is the fastest. */
 struct reader {
     struct walk *walk;
     struct arena *arena;
     struct ws_file *files;
     size_t n, cap, left_out;
-    enum status st;
-    struct err err;
+    struct err err;           /* of the folder that is being read */
+    const struct folder *bad; /* NULL: none */
+    struct err why;           /* of `bad` */
+    bool full;                /* said in `why`; counts more than any folder */
 };
 
 static enum status no_memory(struct reader *r)
@@ -98,6 +101,7 @@ static enum status add(struct reader *r, const char *path, struct str bytes)
         err_set(&r->err, ERR_LIMIT, "openspec/ is too large: more than %d files or %d MiB",
                 PAWL_WORKSPACE_FILES, PAWL_WORKSPACE_MAX >> 20);
         err_fix(&r->err, "move what is no specification out of openspec/");
+        r->full = true;
         return ERR_LIMIT;
     }
     struct ws_file *more = arena_grow(r->arena, r->files, r->n, &r->cap, sizeof *more);
@@ -142,14 +146,17 @@ static enum status read_all(struct reader *r, int fd, const char *path, size_t s
 static enum status read_file(struct reader *r, int dir, const char *name, const char *path)
 {
     struct stat st;
+    if (!always(path) && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        st.st_size > OTHER_FILE_MAX) { /* whether it may be read or not */
+        r->left_out++;
+        return OK;
+    }
     int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return errno == ENOENT ? OK : broken(r, path); /* gone since it was listed */
     enum status result = OK;
     if (fstat(fd, &st) != 0)
         result = broken(r, path);
-    else if (!always(path) && st.st_size > OTHER_FILE_MAX)
-        r->left_out++;
     else if (st.st_size > PAWL_WORKSPACE_MAX)
         result = err_set(&r->err, ERR_LIMIT, "openspec/%.200s: larger than %d MiB", path,
                          PAWL_WORKSPACE_MAX >> 20);
@@ -163,7 +170,8 @@ static enum status put_folder(struct reader *r, const char *path, int depth)
 {
     struct walk *w = r->walk;
     if (depth > DEPTH)
-        return err_set(&r->err, ERR_LIMIT, "openspec/%.200s: nested more than %d deep", path, DEPTH);
+        return err_set(&r->err, ERR_LIMIT, "openspec/%.200s: nested more than %d deep", path,
+                       DEPTH);
     struct folder *f = arena_alloc(r->arena, sizeof *f + strlen(path) + 1);
     if (!f)
         return no_memory(r);
@@ -184,7 +192,7 @@ static int type_of(int dir, const struct dirent *e)
     if (e->d_type != DT_UNKNOWN)
         return e->d_type;
     return fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (int)IFTODT(st.st_mode)
-                                                                   : DT_UNKNOWN;
+                                                                  : DT_UNKNOWN;
 }
 
 static enum status entry(struct reader *r, int dir, const struct dirent *e, const char *path,
@@ -229,13 +237,13 @@ static enum status read_folder(struct reader *r, const struct folder *f)
     return st;
 }
 
-/* The next folder, once there is one; NULL: all have been read, or a reader failed. */
+/* The next folder, once there is one; NULL: all have been read, or it is too much. */
 static struct folder *take_folder(struct walk *w)
 {
     pthread_mutex_lock(&w->lock);
-    while (!w->todo && w->busy > 0 && !w->failed)
+    while (!w->todo && w->busy > 0 && !w->full)
         pthread_cond_wait(&w->changed, &w->lock);
-    struct folder *f = w->failed ? NULL : w->todo;
+    struct folder *f = w->full ? NULL : w->todo;
     if (f) {
         w->todo = f->next;
         w->busy++;
@@ -244,12 +252,12 @@ static struct folder *take_folder(struct walk *w)
     return f;
 }
 
-static void folder_read(struct walk *w, enum status st)
+static void folder_read(struct walk *w, bool full)
 {
     pthread_mutex_lock(&w->lock);
     w->busy--;
-    w->failed = w->failed || st != OK;
-    if (w->failed || (w->busy == 0 && !w->todo))
+    w->full = w->full || full;
+    if (w->full || (w->busy == 0 && !w->todo))
         pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->lock);
 }
@@ -259,8 +267,12 @@ static void *read_folders(void *ctx)
     struct reader *r = ctx;
     struct folder *f;
     while ((f = take_folder(r->walk))) {
-        r->st = read_folder(r, f);
-        folder_read(r->walk, r->st);
+        bool bad = read_folder(r, f) != OK;
+        if (r->full || (bad && (!r->bad || strcmp(f->path, r->bad->path) < 0))) {
+            r->bad = f;
+            r->why = r->err;
+        }
+        folder_read(r->walk, r->full);
     }
     return NULL;
 }
@@ -278,17 +290,31 @@ static void run_readers(struct reader *readers)
         pthread_join(threads[--n], NULL);
 }
 
-/* One workspace of what all have read; the first one that failed says why. */
+/* The reader whose error is told; NULL: none has one. */
+static const struct reader *worst(const struct reader *readers)
+{
+    const struct reader *found = NULL;
+    for (const struct reader *r = readers; r < readers + REPO_READERS; r++) {
+        if (r->full)
+            return r;
+        if (r->bad && (!found || strcmp(r->bad->path, found->bad->path) < 0))
+            found = r;
+    }
+    return found;
+}
+
+/* One workspace of what all have read. */
 static enum status join(struct repo *t, const struct reader *readers, struct err *err)
 {
     size_t n = 0;
+    const struct reader *failed = worst(readers);
+    if (failed) {
+        *err = failed->why;
+        return err->status;
+    }
     for (size_t i = 0; i < REPO_READERS; i++) {
         n += readers[i].n;
         t->left_out += readers[i].left_out;
-        if (readers[i].st != OK) {
-            *err = readers[i].err;
-            return readers[i].st;
-        }
     }
     struct ws_file *files = arena_alloc(&t->arena, (n + 1) * sizeof *files);
     if (!files)
@@ -316,10 +342,13 @@ enum status repo_read(struct repo *t, const char *root, struct err *err)
     w.root = open(path, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
     if (w.root < 0)
         return err_set(err, ERR_IO, "%.300s: %s", path, strerror(errno));
-    readers[0].st = put_folder(&readers[0], "", 0);
-    run_readers(readers);
+    enum status st = put_folder(&readers[0], "", 0);
+    if (st == OK)
+        run_readers(readers);
+    else
+        *err = readers[0].err;
     close(w.root);
-    return join(t, readers, err);
+    return st == OK ? join(t, readers, err) : st;
 }
 
 void repo_free(struct repo *t)
