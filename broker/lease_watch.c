@@ -2,6 +2,7 @@
 /* lease_watch: who leads, looked up again and again on a connection of its own. It takes nothing. */
 #include "broker/redis_find.h"
 #include "broker/store_redis_in.h"
+#include "common/failpoint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@ static void on_holder(void *ctx, const redisReply *r)
     char who[256];
     if (!r)
         return; /* lost: told by on_lost */
+    failpoint(AT_watch_answered);
     if (r->type == REDIS_REPLY_STRING && !store_holder_dead(w->store, r->str)) {
         store_holder_shown(r->str, who);
         w->fn(w->ctx, LEASE_HELD, who);
@@ -51,6 +53,19 @@ static void on_holder(void *ctx, const redisReply *r)
         snprintf(who, sizeof who, "Redis: %.200s", r->type == REDIS_REPLY_ERROR ? r->str : "?");
         w->fn(w->ctx, LEASE_UNKNOWN, who);
     }
+    failpoint(AT_watch_taken);
+}
+
+/* One question at a time. */
+static enum status ask_holder(struct lease_watch *w)
+{
+    char key[KEY_SIZE];
+    store_key(w->store, key, "lock", "");
+    struct str argv[] = { str_of("GET"), str_of(key) };
+    failpoint(AT_watch_before);
+    enum status st = redis_conn_send(w->conn, COUNT(argv), argv, on_holder, w);
+    failpoint(AT_watch_sent);
+    return st;
 }
 
 static void connect_it(struct lease_watch *w)
@@ -69,7 +84,6 @@ static void connect_it(struct lease_watch *w)
 static void look(void *ctx)
 {
     struct lease_watch *w = ctx;
-    char key[KEY_SIZE];
     mux_timer_in(w->store->mux, &w->look, LOOK_MS);
     if (w->moved) {
         redis_conn_close(w->conn);
@@ -80,11 +94,9 @@ static void look(void *ctx)
     if (!w->conn)
         return;
     int64_t waiting = redis_conn_waiting_ms(w->conn, mono_now().ms);
-    store_key(w->store, key, "lock", "");
-    struct str argv[] = { str_of("GET"), str_of(key) };
     if (waiting > ANSWER_MS)
         on_lost(w, "it does not answer");
-    else if (!waiting && redis_conn_send(w->conn, COUNT(argv), argv, on_holder, w) == ERR_NOMEM)
+    else if (!waiting && ask_holder(w) == ERR_NOMEM)
         on_lost(w, "out of memory");
 }
 

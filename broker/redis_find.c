@@ -2,6 +2,7 @@
 #include "broker/redis_find.h"
 
 #include "broker/redis_conn.h"
+#include "common/failpoint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,8 +45,10 @@ static bool ask_one(const struct redis_url *asked, const struct redis_place *whe
     memcpy(url.host, where->host, sizeof url.host);
     memcpy(url.password, asked->sentinel_password, sizeof url.password);
     snprintf(url.shown, sizeof url.shown, "sentinel %.250s:%d", url.host, url.port);
+    failpoint(AT_sentinel_before);
     struct redis_conn *c = redis_conn_open_within(&url, SENTINEL_MS, err);
     redisReply *r = c ? redis_conn_ask(c, COUNT(argv), argv, err) : NULL;
+    failpoint(AT_sentinel_after);
     bool good = r && take_word(r, out);
     if (r && !good)
         err_set(err, ERR_UNAVAILABLE, "%s about '%s': %.200s", url.shown, asked->master,

@@ -2,6 +2,7 @@
 /* The server behind the store: which one it is, what it keeps, whether its replicas follow. */
 #include "broker/redis_find.h"
 #include "broker/store_redis_in.h"
+#include "common/failpoint.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -65,7 +66,9 @@ static void take_info(struct redis_server *v, const char *info)
 static enum status read_info(struct store_redis *s, struct err *err)
 {
     struct str argv[] = { str_of("INFO") };
+    failpoint(AT_store_info_before);
     redisReply *r = store_ask(s, 1, argv, err);
+    failpoint(AT_store_info_after);
     if (!r)
         return err->status;
     take_info(&s->server, r->str ? r->str : "");
@@ -85,7 +88,9 @@ static enum status follow(struct store_redis *s, bool *moved, struct err *err)
     char key[KEY_SIZE];
     store_key(s, key, "lead", "");
     struct str argv[] = { str_of("EXISTS"), str_of(key) };
+    failpoint(AT_store_follow_before);
     redisReply *r = redis_conn_ask(s->writer, COUNT(argv), argv, err);
+    failpoint(AT_store_follow_after);
     if (!r)
         return err->status;
     enum status st = OK;
@@ -126,7 +131,9 @@ static enum status read_config(struct store_redis *s, const char *name, char *ou
                                struct err *err)
 {
     struct str argv[] = { str_of("CONFIG"), str_of("GET"), str_of(name) };
+    failpoint(AT_store_config_before);
     redisReply *r = redis_conn_ask(s->writer, COUNT(argv), argv, err);
+    failpoint(AT_store_config_after);
     out[0] = '\0';
     if (!r)
         return err->status;
@@ -248,7 +255,9 @@ enum status store_settle(struct store_redis *s, struct err *err)
     if (s->replicas == 0)
         return OK;
     make_wait(s, WAIT_FIRST_MS, &w);
+    failpoint(AT_store_settle_before);
     redisReply *r = store_ask(s, COUNT(w.argv), w.argv, err);
+    failpoint(AT_store_settle_after);
     if (!r)
         return err->status;
     enum status st = r->integer < s->replicas ? too_few(s, r->integer, "hold the write", err) : OK;
@@ -266,6 +275,7 @@ static void on_waited(void *ctx, const redisReply *r)
     enum status st = OK;
     if (!r || !s->events.committed || h->refused)
         return;
+    failpoint(AT_store_wait_answered);
     if (r->type == REDIS_REPLY_ERROR)
         st = store_reply_status(s, r->str, &err);
     else if (r->integer < s->replicas)
@@ -279,6 +289,7 @@ static void on_waited(void *ctx, const redisReply *r)
         h->told++;
         s->events.committed(s->events.ctx, OK, &err);
     }
+    failpoint(AT_store_wait_taken);
     h->asked = false;
     if ((st = send_wait(s)) != OK)
         return; /* the loss is reported by its own way */
@@ -292,7 +303,9 @@ static enum status send_wait(struct store_redis *s)
     if (h->asked || h->covered == h->sent)
         return OK;
     make_wait(s, WAIT_MS, &w);
+    failpoint(AT_store_wait_before);
     enum status st = redis_conn_send(s->writer, COUNT(w.argv), w.argv, on_waited, s);
+    failpoint(AT_store_wait_sent);
     h->asked = st == OK;
     h->covered = h->sent;
     return st;

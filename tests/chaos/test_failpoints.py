@@ -23,7 +23,7 @@ import unittest
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
-from rig import BUILD, PATIENCE_S, PREFIX, ROOT, STAGES, Rig, until  # noqa: E402
+from rig import BUILD, PATIENCE_S, PREFIX, ROOT, STAGES, Rig, free_port, until  # noqa: E402
 
 CHECKER = pathlib.Path(__file__).with_name("checker.py")
 PROBLEM = "Late fees of one household should be capped at {} euros per calendar month."
@@ -31,6 +31,7 @@ COMPLAINT = "The list of reservations froze {} times in May."
 # Who says it, of those that the broker does not say; who hears it, of those that it says. The others: clients.
 SAID_BY_WORKERS = {"HELLO", "BYE", "READY", "BEAT", "STEP", "DONE", "FAIL", "RELEASE", "TOKENS", "CALL"}
 HEARD_BY_WORKERS = {"WELCOME", "TASK", "STEPPED", "TAKEN", "DROP", "LISTEN", "CALLED"}
+OTHER_WORLDS = ("replicated", "cluster")  # with another Redis
 OF_ANY_STAGE = {"HELLO", "READY", "BEAT", "DONE", "WELCOME", "TASK", "TAKEN"}
 
 
@@ -56,7 +57,7 @@ class Died(Exception):
 class World:
     """One pawl with everything, and a client that writes down what it intends and what is acknowledged."""
 
-    def __init__(self, test, number):
+    def __init__(self, test, number, kind="broker"):
         self.number, self.count = number, itertools.count()
         self.rig = Rig(test)
         self.rig.project()
@@ -64,16 +65,42 @@ class World:
         (self.rig.dir / "mcp.json").write_text(json.dumps({"mcpServers": {"facts": server}}))
         self.rig.configure({"analyze.probes": [{"name": "facts", "server": "facts", "tool": "facts"}],
                             "redis.durability": "always", "retain.events": 10000000, "worker.drain": "0s"})
-        self.rig.redis("--appendfsync", "always")
+        {"broker": self.one_redis, "replicated": self.replicated_redis, "cluster": self.cluster}[kind]()
         self.llm = self.rig.sim("--slots", "8")
         self.log = self.rig.dir / "client.log"
         self.broker, self.workers = None, {}
         self.target = self.point = None  # who is to die where; no target: the next pawl that is run
 
+    # ---- Redis; the one that counts is at redis.sock, too
+
+    def one_redis(self):
+        self.rig.redis("--appendfsync", "always")
+
+    def replicated_redis(self):
+        """A primary, a replica, and a sentinel that has nothing to do: the failovers are those of chaos.py and test_redis.py."""
+        port, other, watch = free_port(), free_port(), free_port()
+        self.rig.redis("--appendfsync", "always", "--port", port)
+        self.rig.redis("--port", other, "--replicaof", "127.0.0.1", port, "--repl-diskless-sync-delay", "0", name="replica")
+        until(lambda: "state=online" in self.rig.redis_cli("INFO", "replication"), "the replica follows")
+        conf = self.rig.dir / "sentinel.conf"
+        conf.write_text(f"port {watch}\nbind 127.0.0.1\ndir {self.rig.dir}\nsentinel monitor jobs 127.0.0.1 {port} 1\n"
+                        "sentinel down-after-milliseconds jobs 600000\n")
+        sentinel = self.rig.start("sentinel", ["redis-server", conf, "--sentinel"])
+        sentinel.wait_text("monitor master jobs")
+        self.rig.configure({"redis.url": f"redis+sentinel://127.0.0.1:{watch}/jobs", "redis.replicas": 1})
+
+    def cluster(self):
+        """Of one node."""
+        port = free_port()
+        self.rig.redis("--appendfsync", "always", "--port", port, "--cluster-enabled", "yes", "--cluster-port", free_port())
+        self.rig.redis_cli("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        until(lambda: "cluster_state:ok" in self.rig.redis_cli("CLUSTER", "INFO"), "the cluster is whole")
+        self.rig.configure({"redis.url": f"redis://127.0.0.1:{port}"})
+
     # ---- processes
 
-    def start(self, name, program, point):
-        process = self.rig.start(f"{name}-{next(self.count)}", [PREFIX / f"bin/pawl-{program}", "--config", self.rig.conf],
+    def start(self, name, program, point, *arguments):
+        process = self.rig.start(f"{name}-{next(self.count)}", [PREFIX / f"bin/pawl-{program}", "--config", self.rig.conf, *arguments],
                                  env={"PAWL_FAILPOINT": point} if point else {})
         process.struck = process.armed = bool(point)
         return process
@@ -308,7 +335,9 @@ class World:
     def kill_at(self, name, program, message):
         """True: whoever passes it died there, of SIGKILL. Then everybody runs again, and all jobs end."""
         self.point = name
-        if program == "broker":
+        if program == "standby":
+            self.target = self.start("standby", "broker", name, "--standby")
+        elif program == "broker" or program in OTHER_WORLDS:
             self.broker.kill()
             if name.startswith("store_library"):
                 self.rig.redis_cli("FUNCTION", "FLUSH", "SYNC")
@@ -387,8 +416,11 @@ class Failpoints(unittest.TestCase):
         points = [point for point in failpoints() if re.search(only, point[0])]
         lanes = min(int(os.environ.get("PAWL_FAILPOINTS_LANES", "4")), len(points))
         self.trouble, self.took = [], []
-        self.worlds = [World(self, number) for number in range(lanes)]
-        threads = [threading.Thread(target=self.run_lane, args=(n, points[n::lanes])) for n in range(lanes)]
+        others = [point for point in points if point[1] not in OTHER_WORLDS]
+        shares = [(kind, [point for point in points if point[1] == kind]) for kind in OTHER_WORLDS]
+        shares = [share for share in shares + [("broker", others[n::lanes]) for n in range(lanes)] if share[1]]
+        self.worlds = [World(self, number, kind) for number, (kind, _) in enumerate(shares)]
+        threads = [threading.Thread(target=self.run_lane, args=(n, own)) for n, (_, own) in enumerate(shares)]
         for thread in threads:
             thread.start()
         for thread in threads:
