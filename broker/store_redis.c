@@ -203,6 +203,8 @@ enum status store_reply_status(const struct store_redis *s, const char *text, st
         { "MOVED", "the cluster has moved pawl's slot: pawl follows by itself" },
         { "ASK", "the cluster is moving pawl's slot: wait" },
         { "TRYAGAIN", "the cluster is moving pawl's slot: wait" },
+        { "ERR Script attempted to access a non local key",
+          "the cluster is moving pawl's slot: wait" },
         { "CLUSTERDOWN", "look at the cluster: `redis-cli --cluster check`" },
         { "BUSY", "a script of somebody else runs too long: FUNCTION KILL or SCRIPT KILL" },
     };

@@ -215,13 +215,7 @@ class Answers(RedisCase):
 
     def test_moved(self):
         """The node that redis.url names has not the slot: it says who has, and pawl goes there. Later the slot moves."""
-        for name in ("one", "two"):
-            self.servers.start(name, "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no",
-                               "--cluster-allow-replica-migration", "no", "--cluster-port", bus := free_port())
-        slot = self.servers.say("one", "cluster", "keyslot", "pawl:{s0}:lead").split()[-1]
-        self.servers.say("one", "cluster", "meet", "127.0.0.1", self.servers.ports["two"], bus)
-        self.servers.say("two", "cluster", "addslots", slot, "0")  # with one left it stays a primary
-        until(lambda: "MOVED" in self.servers.say("one", "get", "pawl:{s0}:lead", check=False), "one knows who has the slot")
+        slot = self.two_nodes()
         self.rig.configure({"redis.url": self.servers.url("one")})
         broker = self.rig.the_broker = self.rig.broker()
         client = self.client()
@@ -241,6 +235,130 @@ class Answers(RedisCase):
         self.assertEqual(job, self.submit(client, "a"))
         self.assertEqual(self.servers.url("one"), self.store(client)["url"])
         self.assertTrue(broker.alive())
+
+    def at_start(self, wanted, fix):
+        """A broker that is not to wait for its store ends with what is wrong and what to do."""
+        broker = self.rig.broker("--wait-store", "0", name="at-start", ready=False)
+        self.assertEqual(69, broker.wait())
+        self.assertRegex(broker.text(), wanted)
+        self.assertRegex(broker.text(), fix)
+
+    def test_busy(self):
+        """A script of somebody else does not end."""
+        self.begin("--busy-reply-threshold", "50")
+
+        def begin():
+            self.rig.start("script", ["redis-cli", "-p", str(self.servers.ports["one"]), "eval", "while true do end", "0"])
+            until(lambda: "BUSY" in self.servers.say("one", "ping", check=False), "Redis is busy")
+
+        def end():
+            self.servers.say("one", "script", "kill")
+
+        self.check(begin, end, "BUSY Redis is busy", "SCRIPT KILL")
+        self.rig.the_broker.stop()
+        begin()
+        self.at_start("BUSY Redis is busy", "SCRIPT KILL")
+        end()
+
+    def test_masterdown(self):
+        """Made a replica whose primary is away, and that may not answer from what it has."""
+        self.begin("--replica-serve-stale-data", "no")
+        other = self.rig.broker("--standby", "--endpoint", f"ipc://{self.rig.dir}/other.sock", name="standby", ready=False)
+        other.wait_text(r'standing by".*leader=')
+
+        def end():
+            other.wait_text(r'standing by".*trouble=.*MASTERDOWN')
+            other.kill()  # it would be faster
+            self.servers.say("one", "replicaof", "no", "one")
+
+        self.check(lambda: self.servers.say("one", "replicaof", "127.0.0.1", "1"), end, "MASTERDOWN|is a replica|has become a replica")
+        self.rig.the_broker.stop()
+        self.servers.say("one", "replicaof", "127.0.0.1", "1")
+        self.at_start("is a replica: it takes no writes", "point redis.url at the primary")
+
+    def test_clusterdown(self):
+        """A slot that is not pawl's is served by nobody: the cluster is down."""
+        self.servers.start("one", "--cluster-enabled", "yes", "--cluster-port", free_port())
+        self.servers.say("one", "cluster", "addslotsrange", 0, 16383)
+        self.whole_cluster("ok")
+        self.rig.configure({"redis.url": self.servers.url("one")})
+        self.rig.the_broker = self.rig.broker()
+
+        def begin():
+            self.servers.say("one", "cluster", "delslots", "0")
+            self.whole_cluster("fail")
+
+        def end():
+            self.servers.say("one", "cluster", "addslots", "0")
+
+        self.check(begin, end, "CLUSTERDOWN", "redis-cli --cluster check")
+        self.rig.the_broker.stop()
+        begin()
+        self.at_start("CLUSTERDOWN", "redis-cli --cluster check")
+
+    def whole_cluster(self, state):
+        until(lambda: f"cluster_state:{state}" in self.servers.say("one", "cluster", "info", check=False), f"the cluster is {state}")
+
+    def test_ask(self):
+        """The slot is on its way and the leader's key has gone: wait until all have, and go there."""
+        slot = self.begin_two_nodes()
+        self.check(lambda: self.move(slot, [":lead"]), lambda: self.end_move(slot), "ASK ", "the cluster is moving pawl's slot: wait")
+        self.assertEqual(self.servers.url("one"), self.store(self.client())["url"])
+
+    def test_documents_have_gone(self):
+        """The leader's key is there, what a commit would write is not."""
+        slot = self.begin_two_nodes()
+        self.check(lambda: self.move(slot, [":e", ":d:", ":x:"]), lambda: self.end_move(slot), "attempted to access a non local key",
+                   "the cluster is moving pawl's slot: wait")
+        self.assertEqual(self.servers.url("one"), self.store(self.client())["url"])
+
+    def test_tryagain(self):
+        """What a broker loads at once is in two places."""
+        slot = self.begin_two_nodes()
+        client = self.client()
+        jobs = [self.submit(client, f"job {n}") for n in range(4)]
+        self.rig.the_broker.kill()
+        self.servers.say("two", "persist", "pawl:{s0}:lock")  # a key that runs out in between would be asked for elsewhere
+        self.move(slot, [f":j:{jobs[0]}"])
+        broker = self.rig.broker(name="again", ready=False)
+        broker.wait_text("TRYAGAIN")
+        broker.wait_text("the cluster is moving pawl's slot: wait")
+        self.end_move(slot)
+        broker.wait_text("msg=leading")
+        client = self.client()
+        self.assertEqual(jobs, [self.submit(client, f"job {n}") for n in range(4)])
+
+    def begin_two_nodes(self):
+        slot = self.two_nodes()
+        self.rig.configure({"redis.url": self.servers.url("two")})
+        self.rig.the_broker = self.rig.broker()
+        return slot
+
+    def move(self, slot, parts):
+        """The slot begins to move from two to one; the keys with one of these in their names are there already."""
+        for name, word, other in (("one", "importing", "two"), ("two", "migrating", "one")):
+            self.servers.say(name, "cluster", "setslot", slot, word, self.servers.say(other, "cluster", "myid").strip())
+        keys = self.servers.say("two", "cluster", "getkeysinslot", slot, 100).split()
+        keys = [key for key in keys if any(part in key for part in parts)]
+        self.assertTrue(keys)
+        self.servers.say("two", "migrate", "127.0.0.1", self.servers.ports["one"], "", 0, 5000, "keys", *keys)
+
+    def end_move(self, slot):
+        until(lambda: self.moved_all(slot), "all keys are there")
+        there = self.servers.say("one", "cluster", "myid").strip()
+        for name in ("one", "two"):
+            self.servers.say(name, "cluster", "setslot", slot, "node", there)
+
+    def two_nodes(self):
+        """Of a cluster; the second has pawl's slot, which is returned."""
+        for name in ("one", "two"):
+            self.servers.start(name, "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no",
+                               "--cluster-allow-replica-migration", "no", "--cluster-port", bus := free_port())
+        slot = self.servers.say("one", "cluster", "keyslot", "pawl:{s0}:lead").split()[-1]
+        self.servers.say("one", "cluster", "meet", "127.0.0.1", self.servers.ports["two"], bus)
+        self.servers.say("two", "cluster", "addslots", slot, "0")  # with one left it stays a primary
+        until(lambda: "MOVED" in self.servers.say("one", "get", "pawl:{s0}:lead", check=False), "one knows who has the slot")
+        return slot
 
     def moved_all(self, slot):
         keys = self.servers.say("two", "cluster", "getkeysinslot", slot, 100).split()
