@@ -2,6 +2,7 @@
 #include "clients/cli/onto.h"
 
 #include "clients/cli/claim.h"
+#include "clients/cli/collide.h"
 #include "clients/cli/commit.h"
 #include "clients/cli/out.h"
 #include "clients/cli/repo.h"
@@ -16,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { YAML_MAX = 2 << 20, SHOWN_MAX = 20, LINES_SHOWN = 6 };
+enum { YAML_MAX = 2 << 20, SHOWN_MAX = 20, LINES_SHOWN = 6, SHOWN_BYTES = 1 << 19 };
 
 static const char yaml[] = ".openspec.yaml";
 
@@ -75,44 +76,69 @@ bool origin_read(const char *root, const char *change, struct origin *out)
 
 /* ---- collisions -------------------------------------------------------------------------------- */
 
-static void put_text(const char *mark, struct str text)
+static void put_text(struct buf *out, const char *indent, const char *mark, struct str text)
 {
     size_t lines = 0;
+    if (text.n == 0)
+        buf_printf(out, "%s  %s nothing\n", indent, mark);
     while (text.n > 0 && lines++ < LINES_SHOWN) {
-        struct buf clean;
         const char *nl = memchr(text.p, '\n', text.n);
         size_t n = nl ? (size_t)(nl - text.p) : text.n;
-        buf_init(&clean, YAML_MAX);
-        text_clean(&clean, (struct str){ text.p, n }, false);
-        fprintf(stderr, "    %s %s\n", mark, buf_z(&clean));
-        buf_fini(&clean);
+        buf_printf(out, "%s  %s ", indent, mark);
+        text_clean(out, (struct str){ text.p, n }, false);
+        buf_char(out, '\n');
         n += nl != NULL;
         text = (struct str){ text.p + n, text.n - n };
     }
     if (text.n > 0)
-        fprintf(stderr, "    %s …\n", mark);
+        buf_printf(out, "%s  %s …\n", indent, mark);
+}
+
+/* Each place and both texts, every line behind `indent`. */
+static void put_places(struct buf *out, const char *indent, const struct edit_merge *m)
+{
+    for (size_t i = 0; i < m->n && i < SHOWN_MAX; i++) {
+        const struct edit_collision *c = &m->at[i];
+        buf_printf(out, "%s%.*s", indent, STR_ARG(c->path));
+        if (c->line)
+            buf_printf(out, ":%zu", c->line);
+        buf_str(out, ":\n");
+        put_text(out, indent, "yours:", c->ours);
+        put_text(out, indent, "theirs:", c->theirs);
+    }
+    if (m->n > SHOWN_MAX)
+        buf_printf(out, "%s… and %zu more\n", indent, m->n - SHOWN_MAX);
 }
 
 static void tell(const struct edit_merge *m)
 {
-    for (size_t i = 0; i < m->n && i < SHOWN_MAX; i++) {
-        const struct edit_collision *c = &m->at[i];
-        fprintf(stderr, "  %.*s", STR_ARG(c->path));
-        if (c->line)
-            fprintf(stderr, ":%zu", c->line);
-        fputs(":\n", stderr);
-        if (c->ours.n == 0)
-            fputs("    yours: nothing\n", stderr);
-        put_text("yours:", c->ours);
-        if (c->theirs.n == 0)
-            fputs("    theirs: nothing\n", stderr);
-        put_text("theirs:", c->theirs);
-    }
-    if (m->n > SHOWN_MAX)
-        fprintf(stderr, "  … and %zu more\n", m->n - SHOWN_MAX);
+    struct buf b;
+    buf_init(&b, SHOWN_BYTES);
+    put_places(&b, "  ", m);
+    fprintf(stderr, "You and the job changed the same lines (%zu place%s):\n%s", m->n,
+            m->n == 1 ? "" : "s", buf_z(&b));
+    buf_fini(&b);
 }
 
-enum keep { KEEP_UNKNOWN, KEEP_YOURS, KEEP_THEIRS };
+/* Nobody is there to say it now: the folder's questions.md asks. */
+static enum status leave_question(const char *root, const char *change, const struct edit_merge *m,
+                                  struct err *err)
+{
+    struct buf b;
+    char id[COLLIDE_ID];
+    collide_id(m, id);
+    buf_init(&b, SHOWN_BYTES);
+    put_places(&b, "    ", m); /* as code in Markdown: nothing in it is a heading */
+    enum status st = collide_ask(root, change, m, buf_get(&b), err);
+    buf_fini(&b);
+    if (st != OK)
+        return st;
+    err_set(err, ERR_CREATE, "nothing was written: %s is asked in openspec/changes/%.200s/questions.md",
+            id, change);
+    err_fix(err, "answer yours or theirs there and apply again, or say --keep yours or --keep "
+                 "theirs; --force replaces the whole folder");
+    return ERR_CREATE;
+}
 
 static enum keep ask(void)
 {
@@ -126,23 +152,23 @@ static enum keep ask(void)
     }
 }
 
-static enum status decide(struct cli *cli, const struct edit_merge *m, enum keep *keep,
-                          struct err *err)
+/* --keep, else an answer in questions.md, else the user at the terminal, else a question is left. */
+static enum status decide(struct cli *cli, const char *root, const char *change,
+                          const struct edit_merge *m, enum keep *keep, struct err *err)
 {
     const char *given = cli_flag(cli, FLAG_KEEP);
-    *keep = KEEP_YOURS;
-    if (given && strcmp(given, "yours") != 0 && strcmp(given, "theirs") != 0) {
-        err_set(err, ERR_USAGE, "--keep %.100s: yours or theirs", given);
-        return ERR_USAGE;
-    }
-    if (given && strcmp(given, "theirs") == 0)
-        *keep = KEEP_THEIRS;
+    *keep = given ? keep_named(str_of(given)) : KEEP_YOURS;
+    if (*keep == KEEP_UNKNOWN)
+        return err_set(err, ERR_USAGE, "--keep %.100s: yours or theirs", given);
     if (given || m->n == 0)
         return OK;
-    fprintf(stderr, "You and the job changed the same lines (%zu place%s):\n", m->n,
-            m->n == 1 ? "" : "s");
+    enum status st = collide_answer(root, change, m, keep, err);
+    if (st != OK || *keep != KEEP_UNKNOWN)
+        return st;
     tell(m);
-    if (!cli->no_input && cli->in_tty && cli->err_tty && (*keep = ask()) != KEEP_UNKNOWN)
+    if (cli->no_input || !cli->in_tty || !cli->err_tty)
+        return leave_question(root, change, m, err);
+    if ((*keep = ask()) != KEEP_UNKNOWN)
         return OK;
     err_set(err, ERR_CREATE, "nothing was written");
     err_fix(err, "--keep yours or --keep theirs decides; --force replaces the whole folder");
@@ -193,7 +219,7 @@ static enum status merge(struct cli *cli, const char *root, const struct ws *ws,
     if (st != OK)
         err_set(err, st, "the change is too large to be merged");
     if (st == OK)
-        st = decide(cli, &m, &keep, err);
+        st = decide(cli, root, name, &m, &keep, err);
     if (st == OK && keep == KEEP_THEIRS &&
         (st = edit_merge(a, base, ours, theirs, false, &again)) != OK)
         err_set(err, st, "the change is too large to be merged");
@@ -202,6 +228,8 @@ static enum status merge(struct cli *cli, const char *root, const struct ws *ws,
         st = n == 0 ? OK : claim_commit(cli, root, ops, n, err);
         if (st == OK)
             out_note(cli, "merged into what you have: %zu files written", n);
+        if (st == OK)
+            st = collide_settle(root, name, &m, keep, err);
     }
     json_decref(m.files);
     json_decref(again.files);

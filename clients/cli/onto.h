@@ -3,7 +3,7 @@
 #define PAWL_CLI_ONTO_H
 /* onto: a change applied onto a folder that is there already and that its user has edited: what he
  * changed since the version that lies below stays, what is new comes in, and where both changed the
- * same lines he is asked. */
+ * same lines he is asked: at the terminal, or by the folder's questions.md (collide.h). */
 #include "clients/cli/cli.h"
 #include "common/js.h"
 
@@ -19,7 +19,7 @@ void origin_put(json_t *change, const struct origin *o);
 bool origin_read(const char *root, const char *change, struct origin *out);
 
 /* `base`: the change document that the folder was written from. --keep decides collisions; without
- * it they are asked about on a terminal. ERR_CREATE: collisions and nobody to ask. Files of the
+ * it they are asked about. ERR_CREATE: nobody has answered yet, and only the question was written. Files of the
  * folder that are in none of the three stay. */
 enum status onto_folder(struct cli *cli, const char *root, const json_t *base, const json_t *theirs,
                         struct err *err) MUST_USE;

@@ -3,6 +3,7 @@
 """From a problem statement to a change that the real openspec CLI accepts, with real MCP servers."""
 import json
 import pathlib
+import re
 import unittest
 
 from rig import Case, ROOT, main, mcp_server, needs_node, node, until
@@ -134,11 +135,40 @@ class Loop(Case):
             (change / path).write_text("my own words\n")
             before = {path: path.read_text() for path in change.rglob("*") if path.is_file()}
             refused = self.rig.pawl(*second, code=73)
-            for said in (f"{path}:1:", "yours: my own words", "theirs: ", "--keep"):
+            questions = change / "questions.md"
+            for said in (f"{path}:1:", "yours: my own words", "theirs: ", "--keep", "questions.md"):
                 self.assertIn(said, refused.err)
-            self.assertEqual(before, {path: path.read_text() for path in change.rglob("*") if path.is_file()})
+            self.assertEqual(before, {path: path.read_text() for path in change.rglob("*") if path.is_file() and path != questions})
             self.rig.pawl(*second, "--keep", keep)
             self.assertEqual(stays, "my own words" in (change / path).read_text())
+            self.assertRegex(questions.read_text(), rf"(?s)- state: answered\n- by: user \(cli\)\n.*### Answer\n.*\n{keep}\n")
+        self.answer_in_the_file(second, change, path)
+
+    def answer_in_the_file(self, second, change, path):
+        """Where both changed the same lines the folder's questions.md asks, once; what is answered there counts."""
+        questions = change / "questions.md"
+        for answer, stays in (("yours", True), ("Theirs", False)):
+            self.rig.pawl("apply", second[1], "-C", second[3], "--run", "1", "--round", "1", "--force")
+            questions.write_text("# Notes of mine\n")
+            (change / path).write_text("words of another day\n")
+            self.rig.pawl(*second, code=73)
+            older = re.search(r"collision-[0-9a-f]{12}", questions.read_text()).group()
+            (change / path).write_text("my own words\n## Question of mine\n")
+            asked = self.rig.pawl(*second, code=73)
+            text = questions.read_text()
+            self.assertEqual(asked.err, self.rig.pawl(*second, code=73).err)
+            self.assertEqual(text, questions.read_text(), "what is asked already is not asked again")
+            newer = re.search(r"(collision-[0-9a-f]{12}) is asked in", asked.err).group(1)
+            self.assertTrue(text.startswith("# Notes of mine\n"))
+            self.assertRegex(text, rf"(?s)## Question {older}\n.*state: withdrawn.*## Question {newer}\n.*state: open")
+            for said in (f"{path}:1:", "yours: my own words", "yours: ## Question of mine"):
+                self.assertIn(said, text)
+            questions.write_text(text.rstrip("\n") + "\n\nbanana\n")
+            self.assertIn("neither yours nor theirs", self.rig.pawl(*second, code=65).err)
+            questions.write_text(questions.read_text().replace("banana", answer))
+            self.rig.pawl(*second)
+            self.assertEqual(stays, "my own words" in (change / path).read_text())
+            self.assertRegex(questions.read_text(), rf"(?s)## Question {newer}\n\n- from: system\n- state: answered\n- by: user \(file\)")
 
     def test_an_existing_change_is_improved(self):
         project = self.rig.project()

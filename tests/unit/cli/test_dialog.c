@@ -103,6 +103,15 @@ static void questions_are_added(void **state)
     nothing_happens(asks_one, "## Question own\n" HEAD "\nWhich?\n");
 }
 
+/* What apply asks (collide.h) is of the folder; the job knows nothing of it. */
+static void collisions_are_none_of_the_jobs(void **state)
+{
+    (void)state;
+    nothing_happens("{\"id\":\"4k2m\",\"state\":\"accepted\"}",
+                    "## Question collision-0123456789ab\n- from: system\n- state: open\n\n"
+                    "Yours or theirs?\n\n### Answer\n\nyours\n");
+}
+
 static void answers_are_said(void **state)
 {
     (void)state;
@@ -353,6 +362,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(questions_are_added),
+        cmocka_unit_test(collisions_are_none_of_the_jobs),
         cmocka_unit_test(answers_are_said),
         cmocka_unit_test(the_first_answer_stands),
         cmocka_unit_test(what_nobody_asks_is_withdrawn),
