@@ -230,7 +230,7 @@ static enum status find_command(struct args *a, int argc, char *const *argv, int
 static enum status check_words(const struct args *a, struct err *err)
 {
     const struct command *c = a->command;
-    if (!c || args_has(a, FLAG_HELP))
+    if (!c || args_has(a, FLAG_HELP) || args_has(a, FLAG_VERSION))
         return OK;
     if (a->words_n < c->args_min)
         err_set(err, ERR_USAGE, "%s: something is missing: pawl %s %s", c->name, c->name, c->args);

@@ -112,6 +112,8 @@ enum status cli_load_conf(struct cli *cli, struct err *err)
 static int run(struct cli *cli, struct err *err)
 {
     const struct command *c = cli->args.command;
+    if (cli_has(cli, FLAG_VERSION))
+        return cmd_version(cli);
     if (!c || cli_has(cli, FLAG_HELP)) {
         struct buf b;
         buf_init(&b, 1 << 20);

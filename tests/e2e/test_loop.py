@@ -199,6 +199,7 @@ class Loop(Case):
         self.assertTrue(events)
         piped = self.rig.pawl("watch", job, code=(0, 1))
         self.assertNotIn("\x1b", piped.out + piped.err)
+        self.assertEqual(self.rig.pawl("version").out, self.rig.pawl("--version").out)
         for words in (["ps"], ["show", job], ["workers"], ["doctor"], ["version"], ["config", "show"], ["submit", "x y", "-C", "library"]):
             out = self.rig.pawl(*words, "-o", "json", code=(0, 1)).out
             self.assertIsInstance(json.loads(out), dict, words)
