@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { DEPTH = 16, OTHER_FILE_MAX = 1 << 20 };
@@ -177,10 +179,22 @@ static enum status entry(struct reader *r, int dir, const struct dirent *e, cons
     return OK;
 }
 
+/* A link is not followed, even one that has taken the place of a folder meanwhile. Kernels before 5.6
+ * look at the last part of the path only. */
+static int open_folder(int root, const char *path)
+{
+    const struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW,
+                                  .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+    const char *below = *path ? path : ".";
+    long fd = syscall(SYS_openat2, root, below, &how, sizeof how);
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM)) /* a sandbox may not know it either */
+        fd = openat(root, below, (int)how.flags);
+    return (int)fd;
+}
+
 static enum status read_folder(struct reader *r, const struct folder *f)
 {
-    int fd = openat(r->walk->root, *f->path ? f->path : ".",
-                    O_RDONLY | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW);
+    int fd = open_folder(r->walk->root, f->path);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *e;
     enum status st = OK;
